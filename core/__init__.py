@@ -1,0 +1,1 @@
+"""What the add-on computes. Nothing in here imports bpy."""

@@ -1,0 +1,39 @@
+"""What a model says about some images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass
+class Prediction:
+    """Depth and cameras of N frames: of one pass, or of the whole run once aligned.
+
+    ``H, W`` is the size of the processed image. Pixels follow ``geometry``'s convention: the centre of the top-left
+    pixel is at (0.5, 0.5), so an image's centre is at (W / 2, H / 2).
+    """
+
+    depth: np.ndarray  # (N, H, W) float32, z-depth; 0 where nothing is known
+    conf: np.ndarray  # (N, H, W) float32, >= 1; 0 where a filter removed the pixel
+    extrinsics: np.ndarray | None  # (N, 3, 4) float64, world to camera, OpenCV axes
+    intrinsics: np.ndarray | None  # (N, 3, 3) float64, pixels of the processed image
+    images: np.ndarray  # (N, H, W, 3) uint8, RGB
+    sky: np.ndarray | None = None  # (N, H, W) bool
+    is_metric: bool = False
+
+    def __len__(self) -> int:
+        return len(self.depth)
+
+
+@dataclass(frozen=True)
+class Cameras:
+    """Cameras that are known before the model runs.
+
+    ``extrinsics`` (N, 3, 4) float64, world to camera, OpenCV axes; ``intrinsics`` (N, 3, 3) float64, pixels of the
+    original images.
+    """
+
+    extrinsics: np.ndarray
+    intrinsics: np.ndarray
