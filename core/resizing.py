@@ -27,6 +27,14 @@ class Placement:
     original_width: int
     original_height: int
 
+    @property
+    def rows(self) -> slice:
+        return slice(self.top, self.top + self.height)
+
+    @property
+    def columns(self) -> slice:
+        return slice(self.left, self.left + self.width)
+
     def to_processed(self, intrinsics: np.ndarray) -> np.ndarray:
         """(3, 3) intrinsics in pixels of the original, in pixels of the canvas."""
         sx, sy = self.width / self.original_width, self.height / self.original_height
@@ -51,6 +59,20 @@ def processed_size(width: int, height: int, resolution: int, method: ResizeMetho
     return size
 
 
+def layout(
+    sizes: Sequence[tuple[int, int]], resolution: int, method: ResizeMethod
+) -> tuple[int, int, list[Placement]]:
+    """Canvas width and height for originals of these (width, height), and where each of them lies on it."""
+    resized = [processed_size(w, h, resolution, method) for w, h in sizes]
+    width = max(w for w, _ in resized)
+    height = max(h for _, h in resized)
+    placements = [
+        Placement((width - w) // 2, (height - h) // 2, w, h, *original)
+        for (w, h), original in zip(resized, sizes, strict=True)
+    ]
+    return width, height, placements
+
+
 def place(
     images: Sequence[np.ndarray], resolution: int, method: ResizeMethod
 ) -> tuple[np.ndarray, np.ndarray, list[Placement]]:
@@ -58,7 +80,7 @@ def place(
 
     Parameters
     ----------
-    images : N arrays (h, w, 3) uint8
+    images : N arrays (h, w, 3) uint8; each is asked for once
     resolution : pixels, a multiple of 14
 
     Returns
@@ -67,18 +89,16 @@ def place(
     valid : (N, H, W) bool, where the canvas shows the image
     placements : N
     """
-    resized = [_resize(image, resolution, method) for image in images]
-    height = max(r.shape[0] for r in resized)
-    width = max(r.shape[1] for r in resized)
-    canvas = np.zeros((len(images), height, width, 3), np.uint8)
-    valid = np.zeros((len(images), height, width), bool)
-    placements = []
-    for i, (image, small) in enumerate(zip(images, resized, strict=True)):
-        h, w = small.shape[:2]
-        top, left = (height - h) // 2, (width - w) // 2
-        canvas[i, top : top + h, left : left + w] = small
-        valid[i, top : top + h, left : left + w] = True
-        placements.append(Placement(left, top, w, h, image.shape[1], image.shape[0]))
+    sizes, resized = [], []
+    for image in images:
+        sizes.append((image.shape[1], image.shape[0]))
+        resized.append(_resize(image, resolution, method))
+    width, height, placements = layout(sizes, resolution, method)
+    canvas = np.zeros((len(resized), height, width, 3), np.uint8)
+    valid = np.zeros((len(resized), height, width), bool)
+    for i, (small, at) in enumerate(zip(resized, placements, strict=True)):
+        canvas[i, at.rows, at.columns] = small
+        valid[i, at.rows, at.columns] = True
     return canvas, valid, placements
 
 

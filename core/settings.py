@@ -161,7 +161,13 @@ class Option:
         return "--" + self.name.replace("_", "-")
 
     def parse(self, value: Any) -> Any:
-        """The value in the option's type; raises ``BadInput`` with what would be right."""
+        """The value in the option's type; an angle as text is in degrees.
+
+        Raises
+        ------
+        BadInput
+            With what would be right.
+        """
         try:
             parsed = self._convert(value)
         except (ValueError, TypeError):
@@ -181,6 +187,8 @@ class Option:
             if str(value).lower() not in words:
                 raise ValueError(value)
             return words[str(value).lower()]
+        if self.subtype == "ANGLE" and isinstance(value, str):
+            return math.radians(float(value))
         return self.type(value)
 
     def _expected(self) -> str:
@@ -188,6 +196,8 @@ class Option:
             return "one of " + ", ".join(str(c) for c in self.type)
         noun = {bool: "on or off", int: "a whole number", float: "a number"}.get(self.type, "a text")
         low, high = self.limits.get("min"), self.limits.get("max")
+        if self.subtype == "ANGLE" and low is not None and high is not None:
+            return f"a number of degrees from {math.degrees(low):g} to {math.degrees(high):g}"
         if low is not None:
             noun += f" from {low:g}"
         if high is not None:

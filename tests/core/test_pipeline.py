@@ -1,0 +1,167 @@
+"""Nothing after the model loses accuracy, and what people bring is taken as it is."""
+
+import numpy as np
+import pytest
+from da3_blender.core import geometry, pipeline
+from da3_blender.core.errors import BadInput, Cancelled
+from da3_blender.core.frames import FrameSource
+from da3_blender.core.prediction import Prediction
+from da3_blender.core.resizing import place
+from da3_blender.core.settings import BatchMode, Settings
+from PIL import Image
+
+import truth
+from truth_predictor import TruthPredictor
+
+ALL = {"batch_mode": BatchMode.IGNORE_BATCH_SIZE}
+
+
+def run(folder, settings, predictor, on_progress=lambda *_: None, cancelled=lambda: False):
+    frames = FrameSource.open(folder, settings.start_frame, settings.end_frame, settings.frame_stride)
+    batches = list(pipeline.reconstruct(frames, settings, predictor, on_progress=on_progress, cancelled=cancelled))
+    return frames, batches
+
+
+def opencv(blender):
+    """Points of Blender's world in OpenCV axes."""
+    return blender.astype(np.float64) @ geometry.BLENDER_FROM_OPENCV
+
+
+@pytest.mark.parametrize("name", ["courtyard", "portrait"])
+def test_with_true_depth_every_point_lies_on_the_true_surface(name):
+    known = truth.load(name)
+    predictor = TruthPredictor(known, seed=3)
+    settings = Settings(**ALL)
+    frames, [batch] = run(known.folder, settings, predictor)
+    delivered = pipeline.deliver(batch, frames, settings)
+    extent = np.ptp(known.camera_to_world[:, :3, 3], axis=0).max() + np.median(known.depth[known.depth > 0])
+    checked = 0
+    for part in delivered.points:
+        world = predictor.to_truth(opencv(part.position))
+        for frame in np.unique(part.frame):
+            own = part.frame == frame
+            pixels, z = geometry.project(world[own], known.intrinsics[frame], known.extrinsics[frame])
+            off_centre = np.abs(pixels - np.floor(pixels) - 0.5)
+            assert off_centre.max() < 0.01  # px; float32 positions some 20 units from the origin keep 2e-6 of them
+            u, v = np.floor(pixels).astype(int).T
+            assert np.abs(z - known.depth[frame, v, u]).max() < 1e-3 * extent  # the claim; float32 allows 1e-6
+            checked += own.sum()
+    kept = (known.depth > 0).mean()
+    assert checked > 0.7 * kept * known.depth.size  # edges are filtered, most of the picture is not
+
+
+def test_colours_are_the_photograph_s_in_linear_light():
+    known = truth.load("portrait")
+    settings = Settings(**ALL, filter_edges=False)
+    frames, [batch] = run(known.folder, settings, TruthPredictor(known))
+    cloud = pipeline.deliver(batch, frames, settings).points[0]
+    srgb = np.where(cloud.point_color <= 0.0031308, 12.92 * cloud.point_color, 1.055 * cloud.point_color ** (1 / 2.4) - 0.055)
+    pixels = frames.load(0).image[known.depth[0] > 0]
+    own = cloud.frame == 0
+    np.testing.assert_allclose(srgb[own][:, :3] * 255, pixels, atol=1e-3)
+    assert (cloud.point_color[:, 3] == 1).all()
+
+
+def test_skip_frames_makes_one_batch_of_that_many_frames():
+    known = truth.load("courtyard")
+    _, [batch] = run(known.folder, Settings(batch_size=4), TruthPredictor(known))
+    assert len(batch.indices) == len(batch.prediction) == 4
+    assert batch.indices[0] == 0 and batch.indices[-1] == len(known.names) - 1
+
+
+def test_merging_thins_out_what_many_views_saw_and_keeps_its_place():
+    known = truth.load("courtyard")
+    predictor = TruthPredictor(known)
+    settings = Settings(batch_size=4)
+    frames, [batch] = run(known.folder, settings, predictor)
+    plain = pipeline.deliver(batch, frames, settings).points
+    merged = pipeline.deliver(batch, frames, Settings(batch_size=4, merge_points=True)).points
+    assert sum(map(len, merged)) < 0.7 * sum(map(len, plain))
+
+
+class Flat:
+    """A wall at depth 2 without cameras, like a mono model; ``blind`` frames get no confidence."""
+
+    def __init__(self, blind=(), cameras=False):
+        self.blind = blind
+        self.cameras = cameras
+
+    def predict(self, images, indices, settings, cameras=None):
+        canvas, valid, _ = place(images, settings.resolution, settings.resize_method)
+        conf = valid.astype(np.float32)
+        conf[[i for i, index in enumerate(indices) if index in self.blind]] = 0
+        return Prediction(np.where(valid, 2.0, 0.0).astype(np.float32), conf, None, None, canvas)
+
+
+def save(folder, *sizes, mode="RGB"):
+    for i, (width, height) in enumerate(sizes):
+        Image.new(mode, (width, height), (200, 100, 50, 0)[: len(mode)]).save(folder / f"{i}.png")
+
+
+def test_one_image_of_a_model_without_cameras_gets_a_pinhole_of_the_set_field_of_view(tmp_path):
+    save(tmp_path, (280, 140))
+    settings = Settings(process_resolution=140, field_of_view=np.radians(90))
+    frames, [batch] = run(tmp_path, settings, Flat())
+    delivered = pipeline.deliver(batch, frames, settings)
+    assert delivered.cameras[0].fx == pytest.approx(70)  # half of 140 px, tan 45 degrees
+    assert delivered.points[0].position[:, 1] == pytest.approx(2.0)  # Blender's y is depth
+    assert not batch.warnings
+
+
+def test_several_images_without_cameras_are_told_as_such(tmp_path):
+    save(tmp_path, (140, 140), (140, 140))
+    _, [batch] = run(tmp_path, Settings(process_resolution=140), Flat())
+    assert any("no cameras" in w for w in batch.warnings)
+
+
+def test_images_of_other_sizes_lose_no_pixel_and_gain_no_point(tmp_path):
+    save(tmp_path, (140, 70), (70, 140))
+    settings = Settings(process_resolution=140)
+    frames, [batch] = run(tmp_path, settings, Flat())
+    assert batch.prediction.depth.shape == (2, 140, 140)
+    delivered = pipeline.deliver(batch, frames, settings)
+    assert sum(map(len, delivered.points)) == 2 * 140 * 70
+    assert [c.placement for c in delivered.cameras] == [(0, 35, 140, 70), (35, 0, 70, 140)]
+
+
+def test_transparent_parts_make_no_points(tmp_path):
+    rgba = np.full((140, 140, 4), 255, np.uint8)
+    rgba[:, :70, 3] = 0
+    Image.fromarray(rgba).save(tmp_path / "a.png")
+    settings = Settings(process_resolution=140)
+    frames, [batch] = run(tmp_path, settings, Flat())
+    assert sum(map(len, pipeline.deliver(batch, frames, settings).points)) == 140 * 70
+
+
+def test_frames_the_model_could_not_place_are_named_and_left_out(tmp_path):
+    save(tmp_path, (70, 70), (70, 70), (70, 70))
+    _, [batch] = run(tmp_path, Settings(process_resolution=70), Flat(blind=[1]))
+    assert batch.indices == [0, 2] and len(batch.prediction) == 2
+    assert any("1.png" in w for w in batch.warnings)
+
+
+def test_a_prediction_without_any_depth_is_an_error_not_an_empty_scene(tmp_path):
+    save(tmp_path, (70, 70))
+    with pytest.raises(BadInput, match="no depth"):
+        run(tmp_path, Settings(process_resolution=70), Flat(blind=[0]))
+
+
+def test_a_strip_is_refused_with_its_size(tmp_path):
+    save(tmp_path, (2000, 20))
+    with pytest.raises(BadInput, match="2000 x 20"):
+        run(tmp_path, Settings(), Flat())
+
+
+def test_cancelling_stops_before_the_next_step(tmp_path):
+    save(tmp_path, (70, 70))
+    with pytest.raises(Cancelled):
+        run(tmp_path, Settings(process_resolution=70), Flat(), cancelled=lambda: True)
+
+
+def test_a_large_cloud_is_split_into_objects_that_copy_quickly():
+    known = truth.load("courtyard")
+    settings = Settings(**ALL)
+    frames, [batch] = run(known.folder, settings, TruthPredictor(known))
+    parts = pipeline.deliver(batch, frames, settings).points
+    assert len(parts) > 1 and max(map(len, parts)) <= 2_000_000
+    assert max(map(len, parts)) - min(map(len, parts)) <= 1
