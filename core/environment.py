@@ -13,26 +13,24 @@ import enum
 import hashlib
 import json
 import os
-import queue
-import re
 import shutil
-import signal
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import Cancelled, MissingEnvironment
 from .file_lock import file_lock
+from .installing import Progress, Run
 
 REQUIREMENTS = Path(__file__).resolve().parent / "requirements"
-MODULES = ("numpy", "PIL", "cv2", "torch", "torchvision", "pycolmap", "av", "safetensors", "huggingface_hub", "evo")
+MODULES = (
+    *("numpy", "PIL", "cv2", "torch", "torchvision", "depth_anything_3", "addict", "omegaconf", "einops"),
+    *("imageio", "safetensors", "huggingface_hub", "tqdm", "pycolmap", "av", "evo"),
+)
 MARKER = "da3-environment.json"
 START_TIMEOUT = 60  # seconds; an interpreter starts in 0.1, on a cold network disk in a few
-
-Progress = Callable[[str, float, str], None]
 
 
 class State(enum.Enum):
@@ -148,7 +146,7 @@ class Environment:
         with file_lock(self._beside(".lock"), wait):
             if self.state().state is State.READY:
                 return
-            run = _Run(self.log, on_progress, cancelled)
+            run = Run(self.log, on_progress, cancelled)
             try:
                 self._remove()
                 self._install(run)
@@ -165,11 +163,25 @@ class Environment:
             self.log.unlink(missing_ok=True)
             shutil.rmtree(self._uv_folder(), ignore_errors=True)
 
-    def _install(self, run: _Run) -> None:
+    def _install(self, run: Run) -> None:
         uv = str(self._uv or self._get_uv(run))
-        run("making the environment", 0.05, [uv, "venv", "--no-progress", "--python", self._base_python, str(self.folder)])
+        run(
+            "making the environment",
+            0.05,
+            [uv, "venv", "--clear", "--no-progress", "--python", self._base_python, str(self.folder)],
+        )
         # The lock is complete and leaves out on purpose some of what packages declare: it is synced, not resolved.
-        sync = [uv, "pip", "sync", "--python", str(self.python), "--require-hashes", "--only-binary", ":all:", str(self._lock)]
+        sync = [
+            uv,
+            "pip",
+            "sync",
+            "--python",
+            str(self.python),
+            "--require-hashes",
+            "--only-binary",
+            ":all:",
+            str(self._lock),
+        ]
         run("downloading", 0.1, sync, until=0.9)
         imports = "; ".join(f"import {name}" for name in self._modules) or "pass"
         run("checking", 0.95, [str(self.python), "-c", imports])
@@ -177,7 +189,7 @@ class Environment:
         (self.folder / MARKER).write_text(json.dumps(marker), "utf-8")
         run.on_progress("installed", 1.0, "")
 
-    def _get_uv(self, run: _Run) -> Path:
+    def _get_uv(self, run: Run) -> Path:
         folder = self._uv_folder()
         with contextlib.suppress(FileNotFoundError):
             return _find_uv(folder)
@@ -207,99 +219,6 @@ class Environment:
 
     def _beside(self, suffix: str) -> Path:
         return self.folder.with_name(self.folder.name + suffix)
-
-
-class _Run:
-    """Runs the installer's programs one after another, into one log."""
-
-    def __init__(self, log: Path, on_progress: Progress, cancelled: Callable[[], bool]):
-        self.on_progress = on_progress
-        self._cancelled = cancelled
-        self._log = log
-        log.parent.mkdir(parents=True, exist_ok=True)
-        log.write_text("", "utf-8")
-
-    def __call__(self, stage: str, fraction: float, command: list[str], *, until: float | None = None) -> None:
-        """Run to the end; with ``until`` the fraction grows from the sizes that uv says it downloads."""
-        sizes: dict[str, float] = {}
-        done: set[str] = set()
-        lines: list[str] = []
-        with self._log.open("a", encoding="utf-8") as log, _started(command, self._log.parent) as process:
-            log.write(f"$ {' '.join(command)}\n")
-            output = _lines_of(process)
-            self.on_progress(stage, fraction, "")
-            while (line := self._next(output, process)) is not None:
-                log.write(line + "\n")
-                log.flush()
-                lines.append(line)
-                if match := re.match(r"\s*Downloading (\S+) \(([\d.]+)([KMG]?)i?B\)", line):
-                    sizes[match[1]] = float(match[2]) * {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}[match[3]]
-                elif match := re.match(r"\s*Downloaded (\S+)", line):
-                    done.add(match[1])
-                now = fraction
-                if until is not None and sizes:
-                    now += (until - fraction) * sum(sizes[name] for name in done if name in sizes) / sum(sizes.values())
-                self.on_progress(stage, now, line.strip())
-            code = process.wait()
-        if code != 0:
-            raise MissingEnvironment(
-                f"Installing the dependencies failed while {stage}: {_last_words(lines, code)}. The log is {self._log}"
-            )
-
-    def _next(self, output: queue.Queue[str | None], process: subprocess.Popen[str]) -> str | None:
-        while True:
-            if self._cancelled():
-                raise Cancelled
-            with contextlib.suppress(queue.Empty):
-                return output.get(timeout=0.1)
-
-
-@contextlib.contextmanager
-def _started(command: list[str], folder: Path) -> Iterator[subprocess.Popen[str]]:
-    """A program in a process group of its own, which is gone when the block is left by an exception."""
-    flags = getattr(subprocess, "CREATE_NO_WINDOW", 0)
-    process = subprocess.Popen(
-        command, cwd=folder, env=_environ(os.environ), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, text=True, encoding="utf-8", errors="replace", start_new_session=True,
-        creationflags=flags,
-    )  # fmt: skip
-    try:
-        yield process
-    except BaseException:
-        if sys.platform == "win32":
-            subprocess.run(["taskkill", "/T", "/F", "/PID", str(process.pid)], capture_output=True, creationflags=flags)
-        else:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        raise
-
-
-def _lines_of(process: subprocess.Popen[str]) -> queue.Queue[str | None]:
-    """The process's output as it comes, then None. Read on a thread: a read cannot be cancelled, waiting for a queue can."""
-    lines: queue.Queue[str | None] = queue.Queue()
-
-    def read() -> None:
-        assert process.stdout is not None
-        with process.stdout:
-            for line in process.stdout:
-                lines.put(line.rstrip())
-        lines.put(None)
-
-    threading.Thread(target=read, daemon=True).start()
-    return lines
-
-
-def _environ(environ: Mapping[str, str]) -> dict[str, str]:
-    """Without what would lead the new environment's Python back into Blender's or another's packages."""
-    leading = ("PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "VIRTUAL_ENV", "CONDA_PREFIX")
-    return {name: value for name, value in environ.items() if name not in leading} | {"PYTHONNOUSERSITE": "1"}
-
-
-def _last_words(lines: Sequence[str], code: int) -> str:
-    said = [line.strip() for line in lines if line.strip()]
-    errors = [line for line in said if line.lower().startswith(("error", "cause", "×", "modulenotfounderror", "importerror"))]
-    return (errors or said or [f"exit code {code}"])[-1].rstrip(".")
 
 
 def _python_version(python: Path) -> str:

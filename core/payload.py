@@ -5,7 +5,10 @@ Imported on both sides, so it needs numpy and nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import csv
+import io
+import math
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -58,6 +61,14 @@ class CameraRecord:
     image: str  # path of the original
     placement: tuple[int, int, int, int]  # left, top, width, height of the original on the processed canvas
 
+    @property
+    def field_of_view(self) -> tuple[float, float]:
+        """(horizontal, vertical) angle in degrees from one border of the image to the other."""
+        return (
+            math.degrees(math.atan(self.cx / self.fx) + math.atan((self.width - self.cx) / self.fx)),
+            math.degrees(math.atan(self.cy / self.fy) + math.atan((self.height - self.cy) / self.fy)),
+        )
+
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
@@ -73,3 +84,14 @@ def split(cloud: PointArrays, most: int = MAX_POINTS_PER_OBJECT) -> Iterator[Poi
     edges = np.linspace(0, len(cloud), parts + 1).astype(int)
     for low, high in zip(edges[:-1], edges[1:], strict=True):
         yield PointArrays(**{f.name: getattr(cloud, f.name)[low:high] for f in fields(cloud)})
+
+
+def camera_table(cameras: Iterable[CameraRecord]) -> str:
+    """The cameras' intrinsics as CSV, one line per camera under a line of titles; pixels and degrees."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("frame", "name", "fx", "fy", "cx", "cy", "fov_h_deg", "fov_v_deg"))
+    for camera in cameras:
+        numbers = (camera.fx, camera.fy, camera.cx, camera.cy, *camera.field_of_view)
+        writer.writerow((camera.frame, camera.name, *(f"{number:.6f}" for number in numbers)))
+    return text.getvalue()

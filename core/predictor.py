@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from typing import Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from . import models
 from .prediction import Cameras, Prediction
 from .settings import Settings
+from .watch import Watch
+
+if TYPE_CHECKING:
+    from .frames import FrameSource
 
 
 class Predictor(Protocol):
@@ -36,3 +43,41 @@ class Predictor(Protocol):
             N frames at the processed size
         """
         ...
+
+
+def open_predictor(
+    name: str,
+    folder: Path,
+    frames: FrameSource,
+    watch: Watch,
+    *,
+    fp16: bool = False,
+    device: str | None = None,
+) -> Predictor:
+    """The model of that name, loaded and ready.
+
+    Parameters
+    ----------
+    folder : where the model files are
+    frames : the input, whose focal lengths ``classic`` takes as a first guess
+    device : "cuda", "mps", "cpu"; None takes the first of these that is there
+
+    Raises
+    ------
+    MissingModel
+        Unknown, not installed, or its file is wrong.
+    BadInput
+        There is no such device.
+    Cancelled
+    """
+    model = models.find(name)
+    file = models.require(name, folder)
+    if file is None:
+        from .classic import ClassicPredictor
+
+        return ClassicPredictor(frames.focals, watch)
+    # Read when torch is imported: some linear algebra of ray-based poses does not exist on Apple's GPUs.
+    os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
+    from .da3 import DA3Predictor
+
+    return DA3Predictor(model, file, watch, fp16=fp16, device=device)

@@ -1,0 +1,31 @@
+# `make demo` and `make test` are the two to know; each sets up what is missing first.
+.PHONY: demo test bench python zip lint format lock clean
+
+SETUP := @sh tools/bootstrap.sh
+
+demo:    ## a folder of images becomes out/courtyard.blend, .png and .json
+	$(SETUP) run tools/demo.py
+
+test:    ## lint, types and all tests; the last line is the count
+	$(SETUP) run tools/test.py
+
+bench:   ## measured figures
+	@python=$$(sh tools/bootstrap.sh python) && for file in tools/bench_*.py; do "$$python" "$$file" || exit 1; done
+
+python:  ## `make -s python` prints the interpreter that has bpy
+	$(SETUP) python
+
+zip:     ## the extension, validated, in dist/
+	$(SETUP) run tools/build_zip.py
+
+lint:    ## ruff and mypy only
+	$(SETUP) run tools/test.py --lint
+
+format:  ## ruff's form for every Python file
+	$(SETUP) run -m ruff format .
+
+lock:    ## the lock files anew, with today's versions
+	$(SETUP) boot tools/lock.py
+
+clean:   ## what the commands above left in the checkout; environments stay
+	rm -rf out dist

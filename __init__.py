@@ -1,0 +1,13 @@
+"""Depth Anything 3 in Blender: registers the add-on, nothing else."""
+
+
+def register() -> None:
+    from .operators import addon
+
+    addon.register()
+
+
+def unregister() -> None:
+    from .operators import addon
+
+    addon.unregister()

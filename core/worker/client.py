@@ -1,0 +1,164 @@
+"""Blender's side of the worker: jobs, one at a time. Standard library only."""
+
+from __future__ import annotations
+
+import queue
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from . import protocol
+from .process import Process
+
+
+class WorkerClient:
+    """A worker and the one job it has at a time.
+
+    All methods return at once, except ``wait`` and ``close``; call them from the main thread (on Linux the worker ends
+    with the thread that started it).
+
+    Parameters
+    ----------
+    python : interpreter of the worker's environment
+    predictor : ``FILE.py:FUNCTION``, what the server opens instead of a model (tests, benchmarks)
+    environment : variables added to the worker's
+    """
+
+    def __init__(self, python: Path, *, predictor: str = "", environment: Mapping[str, str] | None = None):
+        self.python = python
+        self.model: str | None = None  # in the worker's memory
+        self._predictor = predictor
+        self._environment = dict(environment or {})
+        self._worker: Process | None = None
+        self._events: queue.SimpleQueue[tuple[Process, protocol.Message]] = queue.SimpleQueue()
+        self._jobs = 0
+        self._held: protocol.Generate | None = None  # waits for a cancelled job to end
+
+    # ------------------------------------------------------------------------------------------------ requests
+
+    def generate(self, settings: Mapping[str, Any], model_folder: Path, device: str | None = None) -> int:
+        """Start a job and return its number; starts the worker if there is none.
+
+        Parameters
+        ----------
+        settings : ``Settings.to_json()``
+        device : as torch names it, None for the best there is
+
+        Raises
+        ------
+        MissingEnvironment
+            The worker's Python is not there or does not start.
+        """
+        worker = self._running()
+        self._jobs += 1
+        folder = worker.job_folder(self._jobs)
+        request = protocol.Generate(self._jobs, str(folder), dict(settings), str(model_folder), device)
+        if worker.stopping:
+            self._held = request
+        else:
+            worker.begin(request)
+        return self._jobs
+
+    def cancel(self, job: int) -> None:
+        """Ask a job to stop. ``Stopped`` follows: from the worker, or because it was killed for not answering."""
+        if self._held and self._held.job == job:
+            self._held = None
+            if self._worker:
+                self._events.put((self._worker, protocol.Stopped(job)))
+        elif self._worker and self._worker.job == job:
+            self._worker.stop()
+
+    def unload(self) -> None:
+        """Free the memory the model holds; a worker that is busy does it after its job."""
+        if self.is_running():
+            assert self._worker
+            self._worker.send(protocol.Unload())
+
+    def info(self) -> None:
+        """Ask for ``State``.
+
+        Raises
+        ------
+        MissingEnvironment
+        """
+        self._running().send(protocol.Info())
+
+    # -------------------------------------------------------------------------------------------------- events
+
+    def poll(self) -> list[protocol.Message]:
+        """What the worker said since the last call."""
+        return self._take(None)
+
+    def wait(self, timeout: float) -> list[protocol.Message]:
+        """Like ``poll``, but waits up to ``timeout`` seconds for a first message."""
+        return self._take(timeout)
+
+    def _take(self, timeout: float | None) -> list[protocol.Message]:
+        events = []
+        while True:
+            try:
+                worker, event = self._events.get(block=timeout is not None, timeout=timeout)
+            except queue.Empty:
+                break
+            timeout = None
+            if worker is self._worker or getattr(event, "job", None) is not None:
+                self._note(worker, event)
+                events.append(event)  # a worker that died idle and was replaced is no news
+        if self._held and not (self._worker and self._worker.stopping):
+            self._send_held()
+        return events
+
+    def _note(self, worker: Process, event: protocol.Message) -> None:
+        """What an event says about the worker itself."""
+        if worker is not self._worker:
+            return
+        if isinstance(event, protocol.Loaded):
+            self.model = event.model
+        elif isinstance(event, protocol.Unloaded) or not worker.alive:
+            self.model = None
+
+    def _send_held(self) -> None:
+        held, self._held = self._held, None
+        assert held
+        worker = self._running()
+        folder = worker.job_folder(held.job)  # of the worker that runs now, which may be a new one
+        worker.begin(protocol.Generate(held.job, str(folder), held.settings, held.model_folder, held.device))
+
+    # ----------------------------------------------------------------------------------------------- the process
+
+    def is_running(self) -> bool:
+        """Whether there is a worker."""
+        return self._worker is not None and self._worker.alive
+
+    @property
+    def pid(self) -> int | None:
+        """Of the running worker."""
+        return self._worker.pid if self._worker and self._worker.alive else None
+
+    def folder(self, job: int) -> Path:
+        """Where a job's arrays are."""
+        assert self._worker
+        return self._worker.folder / f"job{job}"
+
+    def release(self, job: int) -> None:
+        """Remove a finished job's files; what is still mapped stays readable (on Windows: until it is closed)."""
+        if self._worker:
+            shutil.rmtree(self.folder(job), ignore_errors=True)
+
+    def close(self) -> None:
+        """End the worker and remove its files; waits until it is gone."""
+        self._held = None
+        if self._worker:
+            self._worker.end()
+            self._worker = None
+        self.model = None
+
+    def _running(self) -> Process:
+        if self._worker and not self._worker.alive:
+            self._worker.end()
+            self._worker = None
+        if self._worker is None:
+            self.model = None
+            self._worker = Process(self.python, self._predictor, self._environment, self._events)
+        return self._worker

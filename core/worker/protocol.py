@@ -1,0 +1,240 @@
+"""What Blender and the worker say to each other: one JSON object a line, over the worker's stdin and stdout.
+
+The object's ``type`` names the message, the other keys are its fields. ``docs/worker.md`` tells the story; this file is
+the definition. Standard library only: both sides import it.
+"""
+
+from __future__ import annotations
+
+import json
+import types
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, ClassVar, Union, get_args, get_origin, get_type_hints
+
+from ..errors import DA3Error
+
+VERSION = 1
+SESSION_PREFIX = "da3_blender-"  # of the private folder that holds log and job folders; the worker removes no other
+
+
+class ProtocolError(DA3Error):
+    """A line is not a message of this protocol."""
+
+
+@dataclass(frozen=True)
+class Message:
+    """Base of all; ``type`` is the word on the wire."""
+
+    type: ClassVar[str]
+
+
+# ---------------------------------------------------------------------------------------------- Blender to worker
+
+
+@dataclass(frozen=True)
+class Hello(Message):
+    """The first message; the worker answers with ``Greeting``."""
+
+    type: ClassVar[str] = "hello"
+    protocol: int
+
+
+@dataclass(frozen=True)
+class Generate(Message):
+    """Reconstruct; arrays are written into ``folder``, which must exist."""
+
+    type: ClassVar[str] = "generate"
+    job: int
+    folder: str
+    settings: dict[str, Any]  # Settings.to_json()
+    model_folder: str
+    device: str | None = None  # as torch names it; None: the best there is
+
+
+@dataclass(frozen=True)
+class Cancel(Message):
+    """Stop this job as soon as possible; the model stays loaded."""
+
+    type: ClassVar[str] = "cancel"
+    job: int
+
+
+@dataclass(frozen=True)
+class Unload(Message):
+    """Free the memory the model holds."""
+
+    type: ClassVar[str] = "unload"
+
+
+@dataclass(frozen=True)
+class Info(Message):
+    """Ask for device, memory and versions; imports torch, so the answer may take seconds."""
+
+    type: ClassVar[str] = "info"
+
+
+@dataclass(frozen=True)
+class Quit(Message):
+    """End now, as end-of-file does."""
+
+    type: ClassVar[str] = "quit"
+
+
+# ---------------------------------------------------------------------------------------------- worker to Blender
+
+
+@dataclass(frozen=True)
+class Greeting(Message):
+    """Answer to ``Hello``; ``versions`` by package, without importing any."""
+
+    type: ClassVar[str] = "hello"
+    protocol: int
+    python: str
+    versions: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Progress(Message):
+    """``stage`` is a word for the person; ``fraction`` of the whole job, never falling; ``remaining`` seconds."""
+
+    type: ClassVar[str] = "progress"
+    job: int
+    stage: str
+    fraction: float
+    remaining: float | None
+
+
+@dataclass(frozen=True)
+class Loaded(Message):
+    """A model now stays in the worker's memory until ``Unloaded``."""
+
+    type: ClassVar[str] = "loaded"
+    model: str
+
+
+@dataclass(frozen=True)
+class BatchReady(Message):
+    """One batch: ``points`` ``[{"count": P, "files": {array: file name}}]``, ``cameras`` as ``CameraRecord.to_json``."""
+
+    type: ClassVar[str] = "batch"
+    job: int
+    batch: int
+    name: str  # of the input
+    points: list[dict[str, Any]]
+    cameras: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Warned(Message):
+    """A sentence the person should read; the job goes on."""
+
+    type: ClassVar[str] = "warning"
+    job: int
+    message: str
+
+
+@dataclass(frozen=True)
+class Done(Message):
+    """The job is finished; all its batches were sent. For ``report`` see docs/worker.md."""
+
+    type: ClassVar[str] = "done"
+    job: int
+    report: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Failed(Message):
+    """The job (None: no job, a message) failed. ``kind`` is the name of a class in ``core.errors``."""
+
+    type: ClassVar[str] = "error"
+    job: int | None
+    kind: str
+    message: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class Stopped(Message):
+    """The job ended because it was cancelled."""
+
+    type: ClassVar[str] = "cancelled"
+    job: int
+
+
+@dataclass(frozen=True)
+class Unloaded(Message):
+    """No model is in the worker's memory."""
+
+    type: ClassVar[str] = "unloaded"
+
+
+@dataclass(frozen=True)
+class State(Message):
+    """Answer to ``Info``: the device that is used, its free memory (bytes, None: unknown) and versions."""
+
+    type: ClassVar[str] = "info"
+    device: str
+    device_name: str
+    free_memory: int | None
+    versions: dict[str, str]
+    model: str | None
+
+
+REQUESTS: Mapping[str, type[Message]] = {m.type: m for m in (Hello, Generate, Cancel, Unload, Info, Quit)}
+EVENTS: Mapping[str, type[Message]] = {
+    m.type: m for m in (Greeting, Progress, Loaded, BatchReady, Warned, Done, Failed, Stopped, Unloaded, State)
+}
+
+
+def encode(message: Message) -> bytes:
+    """One whole line, newline included."""
+    return json.dumps({"type": message.type, **asdict(message)}, allow_nan=False).encode("ascii") + b"\n"
+
+
+def decode(line: bytes, vocabulary: Mapping[str, type[Message]]) -> Message:
+    """The message of a line.
+
+    Parameters
+    ----------
+    vocabulary : ``REQUESTS`` or ``EVENTS``
+
+    Raises
+    ------
+    ProtocolError
+        Not JSON, not a known message, a field too few or too many, or of the wrong type.
+    """
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        raise ProtocolError(f"Not a line of JSON: {_short(line)}") from None
+    if not isinstance(record, dict) or not isinstance(record.get("type"), str) or record["type"] not in vocabulary:
+        raise ProtocolError(f"Not a message of protocol {VERSION}: {_short(line)}")
+    cls = vocabulary[record.pop("type")]
+    hints = get_type_hints(cls)
+    names = {f.name for f in fields(cls)}
+    if record.keys() - names:
+        raise ProtocolError(f"'{cls.type}' has no field {', '.join(sorted(record.keys() - names))}")
+    for name, value in record.items():
+        if not _fits(value, hints[name]):
+            raise ProtocolError(f"'{cls.type}': {name} is {value!r:.60}, not {hints[name]}")
+    try:
+        return cls(**record)
+    except TypeError:
+        raise ProtocolError(f"'{cls.type}' lacks {', '.join(sorted(names - record.keys()))}") from None
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a JSON value is of a field's type; what is inside lists and objects is the reader's matter."""
+    if get_origin(hint) in (Union, types.UnionType):
+        return any(_fits(value, h) for h in get_args(hint))
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, get_origin(hint) or hint)
+
+
+def _short(line: bytes) -> str:
+    text = line.decode("utf-8", "replace").strip()
+    return text if len(text) <= 80 else text[:77] + "..."

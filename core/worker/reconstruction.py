@@ -1,0 +1,201 @@
+"""What a ``generate`` request does in the worker: frames, model, batches into files, report."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from .. import models
+from ..batching import plan
+from ..frames import FrameSource
+from ..payload import PointArrays
+from ..pipeline import Batch, deliver, reconstruct
+from ..predictor import Predictor
+from ..settings import Settings
+from ..watch import Watch
+from . import protocol
+from .memory import peak_memory, reset_peak_memory
+from .progress import CLASSIC, NETWORK, Progress
+
+PROGRESS_INTERVAL = 0.05  # seconds between two progress messages of one stage
+
+Emit = Callable[[protocol.Message], None]
+
+
+class OpenPredictor(Protocol):
+    """``core.predictor.open_predictor``, or a test's stand-in."""
+
+    def __call__(
+        self,
+        name: str,
+        folder: Path,
+        frames: FrameSource,
+        watch: Watch,
+        *,
+        fp16: bool = False,
+        device: str | None = None,
+    ) -> Predictor: ...
+
+
+class LoadedModel:
+    """The one model that stays in memory between jobs.
+
+    A predictor that has ``unload`` is kept, and gets each job's ``watch``; one without (``classic``) belongs to its job.
+    """
+
+    def __init__(self, open_predictor: OpenPredictor):
+        self._open = open_predictor
+        self._key: tuple[str, Path, bool, str | None] | None = None
+        self._predictor: Any = None
+
+    @property
+    def name(self) -> str | None:
+        """Of the model in memory."""
+        return self._key[0] if self._key else None
+
+    def get(
+        self, name: str, folder: Path, frames: FrameSource, watch: Watch, fp16: bool, device: str | None
+    ) -> Predictor:
+        """The predictor for a job; opens it where another one, or none, is in memory."""
+        key = (name, folder, fp16, device)
+        if key == self._key:
+            self._predictor.watch = watch
+            return self._predictor
+        self.unload()
+        predictor = self._open(name, folder, frames, watch, fp16=fp16, device=device)
+        if hasattr(predictor, "unload"):
+            self._key, self._predictor = key, predictor
+        return predictor
+
+    def unload(self) -> None:
+        """Free the model's memory, if there is one."""
+        predictor, self._predictor, self._key = self._predictor, None, None
+        if predictor is not None:
+            predictor.unload()
+
+
+def generate(
+    request: protocol.Generate, model: LoadedModel, emit: Emit, cancelled: Callable[[], bool]
+) -> dict[str, Any]:
+    """Run a job to its end and return its report (docs/worker.md).
+
+    Raises
+    ------
+    Cancelled, BadInput, MissingModel
+        and whatever else goes wrong inside
+    """
+    reset_peak_memory()
+    _reset_peak_device_memory()
+    settings = Settings.from_strings(request.settings)
+    frames = FrameSource.open(settings.input, settings.start_frame, settings.end_frame, settings.frame_stride)
+    weights = NETWORK if models.find(settings.model).needs_file else CLASSIC
+    teller = _Teller(request.job, frames, Progress(weights, len(plan(frames.selected, settings))), emit)
+    if settings.resolution != settings.process_resolution:
+        teller.warn(f"Process Resolution {settings.process_resolution} was rounded to {settings.resolution}")
+
+    watch = Watch(teller.progress, cancelled)
+    watch.progress("load", 0.0)
+    predictor = model.get(settings.model, Path(request.model_folder), frames, watch, settings.fp16, request.device)
+    if model.name:
+        emit(protocol.Loaded(model.name))
+    watch.progress("load", 1.0)
+
+    points = images = batches = 0
+    for batch in reconstruct(frames, settings, predictor, on_progress=teller.progress, cancelled=cancelled):
+        watch.progress("points", 0.0)
+        points += _send(request, batches, batch, frames, settings, watch, emit)
+        images += len(batch.indices)
+        batches += 1
+        teller.pass_done(batch.warnings)
+    return {
+        "model": settings.model,
+        "frames": images,
+        "batches": batches,
+        "points": points,
+        "seconds": teller.finish(),
+        "peak_memory": {"worker": peak_memory(), "device": _peak_device_memory()},
+        "warnings": teller.warnings,
+    }
+
+
+def _send(
+    request: protocol.Generate,
+    number: int,
+    batch: Batch,
+    frames: FrameSource,
+    settings: Settings,
+    watch: Watch,
+    emit: Emit,
+) -> int:
+    """Write a batch's arrays, tell where they are; how many points it has."""
+    delivered = deliver(batch, frames, settings)
+    watch.progress("points", 0.5)
+    cloud = _joined(delivered.points)  # nodes/ splits by itself, and views of one mapped file cost nothing
+    files = cloud.save(Path(request.folder), f"batch{number}")
+    watch.check()
+    cameras = [camera.to_json() for camera in delivered.cameras]
+    emit(protocol.BatchReady(request.job, number, frames.name, [{"count": len(cloud), "files": files}], cameras))
+    return len(cloud)
+
+
+def _joined(parts: Sequence[PointArrays]) -> PointArrays:
+    if len(parts) == 1:
+        return parts[0]
+    return PointArrays(**{f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(PointArrays)})
+
+
+class _Teller:
+    """Turns what the pipeline says into messages: progress not too often, every warning once."""
+
+    def __init__(self, job: int, frames: FrameSource, progress: Progress, emit: Emit):
+        self.warnings: list[str] = []
+        self._job = job
+        self._frames = frames
+        self._progress = progress
+        self._emit = emit
+        self._last = 0.0
+
+    def progress(self, stage: str, fraction: float) -> None:
+        new = self._progress.report(stage, fraction)
+        now = time.monotonic()
+        if new or now - self._last >= PROGRESS_INTERVAL:
+            self._last = now
+            p = self._progress
+            self._emit(protocol.Progress(self._job, stage, round(p.fraction, 4), p.remaining))
+
+    def warn(self, message: str) -> None:
+        if message not in self.warnings:
+            self.warnings.append(message)
+            self._emit(protocol.Warned(self._job, message))
+
+    def pass_done(self, warnings: list[str]) -> None:
+        self._progress.pass_done()
+        for message in [*self._frames.warnings, *warnings]:
+            self.warn(message)
+
+    def finish(self) -> dict[str, float]:
+        return self._progress.finish()
+
+
+def _peak_device_memory() -> int:
+    """Most bytes that torch held on the CUDA device during this job; 0 without one."""
+    torch = _torch_with_cuda()
+    return int(torch.cuda.max_memory_allocated()) if torch else 0
+
+
+def _reset_peak_device_memory() -> None:
+    torch = _torch_with_cuda()
+    if torch:
+        torch.cuda.reset_peak_memory_stats()
+
+
+def _torch_with_cuda() -> Any:
+    """torch where it is loaded already and drives a CUDA device, else None."""
+    torch = sys.modules.get("torch")
+    return torch if torch is not None and torch.cuda.is_initialized() else None

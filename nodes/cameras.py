@@ -1,0 +1,161 @@
+"""Cameras that see every point on the pixel it came from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import bpy
+import numpy as np
+from mathutils import Matrix
+
+from ..core.payload import CameraRecord
+from . import orientation
+from .collections import fitting
+from .created import Created
+
+SENSOR_WIDTH = 36.0  # mm, a full-frame camera's: lenses read as photographers know them
+# Blender's own limits.
+SHORTEST_LENS, SMALLEST_SENSOR = 1.0, 1.0
+# A pixel's aspect nearer to 1 than this is 1: it moves no point by a thousandth of a pixel.
+SQUARE = 1e-6
+# Of the distance between neighbouring cameras: large enough to click on, small enough to see the next one.
+DISPLAY_SHARE = 0.35
+IMAGE_ALPHA = 0.5
+
+
+@dataclass(frozen=True)
+class Optics:
+    """A pinhole camera in Blender's words. The sensor is fitted horizontally, whatever the image's format."""
+
+    lens: float  # mm
+    sensor_width: float  # mm
+    shift_x: float  # in widths of the image
+    shift_y: float
+    pixel_aspect_x: float
+    pixel_aspect_y: float
+
+
+def optics(record: CameraRecord) -> Optics:
+    """Lens, shift and pixel aspect of a camera.
+
+    Fitted horizontally, Blender's viewplane is ``sensor_width / lens`` wide at distance 1 and spans the image's width;
+    a pixel is as high as it is wide, times the pixel aspect y / x; both shifts count in image widths.
+    """
+    lens, sensor = record.fx * SENSOR_WIDTH / record.width, SENSOR_WIDTH
+    if lens < SHORTEST_LENS:
+        lens, sensor = SHORTEST_LENS, record.width / record.fx * SHORTEST_LENS
+    aspect = record.fx / record.fy  # how many times as high as wide a pixel is
+    if abs(aspect - 1.0) < SQUARE:
+        aspect = 1.0
+    return Optics(
+        lens, sensor,
+        shift_x=(record.width / 2.0 - record.cx) / record.width,
+        shift_y=(record.cy - record.height / 2.0) * aspect / record.width,
+        pixel_aspect_x=max(1.0, 1.0 / aspect), pixel_aspect_y=max(1.0, aspect),
+    )  # fmt: skip
+
+
+def build_steps(
+    records: Sequence[CameraRecord], collection: bpy.types.Collection
+) -> Generator[None, None, list[bpy.types.Object]]:
+    """A camera for each record in ``collection``, one in a step. Closed half-way, it leaves none behind."""
+    spacing = median_distance(np.array([np.reshape(r.camera_to_world, (4, 4))[:3, 3] for r in records]).reshape(-1, 3))
+    with Created() as made:
+        cameras = []
+        for record in records:
+            data = made.add(bpy.data.cameras.new(fitting(record.name)))
+            camera = made.add(bpy.data.objects.new(fitting(record.name), data))
+            _set_up(camera, record, spacing)
+            image = _add_background(data, record)
+            if image is not None:
+                made.add(image)
+            collection.objects.link(camera)
+            cameras.append(camera)
+            yield
+    return cameras
+
+
+def median_distance(centres: np.ndarray) -> float:
+    """Median distance from a camera to its next; 0.3 for a single one or where none moves. ``centres``: (N, 3)."""
+    steps = np.linalg.norm(np.diff(centres, axis=0), axis=1)
+    steps = steps[steps > 1e-6]
+    return float(np.median(steps)) if len(steps) else 0.3
+
+
+def look_through(scene: bpy.types.Scene, camera: bpy.types.Object) -> None:
+    """Make ``camera`` the scene's, with the picture size and pixel aspect of its image.
+
+    Blender keeps those with the scene, so cameras whose images or focal lengths differ need this to be exact.
+    """
+    scene.camera = camera
+    render = scene.render
+    render.resolution_x, render.resolution_y = int(camera["width"]), int(camera["height"])
+    # Blender's limit for an aspect is 1 and up: one of the two is always 1.
+    render.pixel_aspect_x, render.pixel_aspect_y = camera["pixel_aspect_x"], camera["pixel_aspect_y"]
+
+
+def _set_up(camera: bpy.types.Object, record: CameraRecord, spacing: float) -> None:
+    lens = optics(record)
+    data = camera.data
+    data.type, data.lens_unit = "PERSP", "MILLIMETERS"
+    data.sensor_fit, data.sensor_width = "HORIZONTAL", lens.sensor_width
+    data.sensor_height = lens.sensor_width * record.height * lens.pixel_aspect_y / (record.width * lens.pixel_aspect_x)
+    data.lens, data.shift_x, data.shift_y = lens.lens, lens.shift_x, lens.shift_y
+    data.display_size = DISPLAY_SHARE * spacing
+    # A reconstruction's unit is arbitrary: the defaults of 0.1 and 100 would cut many a cloud.
+    data.clip_start, data.clip_end = min(0.01, 0.1 * spacing), max(1000.0, 1e4 * spacing)
+    camera.rotation_mode = "QUATERNION"  # no angle at which a float32 Euler loses digits
+    camera.matrix_world = Matrix(np.reshape(record.camera_to_world, (4, 4)).tolist())
+    horizontal, vertical = record.field_of_view
+    values = {
+        "fx": record.fx, "fy": record.fy, "cx": record.cx, "cy": record.cy,
+        "fov_h_deg": horizontal, "fov_v_deg": vertical,
+        "width": record.width, "height": record.height,
+        "pixel_aspect_x": lens.pixel_aspect_x, "pixel_aspect_y": lens.pixel_aspect_y, "frame": record.frame,
+    }  # fmt: skip
+    for key, value in values.items():
+        camera[key] = value
+
+
+def _add_background(data: bpy.types.Camera, record: CameraRecord) -> bpy.types.Image | None:
+    """Put the original behind the scene; the image, where it was not in the file before.
+
+    Blender reads its pixels only when somebody looks through the camera.
+    """
+    if not Path(record.image).is_file():
+        return None  # the scene may be built where the images are not; the camera is as true without
+    before = len(bpy.data.images)
+    image = bpy.data.images.load(record.image, check_existing=True)
+    is_new = len(bpy.data.images) > before
+    background = data.background_images.new()
+    background.image = image
+    background.alpha = IMAGE_ALPHA
+    background.display_depth = "BACK"
+    _fit(background, record)
+    data.show_background_images = True
+    return image if is_new else None
+
+
+def _fit(background: bpy.types.CameraBackgroundImage, record: CameraRecord) -> None:
+    """Lay the original over the part of the frame that it was processed as, upright."""
+    width, height = record.placement[2:]
+    mirrored, turn = orientation.MIRROR_AND_TURN[orientation.read(Path(record.image))]
+    background.use_flip_x, background.rotation = mirrored, turn
+    lying = abs(math.sin(turn)) > 0.5
+    if not lying and (width, height) == (record.width, record.height):
+        background.frame_method = "STRETCH"  # fills the frame, though whole patches may have changed its shape a bit
+        return
+    # FIT makes the picture, as it is stored, as large as the frame allows; it is then scaled and turned about the
+    # frame's centre, which is where a smaller original lies on its canvas. It takes the pixels for square, hence
+    # display_aspect.
+    lens = optics(record)
+    across, down = lens.pixel_aspect_x, lens.pixel_aspect_y
+    frame = np.array([record.width * across, record.height * down])
+    upright = np.array([width * across, height * down])
+    stored = upright[::-1] if lying else upright
+    background.frame_method = "FIT"
+    background.scale = float(1.0 / (frame / stored).min())
+    background.image.display_aspect = (down, across) if lying else (across, down)

@@ -1,0 +1,36 @@
+"""Collections: ``<input name>`` > ``<input name>_Batch_<k>`` > objects and ``Cameras``."""
+
+from __future__ import annotations
+
+import bpy
+
+# Bytes of UTF-8 in a datablock's name.
+LONGEST_NAME = 255 if bpy.app.version >= (5, 0, 0) else 63
+# What a run's name leaves free for its batches', so that no name of theirs is cut, and each stays its own.
+ROOM_FOR_BATCHES = len("_Batch_999_Points")
+# Left free, so that Blender's own ".001" never eats the end of a name.
+ROOM_FOR_NUMBER = 4
+
+
+def fitting(base: str, suffix: str = "") -> str:
+    """``base + suffix`` as a datablock's name; where that is too long, ``base`` is cut, between two characters."""
+    room = LONGEST_NAME - ROOM_FOR_NUMBER - len(suffix.encode())
+    return base.encode("utf-8", "replace")[:room].decode("utf-8", "ignore") + suffix
+
+
+def new_top(input_name: str) -> bpy.types.Collection:
+    """The collection of a run, not linked yet; a second run's is called ``<input name>.001``."""
+    name = fitting(input_name or "DA3", "_" * ROOM_FOR_BATCHES)
+    return bpy.data.collections.new(name[:-ROOM_FOR_BATCHES])
+
+
+def new_batch(top: bpy.types.Collection, number: int) -> bpy.types.Collection:
+    """The collection of batch ``number``, not linked yet, named after the run's collection as it is really called."""
+    return bpy.data.collections.new(fitting(top.name, f"_Batch_{number}"))
+
+
+def new_cameras(batch: bpy.types.Collection) -> bpy.types.Collection:
+    """``Cameras``, inside ``batch``."""
+    cameras = bpy.data.collections.new("Cameras")
+    batch.children.link(cameras)
+    return cameras

@@ -1,0 +1,97 @@
+"""The geometry nodes that turn a mesh's vertices into dots."""
+
+from __future__ import annotations
+
+import bpy
+
+NAME = "DA3 Point Cloud"
+MODIFIER = "GeometryNodes"
+# Radius of a dot in scene units at Scale 1.
+RADIUS = 0.002
+
+
+def point_cloud_tree(material: bpy.types.Material) -> bpy.types.NodeTree:
+    """A new node group: Mesh to Points, Delete Geometry where ``conf`` < Threshold, Set Material.
+
+    One group serves all batches of a run, so that a change to it is a change to the whole cloud; another run has a
+    group of its own, and is not touched by it.
+    """
+    tree = bpy.data.node_groups.new(NAME, "GeometryNodeTree")
+    tree.is_modifier = True
+    socket = tree.interface.new_socket
+    socket("Geometry", in_out="OUTPUT", socket_type="NodeSocketGeometry")
+    socket("Geometry", in_out="INPUT", socket_type="NodeSocketGeometry")
+    threshold = socket("Threshold", in_out="INPUT", socket_type="NodeSocketFloat")
+    threshold.default_value, threshold.min_value = 0.5, 0.0
+    threshold.description = "Points of less confidence are hidden"
+    scale = socket("Scale", in_out="INPUT", socket_type="NodeSocketFloat")
+    scale.default_value, scale.min_value = 1.0, 0.0
+    scale.description = f"Radius of a dot, in units of {RADIUS}"
+
+    group_in = _node(tree, "NodeGroupInput", "", (-720, 0))
+    radius = _node(tree, "ShaderNodeMath", "Dot radius", (-480, -80))
+    radius.operation = "MULTIPLY"
+    radius.inputs[1].default_value = RADIUS
+    conf = _node(tree, "GeometryNodeInputNamedAttribute", "Confidence", (-480, -280))
+    conf.data_type = "FLOAT"
+    conf.inputs["Name"].default_value = "conf"
+    to_points = _node(tree, "GeometryNodeMeshToPoints", "", (-240, 80))
+    too_low = _node(tree, "FunctionNodeCompare", "Below threshold", (-240, -240))
+    too_low.data_type, too_low.operation = "FLOAT", "LESS_THAN"
+    delete = _node(tree, "GeometryNodeDeleteGeometry", "", (0, 60))
+    delete.domain = "POINT"
+    paint = _node(tree, "GeometryNodeSetMaterial", "", (220, 40))
+    paint.inputs["Material"].default_value = material
+    group_out = _node(tree, "NodeGroupOutput", "", (440, 0))
+
+    link = tree.links.new
+    link(group_in.outputs["Scale"], radius.inputs[0])
+    link(group_in.outputs["Geometry"], to_points.inputs["Mesh"])
+    link(radius.outputs["Value"], to_points.inputs["Radius"])
+    link(conf.outputs["Attribute"], _float_input(too_low, "A"))
+    link(group_in.outputs["Threshold"], _float_input(too_low, "B"))
+    link(to_points.outputs["Points"], delete.inputs["Geometry"])
+    link(too_low.outputs["Result"], delete.inputs["Selection"])
+    link(delete.outputs["Geometry"], paint.inputs["Geometry"])
+    link(paint.outputs["Geometry"], group_out.inputs["Geometry"])
+    return tree
+
+
+def add_modifier(
+    obj: bpy.types.Object, tree: bpy.types.NodeTree, *, threshold: float = 0.5, scale: float = 1.0
+) -> bpy.types.NodesModifier:
+    """Put the node group on an object as its modifier "GeometryNodes"."""
+    modifier = obj.modifiers.new(MODIFIER, "NODES")
+    modifier.node_group = tree
+    set_input(modifier, "Threshold", threshold)
+    set_input(modifier, "Scale", scale)
+    return modifier
+
+
+def set_input(modifier: bpy.types.NodesModifier, name: str, value: float) -> None:
+    """Set the group input called ``name``; the value is seen at the next evaluation of the object."""
+    modifier[_identifier(modifier.node_group, name)] = value
+
+
+def get_input(modifier: bpy.types.NodesModifier, name: str) -> float:
+    """The value of the group input called ``name``."""
+    return modifier[_identifier(modifier.node_group, name)]
+
+
+def _identifier(tree: bpy.types.NodeTree, name: str) -> str:
+    """Names are for people: a modifier keeps its values under the sockets' identifiers."""
+    for item in tree.interface.items_tree:
+        if item.item_type == "SOCKET" and item.in_out == "INPUT" and item.name == name:
+            return item.identifier
+    raise KeyError(f"The node group {tree.name} has no input called {name}")
+
+
+def _node(tree: bpy.types.NodeTree, kind: str, label: str, location: tuple[float, float]) -> bpy.types.Node:
+    node = tree.nodes.new(kind)
+    node.label, node.location = label, location
+    return node
+
+
+def _float_input(compare: bpy.types.Node, name: str) -> bpy.types.NodeSocket:
+    """The Compare node holds an A and a B for every type."""
+    return next(s for s in compare.inputs if s.name == name and s.type == "VALUE")

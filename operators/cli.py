@@ -1,0 +1,245 @@
+"""The command line: ``blender --command da3 ...``, and ``tools/da3.py ...`` where there is only the ``bpy`` module."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import bpy
+
+from ..core import models
+from ..core.environment import Environment, State
+from ..core.errors import BadInput, DA3Error
+from ..core.worker import protocol
+from ..nodes import scene as scenes
+from ..nodes.preview import render_preview
+from ..panels import properties
+from ..panels.preferences import Places, places
+from .arguments import check_input, check_output, parser, settings_of
+from .dependencies import InstallJob
+from .generate import GenerateJob
+from .session import Session, Status, session, status_text
+
+INFO_PATIENCE = 120.0  # seconds; importing torch from a cold disk takes long
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run one command; the exit code: 0 done, 2 bad input, 3 no environment or model, 4 cancelled, 1 the rest.
+
+    The last line on stderr is what a person should read; the result is on stdout.
+    """
+    try:
+        arguments = parser().parse_args(list(argv))
+        with _CtrlC() as ctrl_c:
+            try:
+                return COMMANDS[arguments.command](arguments, ctrl_c)
+            finally:
+                session(bpy.context).close()
+    except SystemExit as leaving:  # --help
+        return int(leaving.code or 0)
+    except DA3Error as error:
+        _say(" ".join(str(error).split()))
+        return error.exit_code
+    except Exception as error:  # noqa: BLE001  # the edge: whatever it was becomes one line
+        traceback.print_exc()
+        _say(f"Unexpected error: {type(error).__name__}: {' '.join(str(error).split())}")
+        return 1
+
+
+class _CtrlC:
+    """Ctrl-C asks to stop instead of throwing through Blender; ``pressed()`` says whether it did."""
+
+    def __init__(self) -> None:
+        self._pressed = False
+
+    def __call__(self) -> bool:
+        return self._pressed
+
+    def __enter__(self) -> _CtrlC:
+        self._before = signal.signal(signal.SIGINT, self._press)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        signal.signal(signal.SIGINT, self._before or signal.SIG_DFL)
+
+    def _press(self, _number: int, _frame: FrameType | None) -> None:
+        self._pressed = True
+
+
+def _generate(arguments: argparse.Namespace, asked_to_stop: Callable[[], bool]) -> int:
+    here = places(bpy.context)
+    settings = settings_of(arguments, models.best_installed(here.models).name)
+    check_input(settings.input)
+    for path, suffix in ((arguments.output, ".blend"), (arguments.render, ".png"), (arguments.report, ".json")):
+        if path is not None:
+            check_output(path, suffix)
+    models.require(settings.model, here.models)
+    chosen = "" if hasattr(arguments, "setting_model") else ", the best that is installed"
+    _say(f"Model: {settings.model}{chosen}")
+
+    started = time.monotonic()
+    bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
+    scene = bpy.context.scene
+    scenes.photo_colors(scene)
+    properties.write(scene, settings)
+    teller = _Teller(session(bpy.context))
+    job = GenerateJob(session(bpy.context), scene, settings, here)
+    job.run(asked_to_stop, teller)
+    report = job.report()
+    if arguments.render:
+        _timed(report, "render", lambda: _render(job, arguments.render))
+    _timed(report, "save", lambda: _save(arguments.output))
+    report["seconds"]["total"] = round(time.monotonic() - started, 3)
+    if arguments.report:
+        arguments.report.write_text(json.dumps(report, indent=1), "utf-8")
+    seconds = report["seconds"]["total"]
+    print(f"{arguments.output}: {report['points']:,} points, {len(report['cameras'])} cameras in {seconds:.0f} s")
+    return 0
+
+
+def _timed(report: dict[str, Any], stage: str, work: Callable[[], None]) -> None:
+    _say(f"{stage.capitalize()} ...")
+    started = time.monotonic()
+    work()
+    report["seconds"][stage] = round(time.monotonic() - started, 3)
+
+
+def _render(job: GenerateJob, file: Path) -> None:
+    assert job.collection
+    built = list(job.collection.all_objects)
+    clouds, cameras = ([obj for obj in built if obj.type == kind] for kind in ("MESH", "CAMERA"))
+    render_preview(clouds, cameras, file.resolve())
+
+
+def _save(file: Path) -> None:
+    """Save the scene, compressed, with the images' paths relative to it."""
+    file = file.resolve()
+    for image in bpy.data.images:
+        if image.source == "FILE" and Path(image.filepath).is_absolute():
+            try:
+                image.filepath_raw = "//" + os.path.relpath(image.filepath, file.parent).replace(os.sep, "/")
+            except ValueError:
+                continue  # on another drive of Windows there is no relative path
+    try:
+        bpy.ops.wm.save_as_mainfile(filepath=str(file), compress=True, relative_remap=False, check_existing=False)
+    except RuntimeError as error:
+        raise DA3Error(f"'{file}' could not be saved: {error}") from None
+
+
+def _install(arguments: argparse.Namespace, asked_to_stop: Callable[[], bool]) -> int:
+    if arguments.device != "auto":
+        raise BadInput("This version installs for the device it finds: leave --device out, or give 'auto'")
+    environment = Environment(places(bpy.context).environment)
+    job = InstallJob(session(bpy.context), environment)
+    job.run(asked_to_stop, _Teller(session(bpy.context)))
+    print(f"{environment.folder}: {environment.state().reason}")
+    return 0
+
+
+def _models(arguments: argparse.Namespace, _asked_to_stop: Callable[[], bool]) -> int:
+    folder = places(bpy.context).models
+    if arguments.action == "list":
+        there = {m.name for m in models.installed(folder)}
+        print(f"Folder: {folder}")
+        for m in models.MODELS:
+            state = "needs no file" if not m.needs_file else "installed" if m.name in there else "not installed"
+            size = f"{m.file_bytes / 2**20:,.0f} MiB" if m.needs_file else ""
+            print(f"{m.name:26} {state:14} {size:>10}  {m.licence}")
+        return 0
+    model = models.find(arguments.name)
+    if not model.needs_file:
+        raise BadInput(f"{model.label} has no file to {arguments.action}")
+    if arguments.action == "remove":
+        file = models.require(model.name, folder)
+        assert file
+        file.unlink()
+        print(f"{file} was removed")
+        return 0
+    raise DA3Error(
+        f"Downloading comes with the next version. Until then save model.safetensors of {model.repo} (Hugging Face) "
+        f"as {models.path(model, folder)}"
+    )
+
+
+def _doctor(_arguments: argparse.Namespace, _asked_to_stop: Callable[[], bool]) -> int:
+    here = places(bpy.context)
+    print(f"Blender: {bpy.app.version_string}, Python {sys.version.split()[0]}")
+    print(f"Models: {here.models}")
+    print(f"Installed models: {', '.join(m.name for m in models.installed(here.models)) or 'none'}; classic needs none")
+    print(f"Environment: {here.environment}")
+    status = Environment(here.environment).state()
+    if not os.environ.get("DA3_WORKER_PYTHON") and status.state is not State.READY:
+        print("Ready: no")
+        _say(f"{status.reason}. Run: da3 install")
+        return 3
+    state = _ask_worker(here)
+    packages = ", ".join(f"{name} {version}" for name, version in state.versions.items())
+    print(f"Worker: {packages}")
+    free = f", {state.free_memory / 2**30:.1f} GiB free" if state.free_memory else ""
+    print(f"Device: {here.device or state.device} ({state.device_name}{free})")
+    print("Ready: yes")
+    return 0
+
+
+def _ask_worker(here: Places) -> protocol.State:
+    client = session(bpy.context).client(here)
+    client.info()
+    until = time.monotonic() + INFO_PATIENCE
+    while time.monotonic() < until:
+        for event in client.wait(0.5):
+            if isinstance(event, protocol.State):
+                return event
+            if isinstance(event, protocol.Failed):
+                raise DA3Error(event.message)
+    raise DA3Error("The worker does not answer; try again, or install the dependencies again")
+
+
+class _Teller:
+    """Progress of a job, in lines on stderr: at a new stage, and every few seconds."""
+
+    INTERVAL = 5.0  # seconds
+
+    def __init__(self, session: Session):
+        self._session = session
+        self._stage = ""
+        self._warnings = 0
+        self._last = 0.0
+
+    def __call__(self) -> None:
+        status: Status = self._session.status
+        for message in status.warnings[self._warnings :]:
+            _say(message)
+        self._warnings = len(status.warnings)
+        if status.stage and (status.stage != self._stage or time.monotonic() - self._last > self.INTERVAL):
+            self._stage, self._last = status.stage, time.monotonic()
+            _say(status_text(status))
+
+
+def _say(line: str) -> None:
+    sys.stdout.flush()  # so that the order is right where both end in one place
+    print(f"da3: {line}", file=sys.stderr, flush=True)
+
+
+COMMANDS: dict[str, Callable[[argparse.Namespace, Callable[[], bool]], int]] = {
+    "generate": _generate,
+    "install": _install,
+    "models": _models,
+    "doctor": _doctor,
+}
+
+
+def register() -> None:
+    session(bpy.context).command = bpy.utils.register_cli_command("da3", main)
+
+
+def unregister() -> None:
+    bpy.utils.unregister_cli_command(session(bpy.context).command)

@@ -1,0 +1,34 @@
+"""The command line from a checkout, for machines that have the ``bpy`` module and no Blender: ``da3.py generate ...``.
+
+``make -s python`` prints the interpreter to run it with.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import runpy
+import sys
+
+import paths
+
+
+def main() -> int:
+    os.environ.setdefault("BLENDER_USER_RESOURCES", str(paths.blender_resources()))
+    os.environ.setdefault("DA3_ENVIRONMENT", str(paths.worker_environment()))
+    import bpy  # noqa: F401  # after BLENDER_USER_RESOURCES, which it reads once
+
+    runpy.run_path(str(paths.ROOT / "core" / "mount.py"))["mount"]()
+    addon = importlib.import_module("da3_blender.operators.addon")
+    cli = importlib.import_module("da3_blender.operators.cli")
+    addon.register()
+    code = cli.main(sys.argv[1:])
+    addon.unregister()
+    return code
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # the module of Blender 4.2 and 4.5 crashes in its own clean-up

@@ -1,0 +1,35 @@
+"""Makes the worker's environment with the add-on's own installer; run by Blender's Python from setup.py."""
+
+from __future__ import annotations
+
+import runpy
+import sys
+
+import paths
+
+runpy.run_path(str(paths.ROOT / "core" / "mount.py"))["mount"]()
+
+from da3_blender.core.environment import Environment, State  # noqa: E402
+from da3_blender.core.errors import DA3Error  # noqa: E402
+
+
+def main() -> int:
+    environment = Environment(paths.worker_environment(), uv=paths.boot_uv())
+    if environment.state().state is State.READY:
+        return 0
+    print(f"Setting up the worker's environment (about 6 GB) in {environment.folder}", file=sys.stderr)
+
+    def show(stage: str, fraction: float, line: str) -> None:
+        if not line.startswith("+ "):
+            print(f"  {fraction:4.0%} {stage} {line}", file=sys.stderr, flush=True)
+
+    try:
+        environment.install(show)
+    except DA3Error as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
