@@ -21,6 +21,7 @@ from .transfer import RemoteFile, Transient
 FILE = "model.safetensors"
 TIMEOUT = httpx2.Timeout(20.0, connect=10.0)  # seconds without a byte until the request counts as failed
 
+
 class Hub:
     """A hub and how one is known there.
 
@@ -41,8 +42,8 @@ class Hub:
         self.endpoint = (endpoint or constants.ENDPOINT).strip().rstrip("/")
         if is_offline_mode():
             raise DA3Error("Nothing is downloaded in offline mode: unset HF_HUB_OFFLINE and try again")
-        if not re.fullmatch(r"https?://[^\s/]+.*", self.endpoint):
-            raise BadInput(f"The Hugging Face endpoint '{endpoint}' is no web address like {constants.ENDPOINT}")
+        if not _is_address(self.endpoint):
+            raise BadInput(f"The Hugging Face endpoint '{endpoint}' is no web address like https://huggingface.co")
         token = (token or "").strip() or None
         if token and not (token.isascii() and token.isprintable() and " " not in token):
             raise BadInput("The Hugging Face token holds signs that no token has: copy it again")
@@ -94,7 +95,7 @@ class Hub:
                 response.raise_for_status()
                 yield _begin(response, start)
                 yield from response.iter_bytes()
-        except (httpx2.HTTPError, httpx2.StreamError, OSError) as error:
+        except (httpx2.HTTPError, httpx2.StreamError, httpx2.InvalidURL, OSError) as error:
             raise self._explained(error, repo) from error
 
     def _explained(self, error: Exception, repo: str) -> Exception:
@@ -120,7 +121,9 @@ class Hub:
                 "preferences"
             )
         if status == 401 and has_token:
-            return DA3Error(f"{self.host} does not accept the access token (401): correct or clear it in the preferences")
+            return DA3Error(
+                f"{self.host} does not accept the access token (401): correct or clear it in the preferences"
+            )
         if status == 401:
             return DA3Error(
                 f"{self.host} does not show {repo} without an access token (401): enter one in the preferences"
@@ -130,10 +133,22 @@ class Hub:
         if status in (404, 410):
             return DA3Error(f"{self.host} has no {FILE} of {repo} ({status}): it was moved or removed")
         if status == 429:
-            return Transient(f"{self.host} gets too many requests from here (429): try again later", _asked_wait(response))
+            return Transient(
+                f"{self.host} gets too many requests from here (429): try again later", _asked_wait(response)
+            )
         if status == 408 or status >= 500:
             return Transient(f"{self.host} has a fault of its own ({status}): try again later", _asked_wait(response))
         return DA3Error(f"{self.host} answers {status} for {repo}: try again later")
+
+
+def _is_address(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return bool(
+            parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and not re.search(r"\s", text)
+        )
+    except ValueError:  # no number as port, half an IPv6 address
+        return False
 
 
 def _begin(response: httpx2.Response, start: int) -> int:

@@ -57,7 +57,9 @@ def _voxel_numbers(position: np.ndarray, voxel_size: float) -> np.ndarray:
     low = position.min(axis=0).astype(np.float64)
     counts = np.floor((position.max(axis=0) - low) / voxel_size) + 1.0
     if counts.prod() > 2.0**62:
-        raise BadInput(f"Voxel Size {voxel_size:g} is too small for a scene of {np.ptp(position, axis=0).max():g} units")
+        raise BadInput(
+            f"Voxel Size {voxel_size:g} is too small for a scene of {np.ptp(position, axis=0).max():g} units"
+        )
     cells = np.floor((position - low) / voxel_size).astype(np.int64)
     nx, ny = counts[:2].astype(np.int64)
     return cells[:, 0] + nx * (cells[:, 1] + ny * cells[:, 2])

@@ -115,11 +115,17 @@ def _select(prediction: Prediction, kept: np.ndarray) -> Prediction:
 
 
 def _add_cameras(batch: Batch, settings: Settings) -> None:
-    """A model without cameras: each frame is seen from the origin, through the field of view that is set."""
+    """A model without cameras: each frame is seen from the origin, through the field of view that is set.
+
+    With that camera's focal length the depth of a metric model becomes metres.
+    """
     prediction = batch.prediction
     count, height, width = prediction.depth.shape
     if prediction.intrinsics is None:
         prediction.intrinsics = np.repeat(pinhole(width, height, settings.field_of_view)[None], count, axis=0)
+        if prediction.metric_focal is not None:
+            prediction.depth *= prediction.intrinsics[0, 0, 0] / prediction.metric_focal
+            prediction.is_metric = True
     if prediction.extrinsics is None:
         prediction.extrinsics = np.repeat(np.eye(4)[None, :3], count, axis=0)
         if count > 1:
@@ -145,6 +151,8 @@ def _placements(batch: Batch, frames: FrameSource, settings: Settings) -> list[P
     height, width = batch.prediction.depth.shape[1:]
     sx, sy = width / canvas_width, height / canvas_height  # 1, but for a predictor that keeps a size of its own
     return [
-        replace(p, left=round(p.left * sx), top=round(p.top * sy), width=round(p.width * sx), height=round(p.height * sy))
+        replace(
+            p, left=round(p.left * sx), top=round(p.top * sy), width=round(p.width * sx), height=round(p.height * sy)
+        )
         for p in placements
     ]

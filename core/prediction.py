@@ -21,7 +21,8 @@ class Prediction:
     intrinsics: np.ndarray | None  # (N, 3, 3) float64, pixels of the processed image
     images: np.ndarray  # (N, H, W, 3) uint8, RGB
     sky: np.ndarray | None = None  # (N, H, W) bool
-    is_metric: bool = False
+    is_metric: bool = False  # depth and cameras are in metres
+    metric_focal: float | None = None  # where set, depth in metres is depth * focal / metric_focal (pixels)
 
     def __len__(self) -> int:
         return len(self.depth)

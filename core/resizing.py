@@ -59,9 +59,7 @@ def processed_size(width: int, height: int, resolution: int, method: ResizeMetho
     return size
 
 
-def layout(
-    sizes: Sequence[tuple[int, int]], resolution: int, method: ResizeMethod
-) -> tuple[int, int, list[Placement]]:
+def layout(sizes: Sequence[tuple[int, int]], resolution: int, method: ResizeMethod) -> tuple[int, int, list[Placement]]:
     """Canvas width and height for originals of these (width, height), and where each of them lies on it."""
     resized = [processed_size(w, h, resolution, method) for w, h in sizes]
     width = max(w for w, _ in resized)

@@ -60,9 +60,7 @@ def option(default: Any, label: str, help: str, *, group: str, subtype: str = ""
 class Settings:
     """What a person can set. Units stand in the help."""
 
-    input: str = option(
-        "", "Input", "Folder of images, or one image", group="input", subtype="FILE_PATH"
-    )
+    input: str = option("", "Input", "Folder of images, or one image", group="input", subtype="FILE_PATH")
     start_frame: int = option(0, "Start Frame", "First frame that is used, counted from 0", group="input", min=0)
     end_frame: int = option(-1, "End Frame", "Last frame that is used; -1 is the last there is", group="input", min=-1)
     frame_stride: int = option(1, "Frame Stride", "Keep every n-th frame", group="input", min=1)
@@ -97,9 +95,7 @@ class Settings:
     use_ray_pose: bool = option(
         False, "Ray-based Pose", "Cameras from the model's rays instead of its camera decoder (slower)", group="model"
     )
-    filter_edges: bool = option(
-        True, "Filter Edges", "Drop points where the depth changes steeply", group="filters"
-    )
+    filter_edges: bool = option(True, "Filter Edges", "Drop points where the depth changes steeply", group="filters")
     min_confidence: float = option(
         0.5, "Min Confidence", "Points below are dropped. A model's confidence is 1 or more, a filtered point's is 0",
         group="filters", min=0.0, soft_max=10.0,

@@ -3,14 +3,63 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from queue import Empty, Full, Queue
 from typing import Generic, TypeVar
 
+_REPORT = 0.2  # seconds between reports
+_WINDOW = 5.0  # seconds over which the speed is taken
 _LONGEST_WAIT = 60.0  # seconds; a server may ask for more, and is asked again sooner
 
 Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a download is.
+
+    ``stage`` is what happens now: "waiting" (for another process that downloads the same model), "connecting",
+    "checking", "downloading" or "retrying", then ``note`` says why. ``total`` is 0 until the hub has stated it; ``speed`` is
+    in bytes per second; ``seconds_left`` is None while nothing arrives.
+    """
+
+    stage: str
+    done: int = 0
+    total: int = 0
+    speed: float = 0.0
+    seconds_left: float | None = None
+    note: str = ""
+
+    @property
+    def fraction(self) -> float:
+        return self.done / self.total if self.total else 0.0
+
+
+class Reporter:
+    """Tells progress now and then, with the speed of the last seconds."""
+
+    def __init__(self, on_progress: Callable[[Progress], None]):
+        self._on_progress = on_progress
+        self._stage = ""
+        self._told = 0.0
+        self._seen: deque[tuple[float, int]] = deque()  # seconds, bytes
+
+    def __call__(self, stage: str, done: int = 0, total: int = 0, note: str = "") -> None:
+        now = time.monotonic()
+        if stage == self._stage and now < self._told + _REPORT:
+            return
+        if stage != self._stage:
+            self._seen.clear()
+        self._stage, self._told = stage, now
+        self._seen.append((now, done))
+        while len(self._seen) > 2 and self._seen[0][0] < now - _WINDOW:
+            self._seen.popleft()
+        then, before = self._seen[0]
+        speed = max(0.0, (done - before) / (now - then)) if stage == "downloading" and now > then else 0.0
+        self._on_progress(Progress(stage, done, total, speed, (total - done) / speed if speed else None, note))
 
 
 class Transient(Exception):

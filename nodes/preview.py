@@ -26,6 +26,8 @@ SAMPLES = 8
 RADIUS_IN_PIXELS = 0.85
 # More dots than this cost memory and time, and show nothing more in a picture of a million pixels.
 MOST_POINTS = 4_000_000
+# Half a frustum's line, of its distance: some three of 1280 pixels wide.
+LINE = 0.0011
 FRUSTUM_COLOR = (1.0, 0.32, 0.03)
 SKY, GROUND = (0.62, 0.72, 0.82), (0.93, 0.92, 0.90)
 
@@ -61,7 +63,7 @@ def render_preview(
         scene = made.add(bpy.data.scenes.new("DA3 Preview"))
         _add_dots(scene, made, seen.points, colors, radii)
         if frustums:
-            _add_frustums(scene, made, cameras, matrices)
+            _add_frustums(scene, made, cameras, matrices, view[:3, 3])
         _add_camera(scene, made, view, size)
         _add_world(scene, made)
         _render(scene, path, size, samples)
@@ -147,13 +149,18 @@ def _dots_tree(material: bpy.types.Material) -> bpy.types.NodeTree:
 
 
 def _add_frustums(
-    scene: bpy.types.Scene, made: Created, cameras: Sequence[bpy.types.Object], matrices: np.ndarray
+    scene: bpy.types.Scene,
+    made: Created,
+    cameras: Sequence[bpy.types.Object],
+    matrices: np.ndarray,
+    seen_from: np.ndarray,
 ) -> None:
     """Each camera as the edges of its pyramid."""
     curve = made.add(bpy.data.curves.new("preview", "CURVE"))
     curve.dimensions = "3D"
-    length = 0.45 * median_distance(matrices[:, :3, 3])
-    curve.bevel_depth, curve.bevel_resolution = 0.014 * length, 1
+    length = 0.5 * median_distance(matrices[:, :3, 3])
+    away = np.median(np.linalg.norm(matrices[:, :3, 3] - seen_from, axis=1))
+    curve.bevel_depth, curve.bevel_resolution = float(min(LINE * away, 0.05 * length)), 1
     for camera, matrix in zip(cameras, matrices, strict=True):
         fx, fy, cx, cy, width, height = (camera[key] for key in ("fx", "fy", "cx", "cy", "width", "height"))
         corners = [

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-from ..panels import preferences, properties, sidebar
-from . import cli, dependencies, generate, job, models, session
+from collections.abc import Sequence
 
-MODULES = (properties, session, job, preferences, generate, models, dependencies, sidebar, cli)
+import bpy
+
+from ..panels import preferences, properties, sidebar
+from . import dependencies, generate, job, models, session
+
+MODULES = (properties, session, job, preferences, generate, models, dependencies, sidebar)
 
 
 def register() -> None:
     for module in MODULES:
         module.register()
+    session.session(bpy.context).command = bpy.utils.register_cli_command("da3", _command)
 
 
 def unregister() -> None:
+    bpy.utils.unregister_cli_command(session.session(bpy.context).command)
     for module in reversed(MODULES):
         module.unregister()
+
+
+def _command(arguments: Sequence[str]) -> int:
+    """``blender --command da3 ...``"""
+    from .cli import main  # late: enabling should not pay for it
+
+    return main(arguments)

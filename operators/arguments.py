@@ -18,7 +18,7 @@ class Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, as an exception."""
 
     def error(self, message: str) -> NoReturn:
-        raise BadInput(f"{message[0].upper()}{message[1:]}; see 'da3 {self.prog.rpartition(' ')[2]} --help'")
+        raise BadInput(f"{message[0].upper()}{message[1:]}; see '{self.prog} --help'")
 
 
 def parser() -> Parser:

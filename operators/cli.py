@@ -26,7 +26,7 @@ from ..panels import properties
 from ..panels.preferences import Places, places
 from .arguments import check_input, check_output, parser, settings_of
 from .dependencies import InstallJob
-from .generate import GenerateJob
+from .generation import GenerateJob
 from .session import Session, Status, session, status_text
 
 INFO_PATIENCE = 120.0  # seconds; importing torch from a cold disk takes long
@@ -235,11 +235,3 @@ COMMANDS: dict[str, Callable[[argparse.Namespace, Callable[[], bool]], int]] = {
     "models": _models,
     "doctor": _doctor,
 }
-
-
-def register() -> None:
-    session(bpy.context).command = bpy.utils.register_cli_command("da3", main)
-
-
-def unregister() -> None:
-    bpy.utils.unregister_cli_command(session(bpy.context).command)

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from bpy.types import Context, WindowManager
 
 from ..core import environment
-from ..core.worker.client import WorkerClient
 from ..panels.preferences import Places
 
 if TYPE_CHECKING:
+    from ..core.worker.client import WorkerClient
     from .job import Job
 
 
@@ -56,6 +56,8 @@ class Session:
         ------
         MissingEnvironment
         """
+        from ..core.worker.client import WorkerClient  # late: enabling the add-on should not pay for it
+
         running = self._client
         if running is None or not running.is_running():
             python = places.worker_python()
@@ -67,7 +69,7 @@ class Session:
     @property
     def model(self) -> str | None:
         """Name of the model in the worker's memory."""
-        return self._client.model if self._client and self._client.is_running() else None
+        return self._client.model if self._client else None
 
     def unload(self) -> None:
         """Free the model's memory."""

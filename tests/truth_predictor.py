@@ -1,7 +1,6 @@
 """A predictor that knows the answer: nothing after it may lose accuracy."""
 
 import numpy as np
-
 from da3_blender.core.prediction import Prediction
 
 

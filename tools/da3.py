@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import os
 import runpy
+import shutil
 import sys
 
 import paths
@@ -16,7 +17,7 @@ import paths
 def main() -> int:
     os.environ.setdefault("BLENDER_USER_RESOURCES", str(paths.blender_resources()))
     os.environ.setdefault("DA3_ENVIRONMENT", str(paths.worker_environment()))
-    import bpy  # noqa: F401  # after BLENDER_USER_RESOURCES, which it reads once
+    import bpy  # after BLENDER_USER_RESOURCES, which it reads once
 
     runpy.run_path(str(paths.ROOT / "core" / "mount.py"))["mount"]()
     addon = importlib.import_module("da3_blender.operators.addon")
@@ -24,11 +25,13 @@ def main() -> int:
     addon.register()
     code = cli.main(sys.argv[1:])
     addon.unregister()
+    if bpy.app.version < (5, 0, 0):  # whose module may crash or hang in its own clean-up
+        sys.stdout.flush()
+        sys.stderr.flush()
+        shutil.rmtree(bpy.app.tempdir, ignore_errors=True)
+        os._exit(code)
     return code
 
 
 if __name__ == "__main__":
-    code = main()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)  # the module of Blender 4.2 and 4.5 crashes in its own clean-up
+    sys.exit(main())

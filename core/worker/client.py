@@ -27,7 +27,6 @@ class WorkerClient:
 
     def __init__(self, python: Path, *, predictor: str = "", environment: Mapping[str, str] | None = None):
         self.python = python
-        self.model: str | None = None  # in the worker's memory
         self._predictor = predictor
         self._environment = dict(environment or {})
         self._worker: Process | None = None
@@ -73,6 +72,7 @@ class WorkerClient:
         """Free the memory the model holds; a worker that is busy does it after its job."""
         if self.is_running():
             assert self._worker
+            self._worker.model = None  # as good as: nothing comes before it but a job that runs
             self._worker.send(protocol.Unload())
 
     def info(self) -> None:
@@ -103,20 +103,10 @@ class WorkerClient:
                 break
             timeout = None
             if worker is self._worker or getattr(event, "job", None) is not None:
-                self._note(worker, event)
                 events.append(event)  # a worker that died idle and was replaced is no news
         if self._held and not (self._worker and self._worker.stopping):
             self._send_held()
         return events
-
-    def _note(self, worker: Process, event: protocol.Message) -> None:
-        """What an event says about the worker itself."""
-        if worker is not self._worker:
-            return
-        if isinstance(event, protocol.Loaded):
-            self.model = event.model
-        elif isinstance(event, protocol.Unloaded) or not worker.alive:
-            self.model = None
 
     def _send_held(self) -> None:
         held, self._held = self._held, None
@@ -130,6 +120,11 @@ class WorkerClient:
     def is_running(self) -> bool:
         """Whether there is a worker."""
         return self._worker is not None and self._worker.alive
+
+    @property
+    def model(self) -> str | None:
+        """Name of the model in the worker's memory."""
+        return self._worker.model if self._worker and self._worker.alive else None
 
     @property
     def pid(self) -> int | None:
@@ -152,13 +147,11 @@ class WorkerClient:
         if self._worker:
             self._worker.end()
             self._worker = None
-        self.model = None
 
     def _running(self) -> Process:
         if self._worker and not self._worker.alive:
             self._worker.end()
             self._worker = None
         if self._worker is None:
-            self.model = None
             self._worker = Process(self.python, self._predictor, self._environment, self._events)
         return self._worker

@@ -38,6 +38,7 @@ class Process:
         self.folder = Path(tempfile.mkdtemp(prefix=f"{protocol.SESSION_PREFIX}{os.getpid()}-"))  # mode 0700
         self.job: int | None = None
         self.stopping = False
+        self.model: str | None = None  # in its memory
         self._events = events
         self._job_ended = threading.Event()
         self._lock = threading.Lock()  # of ``job`` and ``stopping``, which both threads change
@@ -121,6 +122,10 @@ class Process:
                         event = protocol.Stopped(event.job)
                     self.job, self.stopping = None, False
                     self._job_ended.set()
+        elif isinstance(event, protocol.Loaded):
+            self.model = event.model
+        elif isinstance(event, protocol.Unloaded):
+            self.model = None
         self._events.put((self, event))
 
     def died(self) -> None:

@@ -17,6 +17,7 @@ from ..frames import FrameSource
 from ..payload import PointArrays
 from ..pipeline import Batch, deliver, reconstruct
 from ..predictor import Predictor
+from ..resizing import layout
 from ..settings import Settings
 from ..watch import Watch
 from . import protocol
@@ -95,6 +96,8 @@ def generate(
     settings = Settings.from_strings(request.settings)
     frames = FrameSource.open(settings.input, settings.start_frame, settings.end_frame, settings.frame_stride)
     weights = NETWORK if models.find(settings.model).needs_file else CLASSIC
+    sizes = [(frames.headers[i].width, frames.headers[i].height) for i in frames.selected]
+    layout(sizes, settings.resolution, settings.resize_method)  # what is too narrow is told before the long work
     teller = _Teller(request.job, frames, Progress(weights, len(plan(frames.selected, settings))), emit)
     if settings.resolution != settings.process_resolution:
         teller.warn(f"Process Resolution {settings.process_resolution} was rounded to {settings.resolution}")

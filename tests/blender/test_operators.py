@@ -13,7 +13,7 @@ import pictures
 import pytest
 from da3_blender.core.errors import Cancelled, WorkerDied
 from da3_blender.core.settings import Choice, options
-from da3_blender.operators import addon, generate
+from da3_blender.operators import addon, generate, generation
 from da3_blender.operators.job import JobOperator
 from da3_blender.operators.session import session
 from da3_blender.panels import properties, sidebar
@@ -65,9 +65,7 @@ def enabled(empty_file, temp, stand_in, tmp_path, monkeypatch):
 
 def new_job():
     context = bpy.context
-    return generate.GenerateJob(
-        session(context), context.scene, properties.read(context.scene), places(context)
-    )
+    return generation.GenerateJob(session(context), context.scene, properties.read(context.scene), places(context))
 
 
 def datablocks():
@@ -208,7 +206,7 @@ def test_a_failure_reaches_the_person_as_one_sentence(enabled, stand_in, name, w
 
 def test_a_fault_while_building_becomes_a_message_and_leaves_nothing(enabled, monkeypatch):
     before = datablocks()
-    monkeypatch.setattr(generate.CameraRecord, "from_json", lambda record: 1 / 0)
+    monkeypatch.setattr(generation.CameraRecord, "from_json", lambda record: 1 / 0)
     with pytest.raises(RuntimeError, match="ZeroDivisionError"):
         bpy.ops.da3.generate()
     assert datablocks() == before
@@ -318,7 +316,7 @@ def test_the_panels_can_be_drawn_with_every_model_and_while_a_job_runs(enabled, 
     stand_in("slow")
     drawn = MagicMock()
     settings = bpy.context.scene.da3
-    for model in settings.bl_rna.properties["model"].enum_items.keys():
+    for model in settings.bl_rna.properties["model"].enum_items.keys():  # noqa: SIM118  # not a dict
         settings.model = model
         for panel in sidebar.CLASSES:
             panel.draw(SimpleNamespace(layout=drawn), bpy.context)

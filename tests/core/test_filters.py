@@ -76,7 +76,9 @@ def test_voxels_too_small_to_count_are_refused():
 def test_the_footprint_is_the_median_of_depth_over_focal_length():
     depth = np.full((1, 4, 4), 8.0, np.float32)
     depth[0, 0] = 0
-    assert merging.median_footprint(depth, np.ones_like(depth), np.diag([400.0, 400.0, 1.0])[None]) == pytest.approx(0.02)
+    assert merging.median_footprint(depth, np.ones_like(depth), np.diag([400.0, 400.0, 1.0])[None]) == pytest.approx(
+        0.02
+    )
 
 
 def test_skip_frames_takes_evenly_spaced_frames_with_both_ends():

@@ -55,7 +55,9 @@ def test_colours_are_the_photograph_s_in_linear_light():
     settings = Settings(**ALL, filter_edges=False)
     frames, [batch] = run(known.folder, settings, TruthPredictor(known))
     cloud = pipeline.deliver(batch, frames, settings).points[0]
-    srgb = np.where(cloud.point_color <= 0.0031308, 12.92 * cloud.point_color, 1.055 * cloud.point_color ** (1 / 2.4) - 0.055)
+    srgb = np.where(
+        cloud.point_color <= 0.0031308, 12.92 * cloud.point_color, 1.055 * cloud.point_color ** (1 / 2.4) - 0.055
+    )
     pixels = frames.load(0).image[known.depth[0] > 0]
     own = cloud.frame == 0
     np.testing.assert_allclose(srgb[own][:, :3] * 255, pixels, atol=1e-3)
@@ -82,15 +84,17 @@ def test_merging_thins_out_what_many_views_saw_and_keeps_its_place():
 class Flat:
     """A wall at depth 2 without cameras, like a mono model; ``blind`` frames get no confidence."""
 
-    def __init__(self, blind=(), cameras=False):
+    def __init__(self, blind=(), metric_focal=None):
         self.blind = blind
-        self.cameras = cameras
+        self.metric_focal = metric_focal
 
     def predict(self, images, indices, settings, cameras=None):
         canvas, valid, _ = place(images, settings.resolution, settings.resize_method)
         conf = valid.astype(np.float32)
         conf[[i for i, index in enumerate(indices) if index in self.blind]] = 0
-        return Prediction(np.where(valid, 2.0, 0.0).astype(np.float32), conf, None, None, canvas)
+        return Prediction(
+            np.where(valid, 2.0, 0.0).astype(np.float32), conf, None, None, canvas, metric_focal=self.metric_focal
+        )
 
 
 def save(folder, *sizes, mode="RGB"):
@@ -106,6 +110,14 @@ def test_one_image_of_a_model_without_cameras_gets_a_pinhole_of_the_set_field_of
     assert delivered.cameras[0].fx == pytest.approx(70)  # half of 140 px, tan 45 degrees
     assert delivered.points[0].position[:, 1] == pytest.approx(2.0)  # Blender's y is depth
     assert not batch.warnings
+
+
+def test_a_metric_model_s_depth_becomes_metres_with_the_focal_length_of_the_set_field_of_view(tmp_path):
+    save(tmp_path, (140, 140))
+    settings = Settings(process_resolution=140, field_of_view=np.radians(90))
+    _, [batch] = run(tmp_path, settings, Flat(metric_focal=300.0))
+    assert batch.prediction.is_metric
+    assert batch.prediction.depth == pytest.approx(2.0 * 70 / 300, rel=1e-6)  # depth x focal / 300
 
 
 def test_several_images_without_cameras_are_told_as_such(tmp_path):

@@ -32,7 +32,9 @@ def test_settings_survive_the_wire():
 
 
 def test_text_is_read_as_the_option_s_type():
-    settings = Settings.from_strings({"fp16": "on", "batch_size": "4", "min_confidence": "2.5", "batch_mode": "skip_frames"})
+    settings = Settings.from_strings(
+        {"fp16": "on", "batch_size": "4", "min_confidence": "2.5", "batch_mode": "skip_frames"}
+    )
     assert settings == Settings(fp16=True, batch_size=4, min_confidence=2.5)
     assert isinstance(settings.batch_mode, Choice)
 
