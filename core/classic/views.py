@@ -1,0 +1,93 @@
+"""Which views to compare with which, and where their surfaces can be: what the sparse points know."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .sfm import SfmResult, camera_centres
+
+BEST_ANGLE = 8.0  # degrees between two rays to a point: small ones say little of depth, large ones look different
+BELOW, ABOVE = 4.0, 10.0  # degrees, how fast a neighbour is worth less on either side
+LEAST_SHARED = 8  # points
+MATCHED = 5  # neighbours that a view is swept over
+CHECKED = 10  # views that its depth is compared with
+NEARER, FARTHER = 0.7, 1.4  # how far beyond the sparse points surfaces are looked for
+QUANTILES = (0.005, 0.995)  # of the sparse depths; the rest may be wrong matches
+PIXELS_PER_PLANE = 0.75  # how far a pixel moves in the neighbour where it moves most
+PLANES = (48, 192)  # least and most
+
+
+@dataclass
+class View:
+    """What the sweep over one view needs to know."""
+
+    index: int
+    neighbours: list[int]  # best first
+    nearest: float  # z-depth
+    farthest: float
+
+
+def plan(sfm: SfmResult) -> list[View]:
+    """Neighbours and depth range of every registered view that shares points with another."""
+    centres = camera_centres(sfm.extrinsics)
+    seen: dict[int, np.ndarray] = {}
+    for index in np.flatnonzero(sfm.registered).tolist():
+        seen[index] = sfm.observations[sfm.observations[:, 0] == index, 1]
+    views = []
+    for index, own in seen.items():
+        ranked = []
+        for other, theirs in seen.items():
+            shared = np.intersect1d(own, theirs) if other != index else np.empty(0, np.int64)
+            if len(shared) >= LEAST_SHARED:
+                angle = _angles(sfm.points[shared], centres[index], centres[other])
+                width = np.where(angle < BEST_ANGLE, BELOW, ABOVE)
+                ranked.append((float(np.exp(-(((angle - BEST_ANGLE) / width) ** 2)).sum()), other))
+        if ranked:
+            ranked.sort(key=lambda pair: (-pair[0], pair[1]))
+            near, far = _depth_range(sfm, index, own)
+            views.append(View(index, [other for _, other in ranked[:CHECKED]], near, far))
+    return views
+
+
+def _angles(points: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Degrees between the rays from two centres to each point."""
+    to_a, to_b = a - points, b - points
+    cosine = np.einsum("pi,pi->p", to_a, to_b) / (np.linalg.norm(to_a, axis=1) * np.linalg.norm(to_b, axis=1))
+    return np.degrees(np.arccos(np.clip(cosine, -1.0, 1.0)))
+
+
+def _depth_range(sfm: SfmResult, index: int, own: np.ndarray) -> tuple[float, float]:
+    depth = sfm.points[own] @ sfm.extrinsics[index, 2, :3] + sfm.extrinsics[index, 2, 3]
+    low, high = np.quantile(depth[depth > 0.0], QUANTILES)
+    return float(NEARER * low), float(FARTHER * high)
+
+
+def inverse_depths(view: View, intrinsics: np.ndarray, extrinsics: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Planes of a view, evenly spaced in inverse depth from infinity on, near enough to each other that no match falls between.
+
+    Parameters
+    ----------
+    intrinsics : (N, 3, 3), pixels of the images that are swept; extrinsics : (N, 3, 4)
+    size : (height, width)
+
+    Returns
+    -------
+    (D,) float64, from 0 to that of the nearest plane
+    """
+    height, width = size
+    corners = np.array([[u, v, 1.0] for u in (0.0, width / 2.0, width) for v in (0.0, height / 2.0, height)])
+    rays = corners @ np.linalg.inv(intrinsics[view.index]).T
+    low, high = 0.0, 1.0 / view.nearest  # from infinity, so that the sky has its own plane and takes no other
+    motion = 0.0
+    for other in view.neighbours[:MATCHED]:
+        rotation = extrinsics[other, :, :3] @ extrinsics[view.index, :, :3].T
+        shift = extrinsics[other, :, 3] - rotation @ extrinsics[view.index, :, 3]
+        ends = []
+        for w in (low, high):
+            seen = (rays @ rotation.T + w * shift) @ intrinsics[other].T
+            ends.append(seen[:, :2] / np.maximum(seen[:, 2:], 0.1))
+        motion = max(motion, float(np.median(np.linalg.norm(ends[1] - ends[0], axis=1))))
+    count = int(np.clip(np.ceil(motion / PIXELS_PER_PLANE), *PLANES))
+    return np.linspace(low, high, count)
