@@ -33,7 +33,6 @@ def test_the_claims_hold_on_the_courtyard(bench):
     assert figures.depth_error < 0.02
     assert figures.kept > 0.60
     assert figures.cloud_distance < 0.01
-    assert figures.seconds < 180.0
     assert figures.memory < 3e9
     # Not claimed, but what makes the cloud good to look at: little of the sky, few wild points.
     assert figures.sky_kept < 0.05
