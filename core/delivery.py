@@ -6,7 +6,6 @@ All arithmetic is done here, in the worker, so that Blender's main thread has no
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -21,6 +20,14 @@ def linear_from_srgb(colors: np.ndarray) -> np.ndarray:
     srgb = np.arange(256) / 255.0
     table = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4).astype(np.float32)
     return table[colors]
+
+
+def srgb_from_linear(colors: np.ndarray) -> np.ndarray:
+    """The inverse of ``linear_from_srgb``: (..., 3) float32 linear to (..., 3) uint8 sRGB."""
+    linear = np.arange(1 << 16) / ((1 << 16) - 1)  # steps a twentieth of the finest between two of 8 bit
+    srgb = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1.0 / 2.4) - 0.055)
+    table = np.round(srgb * 255.0).astype(np.uint8)
+    return table[(np.clip(colors, 0.0, 1.0) * np.float32(len(table) - 1) + np.float32(0.5)).astype(np.uint16)]
 
 
 def points(prediction: Prediction, indices: Sequence[int], min_confidence: float) -> PointArrays:
@@ -51,20 +58,21 @@ def rgba(colors: np.ndarray) -> np.ndarray:
 def cameras(
     prediction: Prediction,
     indices: Sequence[int],
-    images: Sequence[Path],
+    names: Sequence[str],
+    images: Sequence[str],
     placements: Sequence[Placement],
 ) -> list[CameraRecord]:
-    """A record for each of the prediction's N frames; ``images`` and ``placements``: N."""
+    """A record for each of the prediction's N frames; ``names``, ``images`` (paths, or empty) and ``placements``: N."""
     assert prediction.extrinsics is not None and prediction.intrinsics is not None
     matrices = cameras_to_blender(prediction.extrinsics)
     height, width = prediction.depth.shape[1:]
     return [
         CameraRecord(
-            name=path.stem, frame=int(index), camera_to_world=tuple(matrix.ravel().tolist()),
+            name=name, frame=int(index), camera_to_world=tuple(matrix.ravel().tolist()),
             fx=float(k[0, 0]), fy=float(k[1, 1]), cx=float(k[0, 2]), cy=float(k[1, 2]), width=width, height=height,
-            image=str(path), placement=(place.left, place.top, place.width, place.height),
+            image=image, placement=(place.left, place.top, place.width, place.height),
         )
-        for index, path, matrix, k, place in zip(
-            indices, images, matrices, prediction.intrinsics, placements, strict=True
+        for index, name, image, matrix, k, place in zip(
+            indices, names, images, matrices, prediction.intrinsics, placements, strict=True
         )
     ]  # fmt: skip

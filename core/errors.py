@@ -27,6 +27,10 @@ class MissingModel(DA3Error):
     exit_code = 3
 
 
+class OutOfMemory(DA3Error):
+    """A pass does not fit into memory; a smaller one may."""
+
+
 class Cancelled(DA3Error):
     """The person asked to stop."""
 
@@ -42,5 +46,6 @@ class WorkerDied(DA3Error):
 
 #: How an error's class is named on the wire between worker and Blender.
 BY_NAME: dict[str, type[DA3Error]] = {
-    cls.__name__: cls for cls in (DA3Error, BadInput, MissingEnvironment, MissingModel, Cancelled, WorkerDied)
+    cls.__name__: cls
+    for cls in (DA3Error, BadInput, MissingEnvironment, MissingModel, OutOfMemory, Cancelled, WorkerDied)
 }

@@ -23,6 +23,11 @@ def file_lock(path: Path, on_wait: Callable[[], None] = lambda: None) -> Iterato
     ----------
     path : made if missing; stays behind, empty
     on_wait : called about ten times a second while another process holds the lock; may raise to give up
+
+    Raises
+    ------
+    OSError
+        The file cannot be written, or its file system knows no locks.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
@@ -41,6 +46,8 @@ def _take(handle: int) -> bool:
             msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
         else:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:  # held by another
-        return False
+    except OSError as error:
+        if sys.platform != "win32" and not isinstance(error, BlockingIOError):
+            raise  # a file system without locks: waiting would never end
+        return False  # held by another
     return True

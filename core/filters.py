@@ -22,13 +22,25 @@ def edges(depth: np.ndarray) -> np.ndarray:
     -------
     (N, H, W) bool
     """
-    steep = np.zeros(depth.shape, bool)
-    for i, image in enumerate(depth):
-        known = cv2.erode((image > 0).astype(np.uint8), np.ones((3, 3), np.uint8), borderValue=1).astype(bool)
-        gradient = np.hypot(cv2.Sobel(image, cv2.CV_32F, 1, 0, ksize=3), cv2.Sobel(image, cv2.CV_32F, 0, 1, ksize=3))
-        if not known.any():
-            continue
+    return np.stack([normalised_gradient(image) >= EDGE_THRESHOLD for image in depth])
+
+
+def normalised_gradient(depth: np.ndarray) -> np.ndarray:
+    """Sobel 3x3 magnitude, 0 at the image's flattest pixel and 1 at its steepest; 0 beside pixels without a depth.
+
+    Parameters
+    ----------
+    depth : (H, W) float32, 0 where nothing is known
+
+    Returns
+    -------
+    (H, W) float32
+    """
+    known = cv2.erode((depth > 0).astype(np.uint8), np.ones((3, 3), np.uint8), borderValue=1).astype(bool)
+    gradient = np.hypot(cv2.Sobel(depth, cv2.CV_32F, 1, 0, ksize=3), cv2.Sobel(depth, cv2.CV_32F, 0, 1, ksize=3))
+    out = np.zeros(depth.shape, np.float32)
+    if known.any():
         low, high = gradient[known].min(), gradient[known].max()
         if high > low:
-            steep[i] = known & ((gradient - low) / (high - low) >= EDGE_THRESHOLD)
-    return steep
+            out[known] = (gradient[known] - low) / (high - low)
+    return out

@@ -98,6 +98,18 @@ def cameras_to_blender(extrinsics: np.ndarray) -> np.ndarray:
     return homogeneous(c2w)
 
 
+def points_from_blender(points: np.ndarray) -> np.ndarray:
+    """(..., 3) Blender world to OpenCV world, (x, z, -y) -> (x, y, z); float64."""
+    return np.asarray(points, np.float64) @ BLENDER_FROM_OPENCV
+
+
+def cameras_from_blender(matrices: np.ndarray) -> np.ndarray:
+    """The inverse of ``cameras_to_blender``: (N, 4, 4) rigid camera-to-world to (N, 3, 4) float64 extrinsics."""
+    c2w = BLENDER_FROM_OPENCV.T @ np.asarray(matrices, np.float64)[..., :3, :]
+    c2w[..., :3, 1:3] *= -1.0
+    return invert_rigid(c2w)
+
+
 def pinhole(width: int, height: int, field_of_view: float) -> np.ndarray:
     """(3, 3) intrinsics of a centred camera whose longest side spans ``field_of_view`` radians."""
     focal = max(width, height) / 2.0 / np.tan(field_of_view / 2.0)

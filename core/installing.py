@@ -9,12 +9,15 @@ import contextlib
 import os
 import queue
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from .errors import Cancelled, MissingEnvironment
 
@@ -32,6 +35,9 @@ sys.stdout.flush()
 os._exit(code & 0xFF)  # without waiting for the thread, which reads on
 """
 
+ERRORS = ("error", "cause", "×", "modulenotfounderror", "importerror", "filenotfounderror")
+#: A program and its arguments.
+Command = list[str | Path]
 #: Called with a stage, the fraction of the whole that is done (0 to 1) and the newest line of output.
 Progress = Callable[[str, float, str], None]
 
@@ -43,58 +49,171 @@ class Run:
     ----------
     log : emptied first
     on_progress, cancelled : as in ``Environment.install``
+    environ : variables that every program gets besides this process's own
     """
 
-    def __init__(self, log: Path, on_progress: Progress, cancelled: Callable[[], bool]):
-        self.on_progress = on_progress
+    def __init__(
+        self,
+        log: Path,
+        on_progress: Progress,
+        cancelled: Callable[[], bool],
+        environ: Mapping[str, str] = MappingProxyType({}),
+    ):
+        self._on_progress = on_progress
         self._cancelled = cancelled
         self._log = log
+        self._variables = environ
+        self._fraction = 0.0
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_text("", "utf-8")
 
-    def __call__(self, stage: str, fraction: float, command: list[str], *, until: float | None = None) -> None:
-        """Run to the end; with ``until`` the fraction grows from the sizes that uv says it downloads."""
-        sizes: dict[str, float] = {}
-        done: set[str] = set()
+    def tell(self, stage: str, fraction: float, line: str = "") -> None:
+        """Report; the fraction never falls, even where a stage is done a second time."""
+        self._fraction = max(self._fraction, fraction)
+        self._on_progress(stage, self._fraction, line)
+
+    def check(self) -> None:
+        """Raise ``Cancelled`` if the person asked to stop."""
+        if self._cancelled():
+            raise Cancelled
+
+    def note(self, line: str) -> None:
+        """Write a line of one's own to the log."""
+        with self._log.open("a", encoding="utf-8") as log:
+            log.write(line + "\n")
+
+    def __call__(
+        self,
+        stage: str,
+        fraction: float,
+        command: Command,
+        *,
+        until: float | None = None,
+        linked: Callable[[], float] = lambda: 0.0,
+        environ: Mapping[str, str] = MappingProxyType({}),
+    ) -> list[str]:
+        """Run to the end.
+
+        Parameters
+        ----------
+        stage, fraction : what is reported
+        command : a program and its arguments
+        until : the fraction grows to this with what uv says it downloads, and with ``linked``
+        linked : the part of the packages that is in place, 0 to 1; asked twice a second
+        environ : more variables, for this program only
+
+        Returns
+        -------
+        The lines of its output.
+
+        Raises
+        ------
+        Cancelled
+        MissingEnvironment
+            It failed; the sentence carries its own last words and names the log.
+        """
+        self.check()
+        words = list(map(str, command))
+        download = Download(self._log.parent)
         lines: list[str] = []
-        with self._log.open("a", encoding="utf-8") as log, _started(command, self._log.parent) as process:
-            log.write(f"$ {' '.join(command)}\n")
-            output = _lines_of(process)
-            self.on_progress(stage, fraction, "")
-            while (line := self._next(output)) is not None:
-                log.write(line + "\n")
-                log.flush()
-                lines.append(line)
-                if match := re.match(r"\s*Downloading (\S+) \(([\d.]+)([KMG]?)i?B\)", line):
-                    sizes[match[1]] = float(match[2]) * {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}[match[3]]
-                elif match := re.match(r"\s*Downloaded (\S+)", line):
-                    done.add(match[1])
-                now = fraction
-                if until is not None and sizes:
-                    now += (until - fraction) * sum(sizes[name] for name in done if name in sizes) / sum(sizes.values())
-                self.on_progress(stage, now, line.strip())
-            code = process.wait()
+        variables = {**_environ(os.environ), **self._variables, **environ}
+        with self._log.open("a", encoding="utf-8") as log:
+            log.write(f"$ {' '.join(words)}\n")
+            log.flush()
+            with _started(words, self._log.parent, variables) as (process, output):
+                self.tell(stage, fraction)
+                while (line := self._next(output)) is not None:
+                    if line:
+                        log.write(line + "\n")
+                        log.flush()
+                        lines.append(line)
+                        download.read(line)
+                    now = fraction if until is None else fraction + (until - fraction) * download.fraction(linked())
+                    self.tell(stage, now, download.text())
+                code = process.wait()
         if code != 0:
             raise MissingEnvironment(
                 f"Installing the dependencies failed while {stage}: {_last_words(lines, code)}. The log is {self._log}"
             )
+        return lines
 
     def _next(self, output: queue.Queue[str | None]) -> str | None:
-        while True:
-            if self._cancelled():
-                raise Cancelled
+        """The next line, None at the end, and "" after half a second of silence."""
+        for _ in range(10):
+            self.check()
             with contextlib.suppress(queue.Empty):
-                return output.get(timeout=0.1)
+                return output.get(timeout=0.05)
+        return ""
+
+
+class Download:
+    """Adds up what uv says about its downloads: the size of every file of more than a megabyte, and when it is complete.
+
+    Between two such lines minutes may pass; the free space of the disk, on which uv unpacks while it downloads, tells
+    how far the files are that are under way. Only progress is guessed by it: other programs write, too.
+
+    Parameters
+    ----------
+    disk : a folder on the disk that is written to
+    """
+
+    SHARE = 0.8  # of the time that downloading and linking take together, downloading is this
+    UNPACKED = 1.9  # bytes on the disk for one that is downloaded, over the worker's lock on Linux
+    GUESS_AFTER = 5.0  # seconds; small files come first and say nothing about the rest
+
+    def __init__(self, disk: Path):
+        self._disk = disk
+        self._sizes: dict[str, float] = {}
+        self._done: set[str] = set()
+        self._start: tuple[float, int] | None = None  # time, free bytes
+        self._line = ""
+
+    def read(self, line: str) -> None:
+        """Take in a line of uv's output."""
+        self._line = "" if line.startswith("{") else line.strip()  # one program answers another
+        if match := re.match(r"\s*Downloading (\S+) \(([\d.]+)([KMG]?)i?B\)", line):
+            self._sizes[match[1]] = float(match[2]) * {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}[match[3]]
+            self._start = self._start or (time.monotonic(), shutil.disk_usage(self._disk).free)
+        elif match := re.match(r"\s*Downloaded (\S+)", line):
+            self._done.add(match[1])
+
+    def fraction(self, linked: float) -> float:
+        """The part of downloading and linking that is done, 0 to 1; what is linked has been downloaded."""
+        done, total = self._bytes()
+        downloaded = 1.0 if linked > 0 else done / total if total else 0.0
+        return self.SHARE * downloaded + (1 - self.SHARE) * min(linked, 1.0)
+
+    def text(self) -> str:
+        """The newest line; while files are downloaded, how much of them there is and how long it may still take."""
+        done, total = self._bytes()
+        if not self._line.startswith("Download") or self._start is None:
+            return self._line
+        text = f"{self._line.split(' (')[0]}: {done / 1e9:.1f} of {total / 1e9:.1f} GB"
+        elapsed = time.monotonic() - self._start[0]
+        if elapsed < self.GUESS_AFTER or not 0 < done < total:
+            return text
+        left = elapsed * (total - done) / done
+        return f"{text}, about {left / 60:.0f} min left" if left > 90 else f"{text}, about {left:.0f} s left"
+
+    def _bytes(self) -> tuple[float, float]:
+        total = sum(self._sizes.values())
+        done = sum(size for name, size in self._sizes.items() if name in self._done)
+        if self._start is None:
+            return done, total
+        written = (self._start[1] - shutil.disk_usage(self._disk).free) / self.UNPACKED
+        return max(done, min(written, done + 0.95 * (total - done))), total
 
 
 @contextlib.contextmanager
-def _started(command: list[str], folder: Path) -> Iterator[subprocess.Popen[str]]:
-    """A program in a process group of its own, which is gone when the block is left by an exception."""
+def _started(
+    command: Sequence[str], folder: Path, environ: Mapping[str, str]
+) -> Iterator[tuple[subprocess.Popen[str], queue.Queue[str | None]]]:
+    """A program in a process group of its own, which is gone when the block is left by an exception; and its output."""
     flags = getattr(subprocess, "CREATE_NO_WINDOW", 0)
     process = subprocess.Popen(
         [sys.executable, "-I", "-c", TETHER, *command],
         cwd=folder,
-        env=_environ(os.environ),
+        env=dict(environ),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -104,8 +223,9 @@ def _started(command: list[str], folder: Path) -> Iterator[subprocess.Popen[str]
         start_new_session=True,
         creationflags=flags,
     )
+    output, ended = _lines_of(process)
     try:
-        yield process
+        yield process, output
     except BaseException:
         if sys.platform == "win32":
             subprocess.run(["taskkill", "/T", "/F", "/PID", str(process.pid)], capture_output=True, creationflags=flags)
@@ -113,38 +233,59 @@ def _started(command: list[str], folder: Path) -> Iterator[subprocess.Popen[str]
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+        ended.wait(0.05)  # the output ends when the last process of the group has: then none of them writes any more
         raise
     finally:
         assert process.stdin is not None
         process.stdin.close()
 
 
-def _lines_of(process: subprocess.Popen[str]) -> queue.Queue[str | None]:
-    """The process's output as it comes, then None. Read on a thread: a read cannot be cancelled, waiting for a queue can."""
+def _lines_of(process: subprocess.Popen[str]) -> tuple[queue.Queue[str | None], threading.Event]:
+    """The process's output as it comes, then None, and what is set then.
+
+    Read on a thread: a read cannot be cancelled, waiting for a queue can.
+    """
     lines: queue.Queue[str | None] = queue.Queue()
+    ended = threading.Event()
 
     def read() -> None:
         assert process.stdout is not None
         with process.stdout:
             for line in process.stdout:
-                lines.put(line.rstrip())
+                if line.strip():
+                    lines.put(line.rstrip())
+        ended.set()
         lines.put(None)
 
     threading.Thread(target=read, daemon=True).start()
-    return lines
+    return lines, ended
 
 
 def _environ(environ: Mapping[str, str]) -> dict[str, str]:
-    """Without what would lead the new environment's Python back into Blender's or another's packages."""
-    leading = ("PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "VIRTUAL_ENV", "CONDA_PREFIX")
-    return {name: value for name, value in environ.items() if name not in leading} | {"PYTHONNOUSERSITE": "1"}
+    """What the person has set, without what would lead packages elsewhere; pip and uv share the index that is set.
+
+    The first are those that lead the new environment's Python back into Blender's or another's packages.
+    """
+    leading = {"PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "VIRTUAL_ENV", "CONDA_PREFIX"}
+    leading |= {
+        "UV_TORCH_BACKEND",
+        "UV_SYSTEM_PYTHON",
+        "PIP_USER",
+        "PIP_TARGET",
+        "PIP_PREFIX",
+        "PIP_REQUIRE_VIRTUALENV",
+    }
+    kept = {name: value for name, value in environ.items() if name not in leading}
+    for name, other in (("PIP_INDEX_URL", "UV_DEFAULT_INDEX"), ("UV_DEFAULT_INDEX", "PIP_INDEX_URL")):
+        if other in environ and not kept.get(name):
+            kept[name] = environ[other]
+    return {**kept, "PYTHONNOUSERSITE": "1"}
 
 
 def _last_words(lines: Sequence[str], code: int) -> str:
     said = [line.strip() for line in lines if line.strip()]
-    errors = [
-        line
-        for line in said
-        if line.lower().startswith(("error", "cause", "×", "modulenotfounderror", "importerror", "filenotfounderror"))
-    ]
-    return (errors or said or [f"exit code {code}"])[-1].rstrip(".")
+    for starts in (("could not fetch url",), ERRORS):  # pip's last line only says that it then found nothing
+        errors = [line for line in said if line.lower().startswith(starts)]
+        if errors:
+            return errors[-1].rstrip(".")
+    return (said or [f"exit code {code}"])[-1].rstrip(".")

@@ -1,4 +1,4 @@
-"""Merge Overlapping Points: one point per voxel."""
+"""Merge Overlapping Points: one point per voxel, over all batches of a run."""
 
 from __future__ import annotations
 
@@ -6,6 +6,33 @@ import numpy as np
 
 from .errors import BadInput
 from .payload import PointArrays
+
+_BITS = 21  # of a voxel's number along each axis: three of them fit into 64
+_HALF = 1 << (_BITS - 1)
+
+
+class Merger:
+    """Merges a run's clouds as they come: a voxel that an earlier cloud has filled takes no second point.
+
+    Parameters
+    ----------
+    voxel_size : edge of a voxel in scene units; 0 takes the footprint that comes with the first cloud
+    """
+
+    def __init__(self, voxel_size: float = 0.0):
+        self._voxel_size = voxel_size
+        self._filled = np.zeros(0, np.int64)  # voxel numbers, sorted: 8 bytes for each point given out
+
+    def add(self, cloud: PointArrays, footprint: float) -> PointArrays:
+        """The cloud's merged points in voxels that are still empty; ``footprint``: its median footprint of a pixel."""
+        self._voxel_size = self._voxel_size or footprint
+        if len(cloud) == 0 or self._voxel_size == 0:
+            return cloud
+        voxels = _voxel_numbers(cloud.position, self._voxel_size)
+        free = ~_contained(self._filled, voxels)
+        merged = merge(_masked(cloud, free), self._voxel_size)
+        self._filled = np.union1d(self._filled, voxels[free])
+        return merged
 
 
 def merge(cloud: PointArrays, voxel_size: float) -> PointArrays:
@@ -53,13 +80,23 @@ def median_footprint(depth: np.ndarray, conf: np.ndarray, intrinsics: np.ndarray
 
 
 def _voxel_numbers(position: np.ndarray, voxel_size: float) -> np.ndarray:
-    """(P,) int64, equal for points of one voxel."""
-    low = position.min(axis=0).astype(np.float64)
-    counts = np.floor((position.max(axis=0) - low) / voxel_size) + 1.0
-    if counts.prod() > 2.0**62:
+    """(P,) int64, equal for points of one voxel, in whatever cloud they are: the grid starts at the world's origin."""
+    cells = np.floor(position.astype(np.float64) / voxel_size)
+    if np.abs(cells).max() >= _HALF:
         raise BadInput(
-            f"Voxel Size {voxel_size:g} is too small for a scene of {np.ptp(position, axis=0).max():g} units"
+            f"Voxel Size {voxel_size:g} is too small for a scene that reaches {np.abs(position).max():g} units far"
         )
-    cells = np.floor((position - low) / voxel_size).astype(np.int64)
-    nx, ny = counts[:2].astype(np.int64)
-    return cells[:, 0] + nx * (cells[:, 1] + ny * cells[:, 2])
+    x, y, z = (cells.astype(np.int64) + _HALF).T
+    return x | y << _BITS | z << 2 * _BITS
+
+
+def _contained(numbers: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Which of ``wanted`` are among the sorted ``numbers``."""
+    if len(numbers) == 0:
+        return np.zeros(len(wanted), bool)
+    at = np.searchsorted(numbers, wanted).clip(max=len(numbers) - 1)
+    return numbers[at] == wanted
+
+
+def _masked(cloud: PointArrays, kept: np.ndarray) -> PointArrays:
+    return PointArrays(cloud.position[kept], cloud.point_color[kept], cloud.conf[kept], cloud.frame[kept])

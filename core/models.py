@@ -99,6 +99,9 @@ MODELS: tuple[ModelInfo, ...] = (
     _nested("da3nested-giant-large", "DA3 Nested Giant Large (obsolete)", "DA3NESTED-GIANT-LARGE", obsolete=True),
 )
 
+#: Which one knows metres, for Use Metric.
+METRES = "da3metric-large"
+
 #: Which one the command line takes when it is not told, first found first.
 PREFERENCE = ("da3-large-1.1", "da3-base", "da3-small")
 

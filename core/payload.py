@@ -86,6 +86,22 @@ def split(cloud: PointArrays, most: int = MAX_POINTS_PER_OBJECT) -> Iterator[Poi
         yield PointArrays(**{f.name: getattr(cloud, f.name)[low:high] for f in fields(cloud)})
 
 
+def in_order_of_frames(cloud: PointArrays) -> PointArrays:
+    """The same points, those of a frame one after another; frames rise."""
+    if (np.diff(cloud.frame) >= 0).all():
+        return cloud
+    order = np.argsort(cloud.frame, kind="stable")
+    return PointArrays(**{f.name: getattr(cloud, f.name)[order] for f in fields(cloud)})
+
+
+def by_frame(cloud: PointArrays, frames: Iterable[int]) -> Iterator[tuple[int, PointArrays]]:
+    """The points of each frame that has any, as views; the cloud must be as ``in_order_of_frames`` makes it."""
+    for frame in sorted(set(frames)):
+        low, high = np.searchsorted(cloud.frame, (frame, frame + 1))
+        if high > low:
+            yield frame, PointArrays(**{f.name: getattr(cloud, f.name)[low:high] for f in fields(cloud)})
+
+
 def camera_table(cameras: Iterable[CameraRecord]) -> str:
     """The cameras' intrinsics as CSV, one line per camera under a line of titles; pixels and degrees."""
     text = io.StringIO()

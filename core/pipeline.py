@@ -9,10 +9,14 @@ import numpy as np
 from PIL import Image
 
 from . import delivery, filters, merging
-from .batching import plan
+from .batching import Planner
+from .blending import select
 from .errors import BadInput
 from .frames import FrameSource
 from .geometry import pinhole
+from .joining import Joined, Joiner
+from .metric import MetricScaler
+from .passes import images_per_pass, predictions
 from .payload import CameraRecord, PointArrays, split
 from .prediction import Prediction
 from .predictor import Predictor
@@ -41,11 +45,11 @@ def reconstruct(
     on_progress: Callable[[str, float], None],
     cancelled: Callable[[], bool],
 ) -> Iterator[Batch]:
-    """Batches as they get ready.
+    """Batches as they get ready, all in the frame of the first; every frame is in one batch only.
 
     Parameters
     ----------
-    metric : a second model that knows metres; not used yet
+    metric : a second model that knows metres, for Use Metric
     on_progress : called with a stage and the fraction of it that is done
     cancelled : asked between small pieces of work
 
@@ -55,16 +59,29 @@ def reconstruct(
         and what the predictor raises
     """
     watch = Watch(on_progress, cancelled)
-    for indices in plan(frames.selected, settings):
-        indices = frames.usable(indices, watch)
-        prediction = predictor.predict(frames.images(indices), indices, settings)
+    planner = Planner(frames.selected, settings, images_per_pass(frames, settings, predictor))
+    metres = MetricScaler(metric, frames, settings, watch) if metric is not None else None
+    scene = Joiner()
+    for indices, prediction in predictions(frames, settings, predictor, planner, watch):
         batch = _drop_empty(Batch(indices, prediction), frames)
-        _add_cameras(batch, settings)
+        if not batch.indices:
+            continue
+        fitted = _add_cameras(batch, frames, settings)
         _hide_transparent(batch, frames, settings)
+        if metres is not None and not batch.prediction.cameras_known:
+            batch.prediction = metres.apply(batch.indices, batch.prediction)
         if settings.filter_edges:
             batch.prediction.conf[filters.edges(batch.prediction.depth)] = 0.0
         watch.check()
-        yield batch
+        yield _finished(scene.add(batch.indices, batch.prediction, planner.peek() or (), fitted), batch.warnings)
+    if scene.is_empty:
+        raise BadInput("The model found no depth in any of the images; try another model, or images with more overlap")
+    if last := scene.rest():
+        yield _finished(last, [])
+
+
+def _finished(joined: Joined, warnings: list[str]) -> Batch:
+    return Batch(joined.indices, joined.prediction, warnings=[*warnings, *joined.warnings])
 
 
 @dataclass(frozen=True)
@@ -75,8 +92,12 @@ class Delivered:
     cameras: list[CameraRecord]
 
 
-def deliver(batch: Batch, frames: FrameSource, settings: Settings) -> Delivered:
+def deliver(batch: Batch, frames: FrameSource, settings: Settings, merger: merging.Merger | None = None) -> Delivered:
     """Points and cameras of a batch in Blender's axes.
+
+    Parameters
+    ----------
+    merger : of the run, so that points of different batches are merged too
 
     Raises
     ------
@@ -88,36 +109,33 @@ def deliver(batch: Batch, frames: FrameSource, settings: Settings) -> Delivered:
     if settings.merge_points and len(cloud):
         assert prediction.intrinsics is not None
         footprint = merging.median_footprint(prediction.depth, prediction.conf, prediction.intrinsics)
-        cloud = merging.merge(cloud, settings.merge_voxel_size or footprint)
-    paths = [frames.paths[i] for i in batch.indices]
-    cameras = delivery.cameras(prediction, batch.indices, paths, _placements(batch, frames, settings))
+        cloud = (merger or merging.Merger(settings.merge_voxel_size)).add(cloud, footprint)
+    names, pictures = [frames.stem(i) for i in batch.indices], [frames.picture(i) for i in batch.indices]
+    cameras = delivery.cameras(prediction, batch.indices, names, pictures, _placements(batch, frames, settings))
     return Delivered(list(split(cloud)), cameras)
 
 
 def _drop_empty(batch: Batch, frames: FrameSource) -> Batch:
     """Without the frames in which the model is sure of nothing (``classic``: images it could not place)."""
     seen = batch.prediction.conf.any(axis=(1, 2))
-    if not seen.any():
-        raise BadInput("The model found no depth in any of the images; try another model, or images with more overlap")
     if seen.all():
         return batch
     lost = [frames.names[i] for i, s in zip(batch.indices, seen, strict=True) if not s]
-    indices = [i for i, s in zip(batch.indices, seen, strict=True) if s]
     message = f"{len(lost)} of {len(batch.indices)} images could not be placed: {', '.join(lost)}"
-    return Batch(indices, _select(batch.prediction, seen), warnings=[*batch.warnings, message])
+    if not seen.any():  # no batch will come to carry the message
+        frames.warnings.append(message)
+    indices = [i for i, s in zip(batch.indices, seen, strict=True) if s]
+    return Batch(indices, select(batch.prediction, seen), warnings=[*batch.warnings, message])
 
 
-def _select(prediction: Prediction, kept: np.ndarray) -> Prediction:
-    """Those frames of a prediction; ``kept``: (N,) bool."""
-    arrays = ("depth", "conf", "extrinsics", "intrinsics", "images", "sky")
-    given = {name: value[kept] for name in arrays if (value := getattr(prediction, name)) is not None}
-    return replace(prediction, **given)
-
-
-def _add_cameras(batch: Batch, settings: Settings) -> None:
+def _add_cameras(batch: Batch, frames: FrameSource, settings: Settings) -> bool:
     """A model without cameras: each frame is seen from the origin, through the field of view that is set.
 
     With that camera's focal length the depth of a metric model becomes metres.
+
+    Returns
+    -------
+    whether the model itself says where the cameras stand, so that passes have to be fitted to each other
     """
     prediction = batch.prediction
     count, height, width = prediction.depth.shape
@@ -126,12 +144,14 @@ def _add_cameras(batch: Batch, settings: Settings) -> None:
         if prediction.metric_focal is not None:
             prediction.depth *= prediction.intrinsics[0, 0, 0] / prediction.metric_focal
             prediction.is_metric = True
-    if prediction.extrinsics is None:
-        prediction.extrinsics = np.repeat(np.eye(4)[None, :3], count, axis=0)
-        if count > 1:
-            batch.warnings.append(
-                "This model gives no cameras: every image stands at the origin. Use one image, or a model with cameras"
-            )
+    if prediction.extrinsics is not None:
+        return not prediction.cameras_known
+    prediction.extrinsics = np.repeat(np.eye(4)[None, :3], count, axis=0)
+    if len(frames.selected) > 1:
+        batch.warnings.append(
+            "This model gives no cameras: every image stands at the origin. Use one image, or a model with cameras"
+        )
+    return False
 
 
 def _hide_transparent(batch: Batch, frames: FrameSource, settings: Settings) -> None:

@@ -23,6 +23,7 @@ class Prediction:
     sky: np.ndarray | None = None  # (N, H, W) bool
     is_metric: bool = False  # depth and cameras are in metres
     metric_focal: float | None = None  # where set, depth in metres is depth * focal / metric_focal (pixels)
+    cameras_known: bool = False  # the cameras are those that were given: nothing may move or scale them
 
     def __len__(self) -> int:
         return len(self.depth)

@@ -37,11 +37,52 @@ class Choice(str, enum.Enum):
 class BatchMode(Choice):
     IGNORE_BATCH_SIZE = "ignore_batch_size", "All at Once", "All frames in one pass of the model"
     SKIP_FRAMES = "skip_frames", "Skip Frames", "One pass over that many evenly spaced frames"
+    LAST_FRAME_OVERLAP = "last_frame_overlap", "Last Frame", "A pass starts with the last frame of the one before"
+    FIRST_LAST_OVERLAP = (
+        "first_last_overlap", "First and Last Frame",
+        "A pass starts with the first and the last new frame of the one before: passes fit together best",
+    )  # fmt: skip
+    NO_OVERLAP = "no_overlap", "No Overlap", "Passes share no frame and are fitted together by the surfaces they see"
+    DA3_STREAMING = (
+        "da3_streaming", "DA3 Streaming",
+        "Long sequences in bounded memory: chunks that overlap by half, with loops closed; a run can be continued",
+    )  # fmt: skip
+
+
+class MetricMode(Choice):
+    SCALE_BASE = "scale_base", "Scale the Base Model", "One scale for the whole scene, found with the metric model"
+    METRIC_DEPTH = "metric_depth", "Metric Depth", "The metric model's depth, seen by the base model's cameras"
 
 
 class ResizeMethod(Choice):
     UPPER_BOUND = "upper_bound_resize", "Upper Bound", "The longest side gets the process resolution"
     LOWER_BOUND = "lower_bound_resize", "Lower Bound", "The shortest side gets the process resolution"
+
+
+class KnownCameras(Choice):
+    OFF = "off", "Off", "The model finds the cameras"
+    COLMAP = "colmap", "COLMAP Model", "Of a COLMAP model, text or binary"
+    COLLECTION = "collection", "Blender Collection", "Cameras of a collection, named after their images"
+    STRUCTURE_FROM_MOTION = (
+        "structure_from_motion", "Structure from Motion", "Found from the images beforehand, as the model classic does it"
+    )  # fmt: skip
+
+
+class ColmapExport(Choice):
+    OFF = "off", "Off", "No COLMAP model"
+    BINARY = "binary", "Binary", "The form that programs read fastest"
+    TEXT = "text", "Text", "The form that people can read"
+
+
+class AlignmentLibrary(Choice):
+    TORCH = "torch", "Torch", "On the graphics card where there is one"
+    NUMPY = "numpy", "NumPy", "On the processor"
+
+
+class AlignmentMethod(Choice):
+    SIM3 = "sim3", "Sim3", "Rotation, translation and scale of a chunk are found together"
+    SE3 = "se3", "SE3", "Rotation and translation only: for models whose chunks have one scale"
+    SCALE_SE3 = "scale_se3", "Scale, then SE3", "The scale is found from the depths first, then rotation and translation"
 
 
 class RefView(Choice):
@@ -60,13 +101,19 @@ def option(default: Any, label: str, help: str, *, group: str, subtype: str = ""
 class Settings:
     """What a person can set. Units stand in the help."""
 
-    input: str = option("", "Input", "Folder of images, or one image", group="input", subtype="FILE_PATH")
+    input: str = option("", "Input", "Folder of images, one image, or a video", group="input", subtype="FILE_PATH")
     start_frame: int = option(0, "Start Frame", "First frame that is used, counted from 0", group="input", min=0)
     end_frame: int = option(-1, "End Frame", "Last frame that is used; -1 is the last there is", group="input", min=-1)
     frame_stride: int = option(1, "Frame Stride", "Keep every n-th frame", group="input", min=1)
     model: str = option("da3-large-1.1", "Model", "Which model computes depth and cameras", group="model")
     fp16: bool = option(
         False, "FP16 Weights", "Weights and activations in 16 bit, for half the memory (experimental)", group="model"
+    )
+    use_metric: bool = option(
+        False, "Use Metric", "Bring the scene to metres with the model DA3 Metric Large", group="model"
+    )
+    metric_mode: MetricMode = option(
+        MetricMode.SCALE_BASE, "Metric Mode", "What the metric model is used for", group="model"
     )
     field_of_view: float = option(
         math.radians(60.0),
@@ -76,6 +123,16 @@ class Settings:
         subtype="ANGLE",
         min=math.radians(1.0),
         max=math.radians(170.0),
+    )
+    known_cameras: KnownCameras = option(
+        KnownCameras.OFF, "Known Cameras", "Cameras that the model is given; the result lands in their frame and unit",
+        group="cameras",
+    )  # fmt: skip
+    known_cameras_folder: str = option(
+        "", "COLMAP Model", "Folder with cameras and images, .bin or .txt", group="cameras", subtype="DIR_PATH"
+    )
+    known_cameras_collection: str = option(
+        "", "Camera Collection", "Name of the Blender collection that holds the cameras", group="cameras"
     )
     process_resolution: int = option(
         504, "Process Resolution", "Pixels along the bounded side, a multiple of 14", group="resolution",
@@ -87,7 +144,10 @@ class Settings:
     batch_mode: BatchMode = option(
         BatchMode.SKIP_FRAMES, "Batch Mode", "How frames are shared out to passes of the model", group="batch"
     )
-    batch_size: int = option(10, "Batch Size", "Images per pass of the model", group="batch", min=1, soft_max=200)
+    batch_size: int = option(
+        10, "Batch Size", "Images per pass of the model; 0 is automatic: as many as fit into the memory that is free",
+        group="batch", min=0, soft_max=200,
+    )  # fmt: skip
     ref_view_strategy: RefView = option(
         RefView.SADDLE_BALANCED, "Reference View", "Which frame of a pass the others are seen from (3 or more frames)",
         group="batch",
@@ -109,6 +169,53 @@ class Settings:
     )  # fmt: skip
     point_scale: float = option(
         1.0, "Point Scale", "Dot radius in units of 0.002 scene units", group="output", min=0.0, soft_max=10.0
+    )
+    output_folder: str = option(
+        "", "Output Folder", "Where the result files go; empty: none are written", group="output", subtype="DIR_PATH"
+    )
+    output_point_cloud: bool = option(
+        True, "Output Point Cloud", "Write the points as a PLY file, with colour and confidence", group="output"
+    )
+    output_colmap: ColmapExport = option(
+        ColmapExport.BINARY, "Output COLMAP Model", "Write cameras and some points as a COLMAP model", group="output"
+    )
+    output_debug_images: bool = option(
+        False, "Output Debug Images", "Write pictures of each frame's depth, confidence and filters", group="output"
+    )
+    animate_sequence: bool = option(
+        False, "Animate Sequence", "One camera, DA3_Camera, that moves along the path", group="animation"
+    )
+    keep_individual_cameras: bool = option(
+        False, "Keep Individual Cameras", "Make the cameras of the frames also when Animate Sequence is on",
+        group="animation",
+    )  # fmt: skip
+    per_frame_geometry: bool = option(
+        False, "Per-frame Geometry", "Show the points of each frame on its own timeline frame only", group="animation"
+    )
+
+    loop_closure: bool = option(
+        True, "Loop Closure", "Find places that the path comes back to, and correct the path by them", group="streaming"
+    )
+    alignment_library: AlignmentLibrary = option(
+        AlignmentLibrary.TORCH, "Alignment Library", "What fits chunks to each other; the result is the same",
+        group="streaming",
+    )  # fmt: skip
+    alignment_method: AlignmentMethod = option(
+        AlignmentMethod.SIM3, "Alignment Method", "What may change from chunk to chunk", group="streaming"
+    )
+    depth_threshold: float = option(
+        15.0, "Depth Threshold", "Points farther from their camera are dropped, in scene units", group="streaming",
+        min=0.0, soft_max=200.0,
+    )  # fmt: skip
+    conf_threshold_coef: float = option(
+        0.75, "Conf Threshold Coef", "Points below this part of a chunk's mean confidence are dropped",
+        group="streaming", min=0.0, soft_max=2.0,
+    )  # fmt: skip
+    save_debug: bool = option(
+        False, "Save Debug", "Keep the chunks on disk when the run is done", group="streaming"
+    )
+    separate_chunk_collections: bool = option(
+        False, "Separate Chunk Collections", "A collection for each chunk instead of one for all", group="streaming"
     )
 
     @property
@@ -155,6 +262,11 @@ class Option:
     def flag(self) -> str:
         """The option's name on the command line."""
         return "--" + self.name.replace("_", "-")
+
+    @property
+    def is_path(self) -> bool:
+        """Whether the value names a file or a folder, which the worker wants absolute."""
+        return self.subtype in ("FILE_PATH", "DIR_PATH")
 
     def parse(self, value: Any) -> Any:
         """The value in the option's type; an angle as text is in degrees.

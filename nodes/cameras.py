@@ -62,13 +62,13 @@ def build_steps(
     records: Sequence[CameraRecord], collection: bpy.types.Collection
 ) -> Generator[None, None, list[bpy.types.Object]]:
     """A camera for each record in ``collection``, one in a step. Closed half-way, it leaves none behind."""
-    spacing = median_distance(np.array([np.reshape(r.camera_to_world, (4, 4))[:3, 3] for r in records]).reshape(-1, 3))
+    spacing = spacing_of(records)
     with Created() as made:
         cameras = []
         for record in records:
             data = made.add(bpy.data.cameras.new(fitting(record.name)))
             camera = made.add(bpy.data.objects.new(fitting(record.name), data))
-            _set_up(camera, record, spacing)
+            set_up(camera, record, spacing)
             image = _add_background(data, record)
             if image is not None:
                 made.add(image)
@@ -97,7 +97,13 @@ def look_through(scene: bpy.types.Scene, camera: bpy.types.Object) -> None:
     render.pixel_aspect_x, render.pixel_aspect_y = camera["pixel_aspect_x"], camera["pixel_aspect_y"]
 
 
-def _set_up(camera: bpy.types.Object, record: CameraRecord, spacing: float) -> None:
+def spacing_of(records: Sequence[CameraRecord]) -> float:
+    """Median distance from one of the records to the next."""
+    return median_distance(np.array([np.reshape(r.camera_to_world, (4, 4))[:3, 3] for r in records]).reshape(-1, 3))
+
+
+def set_up(camera: bpy.types.Object, record: CameraRecord, spacing: float) -> None:
+    """Make a camera see as the record says; ``spacing``: from it to the next camera, for how large it is drawn."""
     lens = optics(record)
     data = camera.data
     data.type, data.lens_unit = "PERSP", "MILLIMETERS"
@@ -115,6 +121,7 @@ def _set_up(camera: bpy.types.Object, record: CameraRecord, spacing: float) -> N
         "fov_h_deg": horizontal, "fov_v_deg": vertical,
         "width": record.width, "height": record.height,
         "pixel_aspect_x": lens.pixel_aspect_x, "pixel_aspect_y": lens.pixel_aspect_y, "frame": record.frame,
+        "placement": list(record.placement),  # of the original in the picture, for nodes/known.py
     }  # fmt: skip
     for key, value in values.items():
         camera[key] = value
@@ -125,7 +132,7 @@ def _add_background(data: bpy.types.Camera, record: CameraRecord) -> bpy.types.I
 
     Blender reads its pixels only when somebody looks through the camera.
     """
-    if not Path(record.image).is_file():
+    if not record.image or not Path(record.image).is_file():  # a frame of a video has no file
         return None  # the scene may be built where the images are not; the camera is as true without
     before = len(bpy.data.images)
     image = bpy.data.images.load(record.image, check_existing=True)

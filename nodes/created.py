@@ -34,13 +34,18 @@ class Created:
             self.discard()
         self._made.clear()
 
+    @property
+    def all(self) -> list[bpy.types.ID]:
+        """What was made so far."""
+        return list(self._made)
+
     def discard(self) -> None:
         """Take away what was made, as far as it is still there."""
-        bpy.data.batch_remove([made for made in self._made if _is_there(made)])
+        bpy.data.batch_remove([made for made in self._made if is_there(made)])
         self._made.clear()
 
 
-def _is_there(made: bpy.types.ID) -> bool:
+def is_there(made: bpy.types.ID) -> bool:
     """Whether nobody has removed it meanwhile: between two steps the person may delete or undo."""
     try:
         return made.name is not None

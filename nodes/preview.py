@@ -16,6 +16,7 @@ from mathutils import Matrix
 from ..core.errors import BadInput
 from . import materials, point_cloud, trees, viewpoint
 from . import scene as scenes
+from .animation import frame_by_frame
 from .cameras import median_distance
 from .created import Created
 
@@ -46,7 +47,7 @@ def render_preview(
     Parameters
     ----------
     clouds : objects from ``point_cloud``; their Threshold is obeyed
-    cameras : objects from ``cameras``, at least one; drawn as thin frustums if ``frustums``
+    cameras : objects from ``cameras`` or the moving one of ``animation``, at least one; drawn as thin frustums if ``frustums``
     path : of the picture
 
     Raises
@@ -54,8 +55,8 @@ def render_preview(
     BadInput
         There is nothing to see, or the picture cannot be written.
     """
-    matrices = np.array([camera.matrix_world for camera in cameras], np.float64).reshape(-1, 4, 4)
-    seen, colors, radii = _gather(clouds, cameras, matrices)
+    cameras, matrices, frames = frame_by_frame(cameras)
+    seen, colors, radii = _gather(clouds, cameras, matrices, frames)
     view = viewpoint.choose(seen)
     result_was_there = "Render Result" in bpy.data.images
     made = Created()
@@ -74,7 +75,10 @@ def render_preview(
 
 
 def _gather(
-    clouds: Sequence[bpy.types.Object], cameras: Sequence[bpy.types.Object], matrices: np.ndarray
+    clouds: Sequence[bpy.types.Object],
+    cameras: Sequence[bpy.types.Object],
+    matrices: np.ndarray,
+    frames: np.ndarray,
 ) -> tuple[viewpoint.Seen, np.ndarray, np.ndarray]:
     """The points that the clouds show with their cameras, their (P, 4) colours and (P,) radii."""
     parts: list[tuple[np.ndarray, ...]] = []
@@ -92,7 +96,7 @@ def _gather(
         kept = np.random.default_rng(0).permutation(len(position))[:MOST_POINTS]
         position, color, frame = position[kept], color[kept], frame[kept]
 
-    source = _camera_of(frame, cameras)
+    source = _camera_of(frame, frames)
     depth = np.linalg.norm(position - matrices[source, :3, 3], axis=1)
     pixel = np.array([1.0 / camera["fx"] for camera in cameras])
     radius = depth * pixel[source] * RADIUS_IN_PIXELS * np.sqrt(thinned)
@@ -110,9 +114,8 @@ def read(mesh: bpy.types.Mesh, name: str) -> np.ndarray:
     return out if width == 1 else out.reshape(-1, width)
 
 
-def _camera_of(frame: np.ndarray, cameras: Sequence[bpy.types.Object]) -> np.ndarray:
-    """(P,) place in ``cameras`` of the camera with each point's frame number, or of the one before it."""
-    frames = np.array([camera["frame"] for camera in cameras])
+def _camera_of(frame: np.ndarray, frames: np.ndarray) -> np.ndarray:
+    """(P,) place in ``frames`` (C,) of each point's frame number, or of the one before it."""
     order = np.argsort(frames)
     return order[np.clip(np.searchsorted(frames[order], frame, side="right") - 1, 0, len(order) - 1)]
 

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 
 import bpy
 
+MOST_FPS = 32767  # Blender's limit
+
 
 def frame_range(scene: bpy.types.Scene, frames: Iterable[int]) -> None:
     """Fit the timeline to the input: timeline frame k is input frame k, the value of the attribute ``frame``."""
@@ -13,6 +15,18 @@ def frame_range(scene: bpy.types.Scene, frames: Iterable[int]) -> None:
     scene.frame_start = first
     scene.frame_end = last
     scene.frame_start = first  # again: Blender moves whichever of the two the other would overtake
+
+
+def set_timeline(scene: bpy.types.Scene, frame_rate: float, first: int, last: int) -> None:
+    """Let the timeline run as a video does; ``frame_rate`` in frames per second, first and last frame inclusive."""
+    set_frame_rate(scene, frame_rate)
+    frame_range(scene, (first, last))
+
+
+def set_frame_rate(scene: bpy.types.Scene, frame_rate: float) -> None:
+    """Frames per second; Blender keeps them as a fraction, such as 30 / 1.001."""
+    scene.render.fps = min(max(1, round(frame_rate)), MOST_FPS)
+    scene.render.fps_base = scene.render.fps / frame_rate
 
 
 def photo_colors(scene: bpy.types.Scene) -> None:

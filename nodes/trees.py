@@ -8,6 +8,8 @@ NAME = "DA3 Point Cloud"
 MODIFIER = "GeometryNodes"
 # Radius of a dot in scene units at Scale 1.
 RADIUS = 0.002
+# Until 5.2 a modifier kept the group's inputs as properties of its own.
+TYPED_INPUTS = "properties" in bpy.types.NodesModifier.bl_rna.properties
 
 
 def point_cloud_tree(material: bpy.types.Material) -> bpy.types.NodeTree:
@@ -70,12 +72,21 @@ def add_modifier(
 
 def set_input(modifier: bpy.types.NodesModifier, name: str, value: float) -> None:
     """Set the group input called ``name``; the value is seen at the next evaluation of the object."""
-    modifier[_identifier(modifier.node_group, name)] = value
+    if TYPED_INPUTS:
+        _typed_input(modifier, name).value = value
+    else:
+        modifier[_identifier(modifier.node_group, name)] = value
 
 
 def get_input(modifier: bpy.types.NodesModifier, name: str) -> float:
     """The value of the group input called ``name``."""
+    if TYPED_INPUTS:
+        return _typed_input(modifier, name).value
     return modifier[_identifier(modifier.node_group, name)]
+
+
+def _typed_input(modifier: bpy.types.NodesModifier, name: str) -> bpy.types.bpy_struct:
+    return getattr(modifier.properties.inputs, _identifier(modifier.node_group, name))
 
 
 def _identifier(tree: bpy.types.NodeTree, name: str) -> str:

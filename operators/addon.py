@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import bpy
 
-from ..panels import preferences, properties, sidebar
-from . import dependencies, generate, job, models, session
+from ..panels import menu, preferences, properties, sidebar
+from . import dependencies, generate, handlers, inputs, job, models, session
 
-MODULES = (properties, session, job, preferences, generate, models, dependencies, sidebar)
+MODULES = (properties, session, handlers, job, preferences, generate, models, dependencies, inputs, sidebar, menu)
 
 
 def register() -> None:
@@ -19,6 +19,7 @@ def register() -> None:
 
 
 def unregister() -> None:
+    session.session(bpy.context).close()  # while all that a running job needs for its end is still registered
     bpy.utils.unregister_cli_command(session.session(bpy.context).command)
     for module in reversed(MODULES):
         module.unregister()

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 from ..core.errors import BadInput
 from ..core.settings import Choice, Settings, options
+from ..core.torch_builds import Device
 
 OWN = ("input",)  # settings that have a place of their own in the command line
 
@@ -46,7 +47,12 @@ def parser() -> Parser:
             words["metavar"] = option.type.__name__.upper()
         generate.add_argument(option.flag, **words)
     install = commands.add_parser("install", help="install what the models need", allow_abbrev=False)
-    install.add_argument("--device", default="auto", help="auto, cpu, cuda, ...")
+    devices = [device.value for device in Device]
+    install.add_argument(
+        "--device", choices=devices, metavar="|".join(devices), help="what for; the preferences' where it is left out"
+    )
+    install.add_argument("--wheels", metavar="FOLDER", help="install from the packages in it, without network")
+    install.add_argument("--repair", action="store_true", help="compare every file, and install anew where one differs")
     models = commands.add_parser("models", help="the models", allow_abbrev=False)
     actions = models.add_subparsers(dest="action", required=True, metavar="ACTION")
     actions.add_parser("list", help="all models, and which are there", allow_abbrev=False)
@@ -66,6 +72,7 @@ def settings_of(arguments: argparse.Namespace, default_model: str) -> Settings:
     """
     prefix = "setting_"
     given = {name.removeprefix(prefix): v for name, v in vars(arguments).items() if name.startswith(prefix)}
+    given |= {o.name: _absolute(given[o.name]) for o in options() if o.is_path and o.name in given}
     return Settings.from_strings({"model": default_model, **given, "input": _absolute(arguments.input)})
 
 

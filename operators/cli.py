@@ -16,20 +16,21 @@ from typing import Any
 
 import bpy
 
-from ..core import models
+from ..core import model_files, models
 from ..core.environment import Environment, State
 from ..core.errors import BadInput, DA3Error
-from ..core.worker import protocol
+from ..core.model_folder import size_text
+from ..core.torch_builds import Device
 from ..nodes import scene as scenes
 from ..nodes.preview import render_preview
 from ..panels import properties
-from ..panels.preferences import Places, places
+from ..panels.places import Places, places
 from .arguments import check_input, check_output, parser, settings_of
-from .dependencies import InstallJob
+from .dependencies import install_job
+from .device_job import InfoJob
 from .generation import GenerateJob
+from .model_jobs import DownloadJob
 from .session import Session, Status, session, status_text
-
-INFO_PATIENCE = 120.0  # seconds; importing torch from a cold disk takes long
 
 
 def main(argv: Sequence[str]) -> int:
@@ -136,41 +137,46 @@ def _save(file: Path) -> None:
 
 
 def _install(arguments: argparse.Namespace, asked_to_stop: Callable[[], bool]) -> int:
-    if arguments.device != "auto":
-        raise BadInput("This version installs for the device it finds: leave --device out, or give 'auto'")
-    environment = Environment(places(bpy.context).environment)
-    job = InstallJob(session(bpy.context), environment)
+    here = places(bpy.context)
+    environment = Environment(here.environment)
+    wheels = Path(arguments.wheels).expanduser().absolute() if arguments.wheels else here.wheels
+    device = Device(arguments.device) if arguments.device else here.build
+    job = install_job(session(bpy.context), environment, device, wheels, repair=arguments.repair)
     job.run(asked_to_stop, _Teller(session(bpy.context)))
     print(f"{environment.folder}: {environment.state().reason}")
     return 0
 
 
-def _models(arguments: argparse.Namespace, _asked_to_stop: Callable[[], bool]) -> int:
-    folder = places(bpy.context).models
+def _models(arguments: argparse.Namespace, asked_to_stop: Callable[[], bool]) -> int:
+    here = places(bpy.context)
     if arguments.action == "list":
-        there = {m.name for m in models.installed(folder)}
-        print(f"Folder: {folder}")
-        for m in models.MODELS:
-            state = "needs no file" if not m.needs_file else "installed" if m.name in there else "not installed"
-            size = f"{m.file_bytes / 2**20:,.0f} MiB" if m.needs_file else ""
-            print(f"{m.name:26} {state:14} {size:>10}  {m.licence}")
+        _list_models(here)
         return 0
     model = models.find(arguments.name)
     if not model.needs_file:
         raise BadInput(f"{model.label} has no file to {arguments.action}")
     if arguments.action == "remove":
-        file = models.require(model.name, folder)
-        assert file
-        file.unlink()
-        print(f"{file} was removed")
+        freed = model_files.remove(model.name, here.models)
+        print(f"{models.path(model, here.models)} was removed, {size_text(freed)} are free again")
         return 0
-    raise DA3Error(
-        f"Downloading comes with the next version. Until then save model.safetensors of {model.repo} (Hugging Face) "
-        f"as {models.path(model, folder)}"
-    )
+    _say(f"{model.label}: {size_text(model.file_bytes)}, licence {model.licence}")
+    DownloadJob(session(bpy.context), model, here).run(asked_to_stop, _Teller(session(bpy.context)))
+    print(models.path(model, here.models))
+    return 0
 
 
-def _doctor(_arguments: argparse.Namespace, _asked_to_stop: Callable[[], bool]) -> int:
+def _list_models(here: Places) -> None:
+    contents = model_files.recognise(here.models)
+    broken = {file.name for file in contents.broken}
+    print(f"Folder: {here.models}")
+    for m in models.MODELS:
+        state = "needs no file" if not m.needs_file else "installed" if m in contents.models else "not installed"
+        state = "broken file" if m.needs_file and m.file_name in broken else state
+        size = f"{m.file_bytes / 2**20:,.0f} MiB" if m.needs_file else ""
+        print(f"{m.name:26} {state:14} {size:>10}  {m.licence}")
+
+
+def _doctor(_arguments: argparse.Namespace, asked_to_stop: Callable[[], bool]) -> int:
     here = places(bpy.context)
     print(f"Blender: {bpy.app.version_string}, Python {sys.version.split()[0]}")
     print(f"Models: {here.models}")
@@ -181,26 +187,15 @@ def _doctor(_arguments: argparse.Namespace, _asked_to_stop: Callable[[], bool]) 
         print("Ready: no")
         _say(f"{status.reason}. Run: da3 install")
         return 3
-    state = _ask_worker(here)
+    InfoJob(session(bpy.context), here).run(asked_to_stop)
+    state = session(bpy.context).device
+    assert state
     packages = ", ".join(f"{name} {version}" for name, version in state.versions.items())
     print(f"Worker: {packages}")
     free = f", {state.free_memory / 2**30:.1f} GiB free" if state.free_memory else ""
     print(f"Device: {here.device or state.device} ({state.device_name}{free})")
     print("Ready: yes")
     return 0
-
-
-def _ask_worker(here: Places) -> protocol.State:
-    client = session(bpy.context).client(here)
-    client.info()
-    until = time.monotonic() + INFO_PATIENCE
-    while time.monotonic() < until:
-        for event in client.wait(0.5):
-            if isinstance(event, protocol.State):
-                return event
-            if isinstance(event, protocol.Failed):
-                raise DA3Error(event.message)
-    raise DA3Error("The worker does not answer; try again, or install the dependencies again")
 
 
 class _Teller:
@@ -221,7 +216,7 @@ class _Teller:
         self._warnings = len(status.warnings)
         if status.stage and (status.stage != self._stage or time.monotonic() - self._last > self.INTERVAL):
             self._stage, self._last = status.stage, time.monotonic()
-            _say(status_text(status))
+            _say(status_text(status) + (f" ({status.detail})" if status.detail else ""))
 
 
 def _say(line: str) -> None:

@@ -1,57 +1,68 @@
-"""Install Dependencies: makes the worker's environment on a thread, so that Blender stays alive."""
+"""Install, update, repair and remove the worker's environment; ask the worker for its device."""
 
 from __future__ import annotations
 
-import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
 
 import bpy
-from bpy.types import Context, Operator
+from bpy.types import Context, Event, Operator
 
-from ..core.environment import Environment
+from ..core.environment import Environment, State
 from ..core.errors import DA3Error
-from ..panels.preferences import places
+from ..core.torch_builds import Device
+from ..panels.places import places
 from .job import Job, JobOperator
 from .session import Session, session
+from .threads import Tell, ThreadJob
+
+LOCK_PATIENCE = 2.0  # seconds to wait for another Blender that works on the same environment
 
 
-class InstallJob(Job):
-    """The installation in one folder."""
+def install_job(
+    session: Session, environment: Environment, device: Device | None, wheels: Path | None, *, repair: bool = False
+) -> ThreadJob:
+    """Install, update or repair in one folder; see ``Environment.install``."""
 
-    def __init__(self, session: Session, environment: Environment):
-        super().__init__(session)
-        self._environment = environment
-        self._cancelled = threading.Event()
-        self._failure: BaseException | None = None
-        self._told = ("", 0.0)
-        self._thread = threading.Thread(target=self._install, name="install dependencies", daemon=True)
+    def work(tell: Tell, cancelled: Callable[[], bool]) -> str:
+        act = environment.repair if repair else environment.install
+        status = act(tell, cancelled, device=device, wheels=wheels)
+        if status.warning:
+            job.warnings.append(status.warning)
+        return status.reason
 
-    def _start(self) -> None:
-        self._thread.start()
+    job = _WarningJob(session, "Repair" if repair else "Install Dependencies", work, session.forget_environment)
+    return job
 
-    def _install(self) -> None:
-        try:
-            self._environment.install(self._tell, self._cancelled.is_set)
-        except BaseException as error:  # noqa: BLE001  # carried over to the main thread, which raises it
-            self._failure = error
 
-    def _tell(self, stage: str, fraction: float, _line: str) -> None:
-        self._told = (stage, fraction)
+class _WarningJob(ThreadJob):
+    """Has warnings to tell at its end."""
 
-    def _wait(self, seconds: float) -> None:
-        self._thread.join(seconds)
+    def __init__(self, session: Session, title: str, work: Callable[..., str], after: Callable[[], None]):
+        super().__init__(session, title, work, after)
+        self.warnings: list[str] = []
 
     def _advance(self, budget: float) -> None:
-        self.status.stage, self.status.fraction = self._told
-        if self._thread.is_alive():
-            return
-        if self._failure is None:
-            self.end("The dependencies are installed")
-        else:
-            known = self._failure if isinstance(self._failure, DA3Error) else None
-            self.fail(known or DA3Error(f"The installation failed: {self._failure}"))
+        if not self._thread.is_alive():
+            self.status.warnings.extend(self.warnings)
+        super()._advance(budget)
 
-    def _stop(self) -> None:
-        self._cancelled.set()  # the thread stops what runs and removes the half environment
+
+def _no_job(operator: type[Operator], context: Context) -> bool:
+    if session(context).job is not None:
+        operator.poll_message_set("A job is running")
+        return False
+    return True
+
+
+def _can_install(operator: type[Operator], context: Context) -> bool:
+    if not _no_job(operator, context):
+        return False
+    if not bpy.app.online_access and places(context).wheels is None:
+        operator.poll_message_set("Allow Online Access in the System preferences first, or give a folder of wheels")
+        return False
+    return True
 
 
 class DA3_OT_install_dependencies(JobOperator, Operator):
@@ -62,20 +73,93 @@ class DA3_OT_install_dependencies(JobOperator, Operator):
 
     @classmethod
     def poll(cls, context: Context) -> bool:
-        if session(context).job is not None:
-            cls.poll_message_set("A job is running")
+        return _can_install(cls, context)
+
+    def make_job(self, context: Context) -> Job:
+        here = places(context)
+        session(context).close()  # the worker runs from the folder that is made anew
+        return install_job(session(context), Environment(here.environment), here.build, here.wheels)
+
+
+class DA3_OT_repair_dependencies(JobOperator, Operator):
+    """Compare every file of the dependencies with what it should be, and install anew where one differs"""
+
+    bl_idname = "da3.repair_dependencies"
+    bl_label = "Repair Dependencies"
+
+    @classmethod
+    def poll(cls, context: Context) -> bool:
+        return _can_install(cls, context)
+
+    def make_job(self, context: Context) -> Job:
+        here = places(context)
+        session(context).close()
+        return install_job(session(context), Environment(here.environment), here.build, here.wheels, repair=True)
+
+
+class DA3_OT_remove_dependencies(Operator):
+    """Delete the dependencies and free their disk space; models stay"""
+
+    bl_idname = "da3.remove_dependencies"
+    bl_label = "Remove Dependencies"
+
+    @classmethod
+    def poll(cls, context: Context) -> bool:
+        if not _no_job(cls, context):
             return False
-        if not bpy.app.online_access:
-            cls.poll_message_set("Allow Online Access in the System preferences first")
+        if not places(context).environment.exists():
+            cls.poll_message_set("The dependencies are not installed")
+            return False
+        return True
+
+    def invoke(self, context: Context, event: Event) -> set[str]:
+        return context.window_manager.invoke_confirm(
+            self, event, title="Remove Dependencies?", message="They can be installed again. Models stay.",
+            confirm_text="Remove",
+        )  # fmt: skip
+
+    def execute(self, context: Context) -> set[str]:
+        until = time.monotonic() + LOCK_PATIENCE
+        session(context).close()
+        try:
+            Environment(places(context).environment).remove(cancelled=lambda: time.monotonic() > until)
+        except DA3Error as error:
+            self.report({"ERROR"}, f"The dependencies were not removed: {error}")
+            return {"CANCELLED"}
+        finally:
+            session(context).forget_environment()
+        self.report({"INFO"}, "The dependencies were removed")
+        return {"FINISHED"}
+
+
+class DA3_OT_check_device(JobOperator, Operator):
+    """Start the worker and ask which device it computes on, and how much of its memory is free"""
+
+    bl_idname = "da3.check_device"
+    bl_label = "Check Device"
+
+    @classmethod
+    def poll(cls, context: Context) -> bool:
+        if not _no_job(cls, context):
+            return False
+        here = places(context)
+        if not here.is_development and session(context).environment_status(here.environment).state is not State.READY:
+            cls.poll_message_set("Install the dependencies first")
             return False
         return True
 
     def make_job(self, context: Context) -> Job:
-        session(context).close()  # the worker runs from the folder that is made anew
-        return InstallJob(session(context), Environment(places(context).environment))
+        from .device_job import InfoJob  # late: enabling the add-on should not pay for it
+
+        return InfoJob(session(context), places(context))
 
 
-CLASSES = (DA3_OT_install_dependencies,)
+CLASSES = (
+    DA3_OT_install_dependencies,
+    DA3_OT_repair_dependencies,
+    DA3_OT_remove_dependencies,
+    DA3_OT_check_device,
+)
 
 
 def register() -> None:

@@ -5,26 +5,11 @@ from __future__ import annotations
 import bpy
 from bpy.types import Context, Operator
 
-from ..core import models
-from ..panels.preferences import places
+from ..panels.places import places
 from ..panels.properties import read
 from .job import Job, JobOperator
+from .needs import why_not
 from .session import session
-
-
-def why_not(context: Context) -> str:
-    """Why Generate cannot start now; empty where it can. Cheap: asked on every redraw."""
-    if session(context).job is not None:
-        return "A job is running"
-    settings, here = context.scene.da3, places(context)
-    if not settings.input:
-        return "Choose an input: a folder of images, or one image"
-    if not here.looks_installed():
-        return "The dependencies are not installed: see the add-on's preferences"
-    model = models.find(settings.model)
-    if model.needs_file and not models.path(model, here.models).is_file():
-        return f"{model.label} is not downloaded"
-    return ""
 
 
 class DA3_OT_generate(JobOperator, Operator):

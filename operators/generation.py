@@ -13,25 +13,36 @@ from bpy.types import Object, Scene
 from ..core import models
 from ..core.errors import BY_NAME, DA3Error
 from ..core.payload import CameraRecord, PointArrays
-from ..core.settings import Settings
+from ..core.settings import KnownCameras, Settings
 from ..core.worker import protocol
 from ..core.worker.client import WorkerClient
 from ..core.worker.memory import peak_memory
-from ..nodes import assembly
-from ..panels.preferences import Places
+from ..nodes import assembly, known
+from ..nodes.animation import Play
+from ..nodes.created import is_there
+from ..panels.places import Places
 from .job import Job
-from .session import Session
+from .session import Session, time_text
 
 CAMERA_KEYS = ("name", "frame", "camera_to_world", "fx", "fy", "cx", "cy", "width", "height")  # of the report
 _NO_MORE = object()
+MAX_REBUILDS = 20  # of what the person undid or removed meanwhile; more often is no accident
 
 
 class GenerateJob(Job):
-    """One run: a request to the worker, and building what it sends."""
+    """One run: a request to the worker, and building what it sends.
+
+    Between two steps the person may undo, delete or open whatever there is. An undo is answered by building again what
+    has arrived; a run whose scene or collection was deleted ends.
+    """
+
+    title = "Generate"
+    builds = True
 
     def __init__(self, session: Session, scene: Scene, settings: Settings, places: Places):
         super().__init__(session)
         self._scene = scene
+        self._scene_name = scene.name  # to find it again after an undo
         self._settings = settings
         self._places = places
         self._client: WorkerClient | None = None
@@ -39,6 +50,11 @@ class GenerateJob(Job):
         self._inbox: deque[protocol.Message] = deque()
         self._run: assembly.Run | None = None
         self._building: Generator[None, None, None] | None = None
+        self._batches: list[protocol.BatchReady] = []  # that have come
+        self._undone = False  # Blender has undone or redone something: what was built may be half there
+        self._lost = False  # something that is being built, or built into, has gone
+        self._rebuilds = 0
+        self._started = 0.0
         self._build_seconds = 0.0
         self._records: list[CameraRecord] = []
         self._worker_report: dict[str, Any] = {}
@@ -61,9 +77,16 @@ class GenerateJob(Job):
         }
 
     def _start(self) -> None:
+        self._started = time.monotonic()
         models.require(self._settings.model, self._places.models)
         self._client = self.session.client(self._places)
-        self._number = self._client.generate(self._settings.to_json(), self._places.models, self._places.device)
+        cameras = None
+        if self._settings.known_cameras is KnownCameras.COLLECTION:
+            records = known.read_collection(self._scene, self._settings.known_cameras_collection)
+            cameras = [record.to_json() for record in records]
+        self._number = self._client.generate(
+            self._settings.to_json(), self._places.models, self._places.device, cameras
+        )
 
     def _wait(self, seconds: float) -> None:
         if self._client and not self._inbox and self._building is None:
@@ -73,22 +96,66 @@ class GenerateJob(Job):
         assert self._client
         until = time.perf_counter() + budget
         self._inbox.extend(self._client.poll())
-        while not self.ended and (self._building or self._inbox):
-            if self._building:
-                self._build()
-            else:
-                self._receive(self._inbox.popleft())
+        if not self._undone:
+            self._require_target()
+        while not self.ended and (self._building or self._inbox or self._undone or self._lost):
+            try:
+                self._work()
+            except ReferenceError:
+                self._lost = True
             if time.perf_counter() >= until:
                 break
+
+    def _work(self) -> None:
+        """One small piece."""
+        if self._undone or self._lost:
+            self._build_again()
+        elif self._building:
+            self._build()
+        else:
+            self._receive(self._inbox.popleft())
 
     def _build(self) -> None:
         """The next step of the batch that is being built."""
         assert self._building
+        self._require_target()
         started = time.perf_counter()
         if next(self._building, _NO_MORE) is _NO_MORE:
             self._building = None
             self.changed = True
         self._build_seconds += time.perf_counter() - started
+
+    def scene_was_replaced(self) -> None:
+        self._undone = True
+
+    def _require_target(self) -> None:
+        """Raise where the person has deleted what is built into."""
+        if not is_there(self._scene):
+            raise DA3Error(f"The scene '{self._scene_name}' was deleted, so its run was stopped")
+        self._scene_name = self._scene.name
+        if self._run is not None and not (is_there(self._run.top) and self._run.top.users):
+            raise DA3Error("The collection of the run was deleted, so the run was stopped")
+
+    def _build_again(self) -> None:
+        """Take away what is left of the run, and build from the batches that have come."""
+        if not is_there(self._scene):
+            self._scene = bpy.data.scenes.get(self._scene_name) or self._scene
+        if not self._undone:
+            self._require_target()
+        self._undone = self._lost = False
+        self._rebuilds += 1
+        if self._rebuilds > MAX_REBUILDS:
+            raise DA3Error("What the run builds was removed again and again, so the run was stopped")
+        if self._building is not None:
+            self._building.close()
+            self._building = None
+        if self._run is not None:
+            assembly.discard(self._run)
+            self._run = None
+        self._records.clear()
+        self.changed = False
+        self._inbox.extendleft(reversed(self._batches))
+        self._batches.clear()
 
     def _receive(self, event: protocol.Message) -> None:
         if getattr(event, "job", None) != self._number:
@@ -99,11 +166,14 @@ class GenerateJob(Job):
             case protocol.Warned(message=message):
                 self.status.warnings.append(message)
             case protocol.BatchReady():
+                self._batches.append(event)
                 self._building = self._batch_steps(event)
             case protocol.Done(report=report):
                 self._worker_report = report
                 self.status.fraction = 1.0
-                self.end(f"{report['points']:,} points from {report['frames']} images")
+                seconds = time_text(time.monotonic() - self._started)
+                images = f"{report['frames']} image{'s' if report['frames'] != 1 else ''}"
+                self.end(f"{report['points']:,} points from {images} in {seconds}")
             case protocol.Failed(kind=kind, message=message):
                 self.fail(BY_NAME.get(kind, DA3Error)(message))
             case protocol.Stopped():
@@ -112,7 +182,7 @@ class GenerateJob(Job):
     def _batch_steps(self, event: protocol.BatchReady) -> Generator[None, None, None]:
         assert self._client
         if self._run is None:
-            self._run = assembly.begin(self._scene, event.name)
+            self._run = assembly.begin(self._scene, event.name, Play.of(self._settings), event.frame_rate)
             yield
         folder = self._client.folder(self._number)
         records = [CameraRecord.from_json(record) for record in event.cameras]

@@ -6,10 +6,11 @@ import logging
 from collections.abc import Callable
 
 import bpy
-from bpy.types import Context, Event, Operator, Timer
+from bpy.types import Context, Event, Operator
 
 from ..core.errors import Cancelled, DA3Error
-from .session import Session, Status, session, status_text
+from .display import Display
+from .session import Session, Status, session
 
 TICK = 0.02  # seconds between two ticks of the timer, and what a tick may spend on building
 WAIT = 0.05  # seconds a job without a window waits for news
@@ -21,9 +22,13 @@ class Job:
     ``start``, then ``step`` until ``ended``; then ``error`` says whether and why it failed.
     """
 
+    title = "Job"  # as on its button
+    builds = False  # whether it changes the scene, so that an undo or another file concerns it
+
     def __init__(self, session: Session):
         self.session = session
         self.ended = False
+        self.on_end: Callable[[], None] | None = None  # of whoever shows the job; called once
         self.error: DA3Error | None = None
         self.changed = False  # whether the scene is another than before
 
@@ -33,7 +38,7 @@ class Job:
 
     def start(self) -> None:
         """Begin; raises ``DA3Error`` where that is not possible."""
-        self.session.status = Status()
+        self.session.status = Status(title=self.title)
         self._start()
         self.session.job = self
 
@@ -56,6 +61,7 @@ class Job:
         """End with an error; only the first counts."""
         if not self.ended:
             self.error = error
+            self.status.failed = not isinstance(error, Cancelled)
             self.end(str(error))
 
     def end(self, message: str) -> None:
@@ -64,7 +70,17 @@ class Job:
         if self.session.job is self:
             self.session.job = None
         self.status.outcome = message
-        self._stop()
+        try:
+            self._stop()
+        finally:
+            if self.on_end:
+                self.on_end()
+
+    def scene_was_replaced(self) -> None:
+        """Blender has undone or redone something: what the job holds of the scene may be gone."""
+
+    def settle(self) -> None:
+        """After the end: wait a moment for what is still being cleaned up, before Blender leaves."""
 
     def run(self, asked_to_stop: Callable[[], bool] = lambda: False, tell: Callable[[], None] = lambda: None) -> None:
         """From start to end, without a window; raises the job's error."""
@@ -94,6 +110,11 @@ class Job:
         raise NotImplementedError
 
 
+def is_stop(event: Event) -> bool:
+    """Whether the person asks to stop."""
+    return event.type in {"ESC", "RIGHTMOUSE"} and event.value == "PRESS"
+
+
 class JobOperator:
     """Runs a job behind the window: timer, Esc, right-click, progress in the status bar. Mix into an ``Operator``.
 
@@ -102,7 +123,7 @@ class JobOperator:
 
     bl_label: str
     _job: Job
-    _timer: Timer | None = None
+    _display: Display | None = None
 
     def make_job(self, context: Context) -> Job:
         raise NotImplementedError
@@ -117,36 +138,41 @@ class JobOperator:
         return {"FINISHED"}
 
     def invoke(self: Operator, context: Context, _event: Event) -> set[str]:
-        if bpy.app.background:
-            return self.execute(context)
+        return self.execute(context) if bpy.app.background else self.begin(context)
+
+    def begin(self: Operator, context: Context) -> set[str]:
+        """With a window: start, and go on with its timer."""
         try:
             self._job = self.make_job(context)
             self._job.start()
         except DA3Error as error:
             return self._fail(error)
-        manager = context.window_manager
-        self._timer = manager.event_timer_add(TICK, window=context.window)
-        manager.progress_begin(0, 1000)
-        manager.modal_handler_add(self)
+        # In the first window, wherever the button was: closing the preferences must not end an installation.
+        window = context.window_manager.windows[0]
+        self._display = Display(context, window, TICK, self._job.session)
+        self._job.on_end = self._display.close  # not this operator: disabling the add-on takes it away without a word
+        with context.temp_override(window=window):
+            context.window_manager.modal_handler_add(self)
         return {"RUNNING_MODAL"}
 
     def modal(self: Operator, context: Context, event: Event) -> set[str]:
-        if event.type in {"ESC", "RIGHTMOUSE"} and event.value == "PRESS":
+        if is_stop(event):
             self._job.cancel()
         elif event.type == "TIMER":
             self._job.step(TICK)
-            self._show(context)
-        elif event.type == "Z" and (event.ctrl or event.oskey):
-            return {"RUNNING_MODAL"}  # an undo now would take away what is being built
-        return self._finish(context) if self._job.ended else {"PASS_THROUGH"}
+            if self._display:
+                self._display.show()
+        elif event.type == "Z" and (event.ctrl or event.oskey) and self._job.builds:
+            if event.value == "PRESS":
+                self.report({"INFO"}, f"Undo waits for {self._job.title} to end; Esc cancels it")
+            return {"RUNNING_MODAL"}
+        return self._finish() if self._job.ended else {"PASS_THROUGH"}
 
-    def cancel(self: Operator, context: Context) -> None:
+    def cancel(self: Operator, _context: Context) -> None:
         """Blender itself ends the operator: another file is opened, the window closes."""
         self._job.cancel()
-        self._leave(context)
 
-    def _finish(self: Operator, context: Context) -> set[str]:
-        self._leave(context)
+    def _finish(self: Operator) -> set[str]:
         if self._job.error:
             result = self._fail(self._job.error)
             return {"FINISHED"} if self._job.changed else result  # what stays in the scene wants its undo step
@@ -157,33 +183,6 @@ class JobOperator:
     def _fail(self: Operator, error: DA3Error) -> set[str]:
         self.report({"INFO"} if isinstance(error, Cancelled) else {"ERROR"}, str(error))
         return {"CANCELLED"}
-
-    def _show(self, context: Context) -> None:
-        status = self._job.status
-        context.window_manager.progress_update(round(status.fraction * 1000))
-        if context.workspace:
-            context.workspace.status_text_set(f"{self.bl_label}: {status_text(status)}  |  Esc: cancel")
-        redraw_sidebars(context)
-
-    def _leave(self, context: Context) -> None:
-        manager = context.window_manager
-        if self._timer is not None:
-            manager.event_timer_remove(self._timer)
-            self._timer = None
-            manager.progress_end()
-        if context.workspace:
-            context.workspace.status_text_set(None)
-        redraw_sidebars(context)
-
-
-def redraw_sidebars(context: Context) -> None:
-    """Ask every 3D view to draw its sidebar anew."""
-    for window in context.window_manager.windows:
-        for area in window.screen.areas:
-            if area.type == "VIEW_3D":
-                for region in area.regions:
-                    if region.type == "UI":
-                        region.tag_redraw()
 
 
 class DA3_OT_cancel(Operator):
@@ -206,7 +205,26 @@ class DA3_OT_cancel(Operator):
         return {"FINISHED"}
 
 
-CLASSES = (DA3_OT_cancel,)
+class DA3_OT_listen(Operator):
+    """Hear Esc and right-click in a window beside the first, as long as a job runs"""
+
+    bl_idname = "da3.listen"
+    bl_label = "Listen for Esc"
+    bl_options = {"INTERNAL"}
+
+    def invoke(self, context: Context, _event: Event) -> set[str]:
+        context.window_manager.modal_handler_add(self)
+        return {"RUNNING_MODAL"}
+
+    def modal(self, context: Context, event: Event) -> set[str]:
+        job = session(context).job
+        if job and is_stop(event):
+            job.cancel()
+            return {"FINISHED"}
+        return {"PASS_THROUGH"} if job else {"FINISHED", "PASS_THROUGH"}
+
+
+CLASSES = (DA3_OT_cancel, DA3_OT_listen)
 
 
 def register() -> None:

@@ -1,11 +1,145 @@
-"""Unload Model."""
+"""Models: download, remove, move, unload."""
 
 from __future__ import annotations
 
-import bpy
-from bpy.types import Context, Operator
+from pathlib import Path
 
+import bpy
+from bpy.props import StringProperty
+from bpy.types import Context, Event, Operator, OperatorProperties
+
+from ..core import models
+from ..core.errors import BadInput, DA3Error
+from ..core.model_folder import size_text
+from ..panels.places import places
+from .job import Job, JobOperator
+from .needs import environment_lack
 from .session import session
+
+
+def _no_job(operator: type[Operator], context: Context) -> bool:
+    if session(context).job is not None:
+        operator.poll_message_set("A job is running")
+        return False
+    return True
+
+
+def _describe(properties: OperatorProperties, verb: str) -> str:
+    model = models.find(properties.model)
+    return f"{verb} {model.label} ({size_text(model.file_bytes)}, licence {model.licence})"
+
+
+class DA3_OT_download_model(JobOperator, Operator):
+    """Download a model from Hugging Face; what a cancelled download has brought is kept for the next time"""
+
+    bl_idname = "da3.download_model"
+    bl_label = "Download Model"
+
+    model: StringProperty(  # type: ignore[valid-type]
+        name="Model", description="Name of the model; empty: the one chosen in the panel", options={"SKIP_SAVE"}
+    )
+
+    @classmethod
+    def poll(cls, context: Context) -> bool:
+        if not _no_job(cls, context):
+            return False
+        if not bpy.app.online_access:
+            cls.poll_message_set("Allow Online Access in the System preferences first")
+            return False
+        if environment_lack(context, places(context)):
+            cls.poll_message_set("Install the dependencies first: they bring what downloads")
+            return False
+        return True
+
+    @classmethod
+    def description(cls, _context: Context, properties: OperatorProperties) -> str:
+        if not properties.model:
+            return str(cls.__doc__)
+        return f"{_describe(properties, 'Download')}. What a cancelled download has brought is kept for the next time"
+
+    def make_job(self, context: Context) -> Job:
+        from .model_jobs import DownloadJob  # late: enabling the add-on should not pay for it
+
+        model = models.find(self.model or context.scene.da3.model)
+        return DownloadJob(session(context), model, places(context))
+
+
+class DA3_OT_remove_model(Operator):
+    """Delete a model's file"""
+
+    bl_idname = "da3.remove_model"
+    bl_label = "Remove Model"
+
+    model: StringProperty(  # type: ignore[valid-type]
+        name="Model", description="Name of the model; empty: the one chosen in the panel", options={"SKIP_SAVE"}
+    )
+
+    @classmethod
+    def poll(cls, context: Context) -> bool:
+        return _no_job(cls, context)
+
+    @classmethod
+    def description(cls, _context: Context, properties: OperatorProperties) -> str:
+        return _describe(properties, "Delete the file of") if properties.model else str(cls.__doc__)
+
+    def invoke(self, context: Context, event: Event) -> set[str]:
+        label = models.find(self.model or context.scene.da3.model).label
+        return context.window_manager.invoke_confirm(
+            self, event, title=f"Remove {label}?", message="The file is deleted. It can be downloaded again.",
+            confirm_text="Remove",
+        )  # fmt: skip
+
+    def execute(self, context: Context) -> set[str]:
+        from ..core import model_files  # late, as above
+
+        name = self.model or context.scene.da3.model
+        if session(context).model == name:
+            session(context).unload()  # Windows deletes no file that is open
+        try:
+            freed = model_files.remove(name, places(context).models)
+        except DA3Error as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        self.report({"INFO"}, f"{models.find(name).label} was removed, {size_text(freed)} are free again")
+        return {"FINISHED"}
+
+
+class DA3_OT_move_models(JobOperator, Operator):
+    """Move models from another folder, such as that of the original add-on, into the model folder"""
+
+    bl_idname = "da3.move_models"
+    bl_label = "Move Existing Models"
+
+    directory: StringProperty(  # type: ignore[valid-type]
+        name="From", description="The folder that the models are in now", subtype="DIR_PATH", options={"SKIP_SAVE"}
+    )
+    filter_folder: bpy.props.BoolProperty(  # type: ignore[valid-type]
+        name="Folders", description="Show folders", default=True, options={"HIDDEN", "SKIP_SAVE"}
+    )
+
+    @classmethod
+    def poll(cls, context: Context) -> bool:
+        return _no_job(cls, context)
+
+    def invoke(self, context: Context, event: Event) -> set[str]:
+        if not self.directory and not bpy.app.background:
+            context.window_manager.fileselect_add(self)
+            return {"RUNNING_MODAL"}
+        return super().invoke(context, event)
+
+    def execute(self, context: Context) -> set[str]:
+        if bpy.app.background:
+            return super().execute(context)
+        # After the file browser: Blender frees the operator that opened it, so another one becomes the running job.
+        return bpy.ops.da3.move_models("INVOKE_DEFAULT", directory=self.directory) and {"FINISHED"}
+
+    def make_job(self, context: Context) -> Job:
+        if not self.directory:
+            raise BadInput("Choose the folder that the models are in now")
+        from .model_jobs import move_job  # late, as above
+
+        session(context).unload()
+        return move_job(session(context), Path(bpy.path.abspath(self.directory)), places(context).models)
 
 
 class DA3_OT_unload_model(Operator):
@@ -16,8 +150,7 @@ class DA3_OT_unload_model(Operator):
 
     @classmethod
     def poll(cls, context: Context) -> bool:
-        if session(context).job is not None:
-            cls.poll_message_set("A job is running")
+        if not _no_job(cls, context):
             return False
         if session(context).model is None:
             cls.poll_message_set("No model is loaded")
@@ -31,7 +164,7 @@ class DA3_OT_unload_model(Operator):
         return {"FINISHED"}
 
 
-CLASSES = (DA3_OT_unload_model,)
+CLASSES = (DA3_OT_download_model, DA3_OT_remove_model, DA3_OT_move_models, DA3_OT_unload_model)
 
 
 def register() -> None:

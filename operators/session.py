@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING
 from bpy.types import Context, WindowManager
 
 from ..core import environment
-from ..panels.preferences import Places
+from ..core.models import SUFFIX, ModelInfo
+from ..panels.places import Places
 
 if TYPE_CHECKING:
+    from ..core import model_files
     from ..core.worker.client import WorkerClient
+    from ..core.worker.protocol import State
     from .job import Job
 
 
@@ -21,20 +24,34 @@ if TYPE_CHECKING:
 class Status:
     """What the person is told of the job that runs, or of the last one."""
 
+    title: str = ""  # what the job is, as on its button
     stage: str = ""
     fraction: float = 0.0
     remaining: float | None = None  # seconds
+    detail: str = ""  # more on the stage: bytes and speed, the newest line of an installer
+    lines: list[str] = field(default_factory=list)  # the last lines of an installer, oldest first
     warnings: list[str] = field(default_factory=list)
     outcome: str = ""  # how the last job ended
+    failed: bool = False
 
 
 def status_text(status: Status) -> str:
     """One line: stage, percent, time left."""
-    text = f"{status.stage.capitalize() or 'Starting'} {status.fraction:.0%}"
-    if status.remaining is None:
-        return text
-    minutes, seconds = divmod(round(status.remaining), 60)
-    return f"{text}, {minutes} min {seconds} s left" if minutes else f"{text}, {seconds} s left"
+    text = f"{_capitalized(status.stage) or 'Starting'} {status.fraction:.0%}"
+    return f"{text}, {time_text(status.remaining)} left" if status.remaining is not None else text
+
+
+def time_text(seconds: float) -> str:
+    """A length of time as a person says it."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def _capitalized(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 class Session:
@@ -44,8 +61,10 @@ class Session:
         self.status = Status()
         self.job: Job | None = None
         self.command: object = None  # Blender's handle of the command line's registration
+        self.device: State | None = None  # what the worker last said of its device, when it was asked
         self._client: WorkerClient | None = None
         self._environment: tuple[object, environment.Status] | None = None
+        self._contents: tuple[object, model_files.Contents] | None = None
 
     def client(self, places: Places) -> WorkerClient:
         """The worker of that environment; another environment's is ended.
@@ -84,10 +103,34 @@ class Session:
             self._environment = (key, environment.Environment(folder).state())
         return self._environment[1]
 
+    def forget_environment(self) -> None:
+        """Look at the environment anew the next time; what was known of its device goes too."""
+        self._environment = None
+        self.device = None
+
+    def contents(self, folder: Path) -> model_files.Contents:
+        """What is in the model folder; files are looked into again only where one has changed."""
+        from ..core import model_files  # late: enabling the add-on should not pay for it
+
+        try:
+            files = [file for file in os.scandir(folder) if file.name.endswith(SUFFIX)]
+            key = (folder, sorted((file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files))
+        except OSError:
+            key = (folder, [])  # not there yet, or a file has gone this very moment
+        if self._contents is None or self._contents[0] != key:
+            self._contents = (key, model_files.recognise(folder))
+        return self._contents[1]
+
+    def has(self, model: ModelInfo, folder: Path) -> bool:
+        """Whether a model can be used: it needs no file, or its file is there and whole."""
+        return not model.needs_file or model in self.contents(folder).models
+
     def close(self) -> None:
         """End job and worker; nothing of either is left."""
         if self.job:
-            self.job.cancel()
+            job = self.job
+            job.cancel()
+            job.settle()
         if self._client:
             self._client.close()
         self._client = None

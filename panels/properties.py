@@ -36,10 +36,15 @@ DA3_PG_settings = type(
 )
 
 
+def rounded_resolution(asked: int) -> int:
+    """The process resolution (pixels) that is used where ``asked`` is set."""
+    return Settings(process_resolution=asked).resolution
+
+
 def read(scene: Scene) -> Settings:
     """The scene's settings, paths made absolute."""
     values = {o.name: getattr(scene.da3, o.name) for o in options()}
-    values["input"] = bpy.path.abspath(values["input"])
+    values |= {o.name: bpy.path.abspath(values[o.name]) for o in options() if o.is_path}
     return Settings.from_strings(values)
 
 

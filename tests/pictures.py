@@ -17,3 +17,10 @@ def write(folder: Path, count: int = 3, width: int = 56, height: int = 42, suffi
         image.save()
         bpy.data.images.remove(image)
     return folder
+
+
+def write_model(file):
+    """The smallest whole safetensors file."""
+    header = b'{"x":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}'
+    file.write_bytes(len(header).to_bytes(8, "little") + header + b"0")
+    return file

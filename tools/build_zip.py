@@ -36,12 +36,14 @@ def build(root: Path, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{manifest['id']}-{manifest['version']}.zip"
     part = target.with_suffix(".part")
+    wheel = pip_wheel()
+    files = {name: root / name for name in contents(root)} | {f"core/requirements/{wheel.name}": wheel}
     with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name in contents(root):
+        for name, file in sorted(files.items()):
             entry = zipfile.ZipInfo(name, STAMP)
             entry.external_attr = 0o644 << 16
             entry.compress_type = zipfile.ZIP_DEFLATED
-            archive.writestr(entry, (root / name).read_bytes())
+            archive.writestr(entry, file.read_bytes())
     part.replace(target)
     return target
 
@@ -52,6 +54,22 @@ def contents(root: Path) -> Iterator[str]:
     for folder in FOLDERS:
         names += [path.relative_to(root).as_posix() for path in (root / folder).rglob("*") if path.is_file()]
     yield from sorted(name for name in names if not _left_out(name))
+
+
+def pip_wheel() -> Path:
+    """pip at the hash that requirements/pip.txt pins: a distribution's Blender may have none, and uv comes through it.
+
+    Downloaded once, by the pip of the environment that the setup makes first, from the index that the user has set.
+    """
+    folder = paths.pip_folder()
+    if not any(folder.glob("pip-*.whl")):
+        pip = [str(paths.executable(paths.boot_environment(), "python")), "-m", "pip", "download", "--quiet"]
+        pip += ["--disable-pip-version-check", "--require-hashes", "--no-deps", "--only-binary", ":all:"]
+        pip += ["--python-version", paths.BLENDER_PYTHON]  # which may be newer than the pip at hand
+        code = subprocess.call([*pip, "--dest", str(folder), "-r", str(paths.PIP_LOCK)], stdout=sys.stderr)
+        if code != 0:
+            raise SystemExit("The zip brings pip, and its wheel could not be downloaded (see above)")
+    return next(folder.glob("pip-*.whl"))
 
 
 def _left_out(name: str) -> bool:

@@ -13,6 +13,7 @@ import paths
 # lock file and the oldest Python it serves
 LOCKS = [
     (paths.UV_LOCK, "3.9"),
+    (paths.PIP_LOCK, "3.11"),
     (paths.BLENDER_LOCK, "3.11"),
     (paths.TEST_LOCK, "3.11"),
     (paths.WORKER_LOCK, "3.11"),

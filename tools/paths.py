@@ -17,6 +17,7 @@ REQUIREMENTS = ROOT / "tools" / "requirements"
 UV_LOCK = REQUIREMENTS / "uv.txt"
 BLENDER_LOCK = REQUIREMENTS / "blender.txt"
 TEST_LOCK = REQUIREMENTS / "test.txt"
+PIP_LOCK = REQUIREMENTS / "pip.txt"
 WORKER_LOCK = ROOT / "core" / "requirements" / "worker.txt"
 BLENDER_PYTHON = "3.11"  # what bpy 5.0 is built for; the worker takes the same, as an installed add-on would
 
@@ -56,6 +57,11 @@ def worker_environment() -> Path:
 def test_packages() -> Path:
     """Packages that only the tests add to the worker's (by ``PYTHONPATH``), so that it stays what users get."""
     return cache() / f"test-{_key(TEST_LOCK, BLENDER_PYTHON)}"
+
+
+def pip_folder() -> Path:
+    """Where pip's wheel, which goes into the zip, is kept."""
+    return cache() / f"pip-{_key(PIP_LOCK, 'any')}"
 
 
 def blender_resources() -> Path:

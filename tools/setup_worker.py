@@ -14,13 +14,17 @@ from da3_blender.core.errors import DA3Error  # noqa: E402
 
 
 def main() -> int:
-    environment = Environment(paths.worker_environment(), uv=paths.boot_uv())
+    environment = Environment(paths.worker_environment(), uv=paths.boot_uv(), share_cache=True)
     if environment.state().state is State.READY:
         return 0
     print(f"Setting up the worker's environment (about 6 GB) in {environment.folder}", file=sys.stderr)
 
+    shown = set()
+
     def show(stage: str, fraction: float, line: str) -> None:
-        if not line.startswith("+ "):
+        line = line.split(":")[0]  # how far it is, is told far too often for a terminal
+        if (stage, line) not in shown and not line.startswith("+ "):
+            shown.add((stage, line))
             print(f"  {fraction:4.0%} {stage} {line}", file=sys.stderr, flush=True)
 
     try:

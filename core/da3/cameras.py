@@ -7,40 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from ..errors import BadInput, DA3Error
+from ..errors import DA3Error
 from ..geometry import homogeneous, invert_rigid
 from ..prediction import Cameras
 from ..resizing import Placement
 
-FEWEST = 3
-SAME_PLACE = 1e-12  # spread of the centres over their distance from the origin; float64 keeps sixteen digits
-# Spread across the longest direction over the spread along it. The network and the alignment work in float32, which
-# keeps about seven digits; below a hundred times that the roll around the line is noise.
-ON_A_LINE = 1e-5
 RANSAC_FROM = 10  # frames, as the package has it
 RANSAC_SEED = 42  # as the package has it
-
-
-def check(cameras: Cameras, count: int) -> None:
-    """Whether a pass can be conditioned on these cameras.
-
-    Raises
-    ------
-    BadInput
-        Not one for each of ``count`` frames, not numbers, fewer than three, all in one place or on one line.
-    """
-    if len(cameras.extrinsics) != count or len(cameras.intrinsics) != count:
-        raise BadInput(f"{count} frames came with {len(cameras.extrinsics)} known cameras; each frame needs its own")
-    if not (np.isfinite(cameras.extrinsics).all() and np.isfinite(cameras.intrinsics).all()):
-        raise BadInput("The known cameras hold values that are not numbers")
-    if count < FEWEST:
-        raise BadInput(f"Known cameras need at least {FEWEST} frames in a pass, and this one has {count}")
-    centres = invert_rigid(cameras.extrinsics)[:, :, 3]
-    spread = np.linalg.svd(centres - centres.mean(axis=0), compute_uv=False)
-    if spread[0] <= SAME_PLACE * np.abs(centres).max():
-        raise BadInput("The known cameras all stand in one place; the model needs cameras that move")
-    if spread[1] <= ON_A_LINE * spread[0]:
-        raise BadInput("The known cameras all stand on one straight line; the model needs cameras that leave it")
 
 
 def for_network(

@@ -16,7 +16,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..errors import BadInput, DA3Error
+from ..errors import BadInput, DA3Error, OutOfMemory
+from ..known_cameras import check
+from ..memory import is_out_of_memory
 from ..models import ModelInfo
 from ..prediction import Cameras, Prediction
 from ..resizing import Placement, place
@@ -101,8 +103,10 @@ class DA3Predictor:
         ------
         BadInput
             Images or cameras that the model cannot work with.
+        OutOfMemory
+            A smaller pass may fit.
         DA3Error
-            Memory ran out, or the network gave values that are not numbers.
+            The network gave values that are not numbers.
         Cancelled
         """
         if self._net is None:
@@ -112,7 +116,7 @@ class DA3Predictor:
         if cameras is not None:
             if not self.model.gives_cameras:
                 raise BadInput(f"{self.model.label} cannot use known cameras; choose another model or turn them off")
-            known.check(cameras, len(images))
+            check(cameras, len(images))
         canvas, valid, placements = place(images, settings.resolution, settings.resize_method)
         with _readable_failures(self):
             raw = self._forward(self._net, canvas, placements, settings, cameras)
@@ -186,6 +190,7 @@ class DA3Predictor:
             images=canvas,
             sky=raw["sky"],
             is_metric=self.model.is_metric,
+            metric_focal=self.model.metric_focal,
         )
 
     def _check_finite(self, prediction: Prediction, indices: Sequence[int]) -> None:
@@ -226,18 +231,12 @@ def _readable_failures(predictor: DA3Predictor) -> Iterator[None]:
             f"{predictor.model.label} found no camera for these images; turn ray-based pose off or leave blurred and "
             "empty images out"
         ) from error
-    except RuntimeError as error:
-        if not _is_out_of_memory(error):
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
             raise
         traceback.clear_frames(error.__traceback__)  # their variables hold the tensors that were too many
         predictor.free_cache()
-        raise DA3Error(
+        raise OutOfMemory(
             f"Memory ran out on {predictor.device.type} with {predictor.model.label}; lower the batch size or the "
             "process resolution, turn FP16 weights on, or choose a smaller model"
         ) from error
-
-
-def _is_out_of_memory(error: RuntimeError) -> bool:
-    """CUDA has a class for it; the CPU and Apple's GPUs only say so."""
-    words = str(error).lower()
-    return isinstance(error, torch.OutOfMemoryError) or "out of memory" in words or "can't allocate memory" in words

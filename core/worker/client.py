@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,17 +33,24 @@ class WorkerClient:
         self._worker: Process | None = None
         self._events: queue.SimpleQueue[tuple[Process, protocol.Message]] = queue.SimpleQueue()
         self._jobs = 0
-        self._held: protocol.Generate | None = None  # waits for a cancelled job to end
+        self._held: protocol.Generate | protocol.Download | None = None  # waits for a cancelled job to end
 
     # ------------------------------------------------------------------------------------------------ requests
 
-    def generate(self, settings: Mapping[str, Any], model_folder: Path, device: str | None = None) -> int:
+    def generate(
+        self,
+        settings: Mapping[str, Any],
+        model_folder: Path,
+        device: str | None = None,
+        cameras: list[dict[str, Any]] | None = None,
+    ) -> int:
         """Start a job and return its number; starts the worker if there is none.
 
         Parameters
         ----------
         settings : ``Settings.to_json()``
         device : as torch names it, None for the best there is
+        cameras : ``CameraRecord.to_json()`` of the cameras that are known
 
         Raises
         ------
@@ -52,12 +60,26 @@ class WorkerClient:
         worker = self._running()
         self._jobs += 1
         folder = worker.job_folder(self._jobs)
-        request = protocol.Generate(self._jobs, str(folder), dict(settings), str(model_folder), device)
+        request = protocol.Generate(self._jobs, str(folder), dict(settings), str(model_folder), device, cameras)
+        return self._begin(worker, request)
+
+    def download(self, model: str, model_folder: Path, endpoint: str | None = None, token: str | None = None) -> int:
+        """Start to download a model and return the job's number. A worker of its own leaves a loaded model in peace.
+
+        Raises
+        ------
+        MissingEnvironment
+        """
+        worker = self._running()
+        self._jobs += 1
+        return self._begin(worker, protocol.Download(self._jobs, model, str(model_folder), endpoint, token))
+
+    def _begin(self, worker: Process, request: protocol.Generate | protocol.Download) -> int:
         if worker.stopping:
             self._held = request
         else:
             worker.begin(request)
-        return self._jobs
+        return request.job
 
     def cancel(self, job: int) -> None:
         """Ask a job to stop. ``Stopped`` follows: from the worker, or because it was killed for not answering."""
@@ -112,8 +134,9 @@ class WorkerClient:
         held, self._held = self._held, None
         assert held
         worker = self._running()
-        folder = worker.job_folder(held.job)  # of the worker that runs now, which may be a new one
-        worker.begin(protocol.Generate(held.job, str(folder), held.settings, held.model_folder, held.device))
+        if isinstance(held, protocol.Generate):  # the folder of the worker that runs now, which may be a new one
+            held = replace(held, folder=str(worker.job_folder(held.job)))
+        worker.begin(held)
 
     # ----------------------------------------------------------------------------------------------- the process
 

@@ -94,7 +94,7 @@ class Process:
         except OSError:
             return  # it has died; the reader tells, with the reason
 
-    def begin(self, request: protocol.Generate) -> None:
+    def begin(self, request: protocol.Generate | protocol.Download) -> None:
         with self._lock:
             self.job = request.job
             self._job_ended.clear()

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Union, get_args, get_origin, get_type_hints
 
 from ..errors import DA3Error
 
-VERSION = 1
+VERSION = 2
 SESSION_PREFIX = "da3_blender-"  # of the private folder that holds log and job folders; the worker removes no other
 
 
@@ -50,6 +50,19 @@ class Generate(Message):
     settings: dict[str, Any]  # Settings.to_json()
     model_folder: str
     device: str | None = None  # as torch names it; None: the best there is
+    cameras: list[dict[str, Any]] | None = None  # CameraRecord.to_json() of each camera of the Blender collection
+
+
+@dataclass(frozen=True)
+class Download(Message):
+    """Bring a model's file into ``folder``; ``endpoint`` and ``token`` are the hub's, None for its own ways to know."""
+
+    type: ClassVar[str] = "download"
+    job: int
+    model: str
+    folder: str
+    endpoint: str | None = None
+    token: str | None = None
 
 
 @dataclass(frozen=True)
@@ -106,6 +119,21 @@ class Progress(Message):
 
 
 @dataclass(frozen=True)
+class Transfer(Message):
+    """How far a download is: bytes ``done`` of ``total`` (0: not known yet), bytes per second, seconds; see
+    ``core.transfer.Progress``."""
+
+    type: ClassVar[str] = "transfer"
+    job: int
+    stage: str
+    done: int
+    total: int
+    speed: float
+    remaining: float | None
+    note: str
+
+
+@dataclass(frozen=True)
 class Loaded(Message):
     """A model now stays in the worker's memory until ``Unloaded``."""
 
@@ -123,6 +151,7 @@ class BatchReady(Message):
     name: str  # of the input
     points: list[dict[str, Any]]
     cameras: list[dict[str, Any]]
+    frame_rate: float | None = None  # of a video, frames per second
 
 
 @dataclass(frozen=True)
@@ -181,9 +210,10 @@ class State(Message):
     model: str | None
 
 
-REQUESTS: Mapping[str, type[Message]] = {m.type: m for m in (Hello, Generate, Cancel, Unload, Info, Quit)}
+REQUESTS: Mapping[str, type[Message]] = {m.type: m for m in (Hello, Generate, Download, Cancel, Unload, Info, Quit)}
 EVENTS: Mapping[str, type[Message]] = {
-    m.type: m for m in (Greeting, Progress, Loaded, BatchReady, Warned, Done, Failed, Stopped, Unloaded, State)
+    m.type: m
+    for m in (Greeting, Progress, Transfer, Loaded, BatchReady, Warned, Done, Failed, Stopped, Unloaded, State)
 }
 
 

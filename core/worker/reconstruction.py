@@ -11,14 +11,16 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from .. import models
+from .. import known_cameras, models
 from ..batching import plan
 from ..frames import FrameSource
-from ..payload import PointArrays
+from ..merging import Merger
+from ..payload import CameraRecord, PointArrays, in_order_of_frames
 from ..pipeline import Batch, deliver, reconstruct
 from ..predictor import Predictor
 from ..resizing import layout
-from ..settings import Settings
+from ..results import ResultFiles
+from ..settings import KnownCameras, Settings
 from ..watch import Watch
 from . import protocol
 from .memory import peak_memory, reset_peak_memory
@@ -54,6 +56,7 @@ class LoadedModel:
         self._open = open_predictor
         self._key: tuple[str, Path, bool, str | None] | None = None
         self._predictor: Any = None
+        self._metric: LoadedModel | None = None
 
     @property
     def name(self) -> str | None:
@@ -74,8 +77,21 @@ class LoadedModel:
             self._key, self._predictor = key, predictor
         return predictor
 
+    def get_metric(
+        self, wanted: bool, folder: Path, frames: FrameSource, watch: Watch, fp16: bool, device: str | None
+    ) -> Predictor | None:
+        """The metric model beside it, where it is ``wanted``; else its memory is freed."""
+        if not wanted:
+            if self._metric is not None:
+                self._metric.unload()
+            return None
+        self._metric = self._metric or LoadedModel(self._open)
+        return self._metric.get(models.METRES, folder, frames, watch, fp16, device)
+
     def unload(self) -> None:
-        """Free the model's memory, if there is one."""
+        """Free the model's memory, if there is one, and the metric model's."""
+        if self._metric is not None:
+            self._metric.unload()
         predictor, self._predictor, self._key = self._predictor, None, None
         if predictor is not None:
             predictor.unload()
@@ -96,6 +112,10 @@ def generate(
     settings = Settings.from_strings(request.settings)
     frames = FrameSource.open(settings.input, settings.start_frame, settings.end_frame, settings.frame_stride)
     weights = NETWORK if models.find(settings.model).needs_file else CLASSIC
+    wants_metric = _wants_metric(settings)
+    if wants_metric:
+        models.require(models.METRES, Path(request.model_folder))  # a missing one is told before the long work
+    files = ResultFiles(settings, frames.name)  # an output folder that cannot be used is told before the long work
     sizes = [(frames.headers[i].width, frames.headers[i].height) for i in frames.selected]
     layout(sizes, settings.resolution, settings.resize_method)  # what is too narrow is told before the long work
     teller = _Teller(request.job, frames, Progress(weights, len(plan(frames.selected, settings))), emit)
@@ -103,19 +123,35 @@ def generate(
         teller.warn(f"Process Resolution {settings.process_resolution} was rounded to {settings.resolution}")
 
     watch = Watch(teller.progress, cancelled)
+    cameras = [CameraRecord.from_json(record) for record in request.cameras or ()]
+    known = known_cameras.find(settings, frames, cameras, watch)
+    if known:
+        frames.selected = [i for i in frames.selected if i in known.extrinsics]
+        for message in known.warnings:
+            teller.warn(message)
     watch.progress("load", 0.0)
     predictor = model.get(settings.model, Path(request.model_folder), frames, watch, settings.fp16, request.device)
+    metric = model.get_metric(wants_metric, Path(request.model_folder), frames, watch, settings.fp16, request.device)
     if model.name:
         emit(protocol.Loaded(model.name))
     watch.progress("load", 1.0)
+    if known:
+        predictor = known_cameras.ConditionedPredictor(predictor, known, frames)
 
+    merger = Merger(settings.merge_voxel_size) if settings.merge_points else None
     points = images = batches = 0
-    for batch in reconstruct(frames, settings, predictor, on_progress=teller.progress, cancelled=cancelled):
-        watch.progress("points", 0.0)
-        points += _send(request, batches, batch, frames, settings, watch, emit)
-        images += len(batch.indices)
-        batches += 1
-        teller.pass_done(batch.warnings)
+    with files:
+        for batch in reconstruct(
+            frames, settings, predictor, metric=metric, on_progress=teller.progress, cancelled=cancelled
+        ):
+            watch.progress("points", 0.0)
+            points += _send(request, batches, batch, frames, settings, merger, files, watch, emit)
+            images += len(batch.indices)
+            batches += 1
+            teller.pass_done(batch.warnings)
+        written = files.finish()
+        for message in files.warnings:
+            teller.warn(message)
     return {
         "model": settings.model,
         "frames": images,
@@ -124,7 +160,15 @@ def generate(
         "seconds": teller.finish(),
         "peak_memory": {"worker": peak_memory(), "device": _peak_device_memory()},
         "warnings": teller.warnings,
+        "files": [str(path) for path in written],
     }
+
+
+def _wants_metric(settings: Settings) -> bool:
+    """Use Metric, where the model is not metric already and the scale is not that of known cameras."""
+    model = models.find(settings.model)
+    free = settings.known_cameras is KnownCameras.OFF
+    return settings.use_metric and free and not model.is_metric and model.metric_focal is None
 
 
 def _send(
@@ -133,17 +177,26 @@ def _send(
     batch: Batch,
     frames: FrameSource,
     settings: Settings,
+    merger: Merger | None,
+    files: ResultFiles,
     watch: Watch,
     emit: Emit,
 ) -> int:
     """Write a batch's arrays, tell where they are; how many points it has."""
-    delivered = deliver(batch, frames, settings)
-    watch.progress("points", 0.5)
+    delivered = deliver(batch, frames, settings, merger)
+    watch.progress("points", 0.3)
+    headers = [frames.headers[i] for i in batch.indices]
+    files.add(delivered.points, delivered.cameras, [(header.width, header.height) for header in headers])
+    files.add_pictures(batch.prediction, batch.indices, [camera.name for camera in delivered.cameras])
+    watch.progress("points", 0.6)
     cloud = _joined(delivered.points)  # nodes/ splits by itself, and views of one mapped file cost nothing
-    files = cloud.save(Path(request.folder), f"batch{number}")
+    if settings.per_frame_geometry:
+        cloud = in_order_of_frames(cloud)
+    arrays = cloud.save(Path(request.folder), f"batch{number}")
     watch.check()
     cameras = [camera.to_json() for camera in delivered.cameras]
-    emit(protocol.BatchReady(request.job, number, frames.name, [{"count": len(cloud), "files": files}], cameras))
+    points = [{"count": len(cloud), "files": arrays}]
+    emit(protocol.BatchReady(request.job, number, frames.name, points, cameras, frames.frame_rate))
     return len(cloud)
 
 

@@ -97,7 +97,7 @@ class Server:
     # -------------------------------------------------------------------------------------------- the main thread
 
     def _answer(self, request: protocol.Message) -> None:
-        job = request.job if isinstance(request, protocol.Generate) else None
+        job = request.job if isinstance(request, protocol.Generate | protocol.Download) else None
         if isinstance(request, protocol.Hello):
             self._greet(request)
             return
@@ -106,6 +106,8 @@ class Server:
                 raise protocol.ProtocolError("The first message must be 'hello' with a protocol this worker speaks")
             if isinstance(request, protocol.Generate):
                 self._generate(request)
+            elif isinstance(request, protocol.Download):
+                self._download(request)
             elif isinstance(request, protocol.Unload):
                 if self._model:
                     self._model.unload()
@@ -144,6 +146,13 @@ class Server:
         if self._model is None:
             self._model = reconstruction.LoadedModel(self._open_predictor or _default_opener())
         report = reconstruction.generate(request, self._model, self._emit, lambda: request.job in self._cancelled)
+        self._emit(protocol.Done(request.job, report))
+
+    def _download(self, request: protocol.Download) -> None:
+        _shorten_log()
+        from . import downloading  # late: the greeting is quick
+
+        report = downloading.download(request, self._emit, lambda: request.job in self._cancelled)
         self._emit(protocol.Done(request.job, report))
 
 

@@ -1,7 +1,14 @@
 """Every test of this folder starts from an empty Blender file."""
 
+import tempfile
+from pathlib import Path
+
 import bpy
+import pictures
 import pytest
+from da3_blender.operators import addon
+
+STAND_INS = Path(__file__).resolve().parent.parent / "stand_ins.py"
 
 
 @pytest.fixture(autouse=True)
@@ -12,3 +19,44 @@ def empty_file():
 @pytest.fixture
 def scene(empty_file) -> bpy.types.Scene:
     return bpy.context.scene
+
+
+@pytest.fixture
+def temp(tmp_path, monkeypatch):
+    folder = tmp_path / "temp"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
+@pytest.fixture
+def stand_in(monkeypatch, tmp_path):
+    """Chooses what the next worker has instead of a model."""
+    loads = tmp_path / "loads.txt"
+    loads.touch()
+    monkeypatch.setenv("STAND_IN_LOG", str(loads))
+
+    def choose(name):
+        monkeypatch.setenv("DA3_PREDICTOR", f"{STAND_INS}:{name}")
+        return loads
+
+    choose("quick")
+    return choose
+
+
+@pytest.fixture
+def enabled(empty_file, temp, stand_in, tmp_path, monkeypatch):
+    """The add-on, registered, with a scene whose input is three pictures."""
+    folder = tmp_path / "models"
+    folder.mkdir()
+    pictures.write_model(folder / "da3-small.safetensors")  # a stand-in is loaded instead
+    monkeypatch.setenv("DA3_MODELS", str(folder))
+    addon.register()
+    settings = bpy.context.scene.da3
+    settings.input = str(pictures.write(tmp_path / "wall"))
+    settings.model = "da3-small"
+    settings.process_resolution = 56
+    settings.filter_edges = False
+    yield bpy.context.window_manager.da3_session
+    addon.unregister()
+    assert list(temp.iterdir()) == [], "files of a worker are left"

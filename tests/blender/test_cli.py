@@ -149,7 +149,7 @@ def test_bad_words_are_exit_code_2(run, wall, tmp_path):
     good = generate(wall, tmp_path)
     for words, said_so in [
         ((*good, "--batch-size", "many"), "many"),
-        ((*good, "--batch-size", "0"), "0"),
+        ((*good, "--batch-size", "-1"), "-1"),
         ((*good, "--batch-mode", "sideways"), "skip_frames"),
         ((*good, "--fp16", "perhaps"), "perhaps"),
         ((*good, "--colour", "blue"), "--colour"),

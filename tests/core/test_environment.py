@@ -5,7 +5,6 @@ import hashlib
 import http.server
 import io
 import re
-import runpy
 import subprocess
 import sys
 import threading
@@ -14,67 +13,13 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from da3_blender.core import environment as module
+from da3_blender.core import get_uv as module
 from da3_blender.core.environment import MARKER, Environment, State, default_folder
 from da3_blender.core.errors import Cancelled, MissingEnvironment
 from da3_blender.core.file_lock import file_lock
+from pebble import NAME, leftovers, nothing_stays, wheel
 
 ROOT = Path(__file__).resolve().parents[2]
-NAME = "pebble-1.0-py3-none-any.whl"
-
-
-@pytest.fixture(scope="session")
-def uv(request):
-    sys.path.insert(0, str(ROOT / "tools"))
-    request.addfinalizer(lambda: sys.path.remove(str(ROOT / "tools")))
-    path = runpy.run_path(str(ROOT / "tools" / "paths.py"))["boot_uv"]()
-    if not path.is_file():
-        pytest.skip("no uv has been set up (make python)")
-    return path
-
-
-@pytest.fixture
-def shelf(tmp_path, monkeypatch):
-    """A folder of wheels, named to uv the way a user would name one, with a cache of its own."""
-    folder = tmp_path / "wheels"
-    folder.mkdir()
-    (folder / NAME).write_bytes(wheel())
-    monkeypatch.setenv("UV_FIND_LINKS", str(folder))
-    monkeypatch.setenv("UV_NO_INDEX", "1")
-    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv-cache"))
-    return folder
-
-
-@pytest.fixture
-def lock(tmp_path):
-    path = tmp_path / "lock.txt"
-    path.write_text(f"pebble==1.0 --hash=sha256:{hashlib.sha256(wheel()).hexdigest()}\n")
-    return path
-
-
-@pytest.fixture
-def environment(tmp_path, lock, uv):
-    return Environment(tmp_path / "place with spaces" / "worker", lock=lock, modules=["pebble"], uv=uv)
-
-
-def wheel() -> bytes:
-    """The smallest installable package: ``import pebble``."""
-    files = {
-        "pebble.py": "WEIGHT = 3\n",
-        "pebble-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: pebble\nVersion: 1.0\n",
-        "pebble-1.0.dist-info/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-    }
-    files["pebble-1.0.dist-info/RECORD"] = "".join(f"{name},,\n" for name in [*files, "pebble-1.0.dist-info/RECORD"])
-    data = io.BytesIO()
-    with zipfile.ZipFile(data, "w") as archive:
-        for name, text in files.items():
-            archive.writestr(zipfile.ZipInfo(name, (2020, 1, 1, 0, 0, 0)), text)
-    return data.getvalue()
-
-
-def leftovers(environment: Environment) -> list[str]:
-    """What lies beside and in the environment's place, but for the log and the lock file."""
-    return [p.name for p in environment.folder.parent.iterdir() if p.suffix not in (".log", ".lock")]
 
 
 def test_an_installed_environment_is_ready_and_holds_the_locked_packages(environment, shelf):
@@ -119,12 +64,15 @@ def test_a_spoilt_marker_is_broken_and_no_crash(environment, shelf, marker):
     assert environment.state().state is State.BROKEN
 
 
-def test_another_lock_asks_for_another_installation(environment, shelf, lock):
+def test_another_lock_asks_for_an_update(environment, shelf, lock):
     environment.install()
     lock.write_text("# newer\n" + lock.read_text())
-    assert "another version of the add-on" in environment.state().reason
+    assert environment.state().state is State.OUTDATED
+    with pytest.raises(MissingEnvironment, match="another version of the add-on.*Update"):
+        environment.require()
     environment.install()
     assert environment.state().state is State.READY
+    assert nothing_stays(environment)
 
 
 def test_an_interpreter_that_does_not_start_is_broken(environment, shelf):
@@ -140,14 +88,14 @@ def test_a_file_with_another_hash_is_refused_and_nothing_stays(environment, shel
         environment.install()
     assert str(environment.log) in str(caught.value)
     assert "hash" in environment.log.read_text().lower()
-    assert leftovers(environment) == []
+    assert nothing_stays(environment)
 
 
 def test_a_requirement_without_a_hash_is_refused(environment, shelf, lock):
     lock.write_text("pebble==1.0\n")
     with pytest.raises(MissingEnvironment):
         environment.install()
-    assert leftovers(environment) == []
+    assert nothing_stays(environment)
 
 
 def test_a_package_that_does_not_import_is_found_at_once(tmp_path, shelf, lock, uv):
@@ -161,7 +109,7 @@ def test_a_missing_installer_is_one_sentence(tmp_path, shelf, lock):
     environment = Environment(tmp_path / "place" / "worker", lock=lock, uv=tmp_path / "nowhere" / "uv")
     with pytest.raises(MissingEnvironment, match="failed while making the environment.*nowhere"):
         environment.install()
-    assert leftovers(environment) == []
+    assert nothing_stays(environment)
 
 
 class SlowIndex(http.server.BaseHTTPRequestHandler):
@@ -211,7 +159,7 @@ def test_cancelling_in_the_middle_of_a_download_leaves_nothing(environment, slow
     with pytest.raises(Cancelled):
         environment.install(cancelled=cancelled)
     assert time.monotonic() - asked[0] < 0.3  # the bound that the person is promised for every cancel
-    assert leftovers(environment) == []
+    assert nothing_stays(environment)
     assert environment.state().state is State.MISSING
     assert slow_index.hung_up.wait(5)
 
@@ -231,7 +179,10 @@ Environment(Path({str(environment.folder)!r}), lock=Path({str(lock)!r}), uv=Path
         blender.kill()
         blender.wait()
     assert slow_index.hung_up.wait(5)
-    assert environment.state().state is State.BROKEN  # what is left is never taken for an environment
+    assert environment.state().state is State.MISSING  # what is left is never taken for an environment
+    assert leftovers(environment)
+    environment.sweep()
+    assert nothing_stays(environment)
 
 
 def test_a_second_installation_waits_for_the_first_and_can_be_cancelled(environment, shelf):
@@ -251,7 +202,7 @@ def test_removing_leaves_nothing_to_pay_for(environment, shelf):
     environment.install()
     environment.remove()
     assert environment.state().state is State.MISSING
-    assert leftovers(environment) == []
+    assert nothing_stays(environment)
 
 
 def test_without_a_uv_at_hand_the_pinned_one_is_installed(tmp_path, shelf, lock, uv, monkeypatch):
@@ -278,7 +229,7 @@ def test_without_a_uv_at_hand_the_pinned_one_is_installed(tmp_path, shelf, lock,
     assert environment.state().state is State.READY
     assert [name for name in leftovers(environment) if "part" in name] == []
     environment.remove()
-    assert leftovers(environment) == []
+    assert nothing_stays(environment)
 
 
 def test_the_variable_decides_where_the_environment_is(monkeypatch, tmp_path):
@@ -291,7 +242,7 @@ def test_the_variable_decides_where_the_environment_is(monkeypatch, tmp_path):
 
 
 LOCKS = [ROOT / "core/requirements/worker.txt", ROOT / "core/requirements/uv.txt"]
-LOCKS += [ROOT / "tools/requirements" / f"{name}.txt" for name in ("uv", "blender", "test")]
+LOCKS += [ROOT / "tools/requirements" / f"{name}.txt" for name in ("uv", "blender", "test", "pip")]
 
 
 @pytest.mark.parametrize("path", LOCKS, ids=lambda path: f"{path.parent.parent.name}/{path.name}")

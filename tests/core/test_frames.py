@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 from da3_blender.core.errors import BadInput, Cancelled
-from da3_blender.core.frames import FrameSource, decode, read_header
+from da3_blender.core.frames import FrameSource
+from da3_blender.core.stills import decode, read_header
 from da3_blender.core.watch import Watch
 from PIL import Image
 
@@ -136,7 +137,7 @@ def test_a_folder_of_broken_files_names_them(tmp_path):
         (lambda p: p / "nowhere", "does not exist"),
         (lambda p: p, "No images in"),
         (lambda p: _file(p / "a.txt"), "not an image"),
-        (lambda p: _file(p / "a.mp4"), "is a video"),
+        (lambda p: _file(p / "a.mp4").parent, "choose the file itself .a.mp4"),
         (lambda p: "", "No input is set"),
     ],
 )
@@ -168,3 +169,70 @@ def test_images_are_a_sequence_that_holds_nothing(folder):
 def _file(path):
     path.write_bytes(b"some bytes")
     return path
+
+
+def big_folder(folder, count=6):
+    for i in range(count):
+        Image.fromarray(picture(64, 50, seed=i)).save(folder / f"{i}.png")
+    return FrameSource.open(folder)
+
+
+def test_decoded_originals_are_held_only_as_far_as_the_budget_goes(tmp_path):
+    source = big_folder(tmp_path)
+    source.held_most = 3 * 64 * 50 * 3  # three images
+    source.usable([0, 1], Watch())
+    source.prefetch([2, 3, 4])
+    assert sorted(source._held) == [0, 1, 2]
+    assert source.usable([2, 3, 4, 5], Watch()) == [2, 3, 4, 5]
+    assert sorted(source._held) == [2, 3, 4]
+    for index, image in zip([2, 3, 4, 5], source.images([2, 3, 4, 5]), strict=True):
+        np.testing.assert_array_equal(image, picture(64, 50, seed=index))
+
+
+def test_what_two_passes_share_is_decoded_once(tmp_path, monkeypatch):
+    source = big_folder(tmp_path)
+    asked = []
+    read = source.reader.read
+    monkeypatch.setattr(source.reader, "read", lambda i, ahead=(): asked.append(i) or read(i, ahead))
+    source.usable([0, 1, 2], Watch())
+    list(source.images([0, 1, 2]))
+    source.usable([2, 3], Watch())
+    assert sorted(asked) == [0, 1, 2, 3]
+
+
+def test_without_any_budget_every_image_is_still_to_be_had(tmp_path):
+    source = big_folder(tmp_path)
+    source.held_most = 1
+    assert source.usable(source.selected, Watch()) == source.selected
+    images = list(source.images(source.selected))
+    np.testing.assert_array_equal(images[5], picture(64, 50, seed=5))
+    np.testing.assert_array_equal(source.images([4, 4])[1], images[4])
+    assert len(list(source.images([4, 4, 1]))) == 3
+
+
+def test_a_released_source_can_be_asked_again(tmp_path):
+    source = big_folder(tmp_path)
+    source.usable([0, 1], Watch())
+    source.release()
+    assert not source._held
+    np.testing.assert_array_equal(source.load(1).image, picture(64, 50, seed=1))
+
+
+def test_opening_a_folder_of_png_files_decodes_none(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "a.png")
+    whole = (tmp_path / "a.png").read_bytes()
+    (tmp_path / "a.png").write_bytes(whole[: len(whole) // 2])
+    assert FrameSource.open(tmp_path).selected == [0]
+
+
+def test_an_orientation_that_a_png_tells_after_its_pixels_counts_too(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(picture()).save(tmp_path / "a.png", exif=exif)
+    png = (tmp_path / "a.png").read_bytes()
+    at, pixels, end = (png.index(word) - 4 for word in (b"eXIf", b"IDAT", b"IEND"))
+    assert at < pixels
+    (tmp_path / "a.png").write_bytes(png[:at] + png[pixels:end] + png[at:pixels] + png[end:])
+    header, image = read_header(tmp_path / "a.png"), decode(tmp_path / "a.png").image
+    assert (header.height, header.width) == image.shape[:2] == (64, 48)

@@ -2,15 +2,17 @@
 
 import numpy as np
 import pytest
+import truth
 from da3_blender.core import geometry, pipeline
 from da3_blender.core.errors import BadInput, Cancelled
 from da3_blender.core.frames import FrameSource
+from da3_blender.core.merging import Merger
 from da3_blender.core.prediction import Prediction
 from da3_blender.core.resizing import place
 from da3_blender.core.settings import BatchMode, Settings
+from da3_blender.core.similarity import umeyama
+from disturbed_predictor import Disturbance, DisturbedPredictor
 from PIL import Image
-
-import truth
 from truth_predictor import TruthPredictor
 
 ALL = {"batch_mode": BatchMode.IGNORE_BATCH_SIZE}
@@ -177,3 +179,94 @@ def test_a_large_cloud_is_split_into_objects_that_copy_quickly():
     parts = pipeline.deliver(batch, frames, settings).points
     assert len(parts) > 1 and max(map(len, parts)) <= 2_000_000
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+OVERLAPS = [BatchMode.LAST_FRAME_OVERLAP, BatchMode.FIRST_LAST_OVERLAP]
+
+
+@pytest.mark.parametrize("mode", [*OVERLAPS, BatchMode.NO_OVERLAP])
+@pytest.mark.parametrize("size", [2, 5, 10])
+def test_every_frame_is_given_out_once_and_in_one_world(mode, size):
+    known = truth.load("courtyard")
+    exact = DisturbedPredictor(known, 1, Disturbance.none())
+    settings = Settings(batch_mode=mode, batch_size=size)
+    _, batches = run(known.folder, settings, exact)
+    assert len(batches) > 1
+    assert sorted(i for b in batches for i in b.indices) == list(range(len(known)))
+    poses = np.concatenate([geometry.invert_rigid(b.prediction.extrinsics) for b in batches])
+    true = known.camera_to_world[[i for b in batches for i in b.indices]]
+    found = umeyama(poses[:, :, 3], true[:, :3, 3])
+    placed = found.scale * poses[:, :, 3] @ found.rotation.T + found.translation
+    # Exact but for float32 depths where frames are shared; else features, to a pixel, are all there is.
+    tolerance = 0.05 if mode is BatchMode.NO_OVERLAP else 1e-4
+    assert np.linalg.norm(placed - true[:, :3, 3], axis=1).max() < tolerance * np.ptp(true[:, :3, 3], axis=0).max()
+
+
+def test_a_batch_is_given_out_before_the_next_but_one_is_computed():
+    known = truth.load("walk")
+    predictor = DisturbedPredictor(known)
+    settings = Settings(batch_mode=BatchMode.LAST_FRAME_OVERLAP, batch_size=5, process_resolution=252, end_frame=20)
+    frames = FrameSource.open(known.folder, 0, 20)
+    batches = pipeline.reconstruct(frames, settings, predictor, on_progress=lambda *_: None, cancelled=lambda: False)
+    seen = []
+    for number, batch in enumerate(batches, 1):
+        assert len(predictor.passes) == number
+        seen += batch.indices
+    assert seen == list(range(21))  # the shared frames wait for the pass that completes them
+
+
+def test_a_broken_shared_frame_does_not_part_the_passes(tmp_path):
+    known = truth.load("walk")
+    for path in known.paths[:12]:
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "004.jpg").write_bytes(known.paths[4].read_bytes()[:2000])  # the last of the first pass
+    exact = DisturbedPredictor(known, 1, Disturbance.none())
+    settings = Settings(batch_mode=BatchMode.LAST_FRAME_OVERLAP, batch_size=5, process_resolution=252)
+    frames, batches = run(tmp_path, settings, exact)
+    assert sorted(i for b in batches for i in b.indices) == [0, 1, 2, 3, *range(5, 12)]
+    assert exact.passes[1][0] == exact.passes[0][-1]
+    assert any("004.jpg" in w for w in frames.warnings) and not any(b.warnings for b in batches)
+
+
+def test_known_cameras_stay_where_they_are_known_to_be():
+    known = truth.load("walk")
+
+    class Known(TruthPredictor):
+        def predict(self, images, indices, settings, cameras=None):
+            prediction = super().predict(images, indices, settings)
+            prediction.depth *= np.float32(1 + 0.05 * (indices[0] % 3))  # passes that disagree about the depth
+            prediction.cameras_known = True
+            return prediction
+
+    predictor = Known(known)
+    settings = Settings(batch_mode=BatchMode.FIRST_LAST_OVERLAP, process_resolution=252, end_frame=24)
+    _, batches = run(known.folder, settings, predictor)
+    for batch in batches:
+        centres = geometry.invert_rigid(batch.prediction.extrinsics)[:, :, 3]
+        np.testing.assert_allclose(predictor.to_truth(centres), known.camera_to_world[batch.indices, :3, 3], atol=1e-9)
+
+
+def test_passes_that_share_nothing_are_told_as_such():
+    known = truth.load("walk")
+    seen = DisturbedPredictor(known)
+    settings = Settings(batch_mode=BatchMode.NO_OVERLAP, process_resolution=252, end_frame=19)
+    _, batches = run(known.folder, settings, seen)
+    assert [any("no frame" in w for w in b.warnings) for b in batches] == [False, True]
+
+    settings = Settings(batch_mode=BatchMode.NO_OVERLAP, batch_size=3, process_resolution=252, frame_stride=15)
+    _, batches = run(known.folder, settings, seen)
+    assert any("guessed scale" in w for w in batches[1].warnings)
+
+
+def test_merging_goes_over_all_batches():
+    known = truth.load("courtyard")
+    exact = DisturbedPredictor(known, 1, Disturbance.none())
+    settings = Settings(batch_mode=BatchMode.LAST_FRAME_OVERLAP, batch_size=5, merge_points=True, merge_voxel_size=0.05)
+    frames, batches = run(known.folder, settings, exact)
+    merger = Merger(settings.merge_voxel_size)
+    clouds = [p for b in batches for p in pipeline.deliver(b, frames, settings, merger).points]
+    apart = sum(len(p) for b in batches for p in pipeline.deliver(b, frames, settings).points)
+    voxels = np.concatenate([np.floor(c.position.astype(np.float64) / 0.05) for c in clouds])
+    # A mean can round onto its voxel's wall, so a few in a thousand may seem to share one.
+    assert len(np.unique(voxels, axis=0)) > 0.99 * len(voxels)
+    assert len(voxels) < 0.7 * apart

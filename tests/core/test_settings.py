@@ -42,8 +42,8 @@ def test_text_is_read_as_the_option_s_type():
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
-        ("batch_size", "many", "Batch Size: 'many' is not a whole number from 1"),
-        ("batch_size", "0", "out of range"),
+        ("batch_size", "many", "Batch Size: 'many' is not a whole number from 0"),
+        ("batch_size", "-1", "out of range"),
         ("batch_mode", "all", "ignore_batch_size, skip_frames"),
         ("fp16", "perhaps", "on or off"),
         ("min_confidence", "nan", "out of range"),

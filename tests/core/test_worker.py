@@ -261,14 +261,21 @@ def test_an_idle_worker_that_dies_is_replaced_without_a_word(worker, settings, t
     assert isinstance(events[-1], protocol.Done)
 
 
-@pytest.mark.parametrize("wrong", ["faulty", "out_of_memory"])
-def test_an_unforeseen_failure_is_one_sentence_and_the_worker_lives(worker, settings, tmp_path, wrong):
-    client = worker(wrong)
+def test_an_unforeseen_failure_is_one_sentence_and_the_worker_lives(worker, settings, tmp_path):
+    client = worker("faulty")
     end, job = run(client, settings, tmp_path)
     assert isinstance(end, protocol.Failed) and "\n" not in end.message and "Traceback" not in end.message
     assert "Traceback" in end.detail
-    assert "KeyError" in end.message if wrong == "faulty" else "Batch Size" in end.message
+    assert "KeyError" in end.message
     assert "Traceback" in (client.folder(job).parent / "worker.log").read_text()
+    assert client.is_running()
+
+
+def test_memory_that_never_suffices_ends_with_advice_and_the_worker_lives(worker, settings, tmp_path):
+    client = worker("out_of_memory")
+    end, _ = run(client, settings, tmp_path)
+    assert isinstance(end, protocol.Failed) and end.kind == "OutOfMemory" and "\n" not in end.message
+    assert "lower Process Resolution" in end.message
     assert client.is_running()
 
 

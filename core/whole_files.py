@@ -1,0 +1,17 @@
+"""Small files that are there whole or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def write(path: Path, content: bytes) -> Path:
+    """Write a file under a temporary name, then give it its own; raises OSError, and then the old file is as it was."""
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+    return path

@@ -1,0 +1,37 @@
+"""What a ``download`` request does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from .. import models
+from ..download import download as bring
+from ..transfer import Progress
+from . import protocol
+
+
+def download(
+    request: protocol.Download, emit: Callable[[protocol.Message], None], cancelled: Callable[[], bool]
+) -> dict[str, Any]:
+    """Bring the model's file into the folder.
+
+    Returns
+    -------
+    The report of ``Done``: ``model``, ``file``, ``bytes``.
+
+    Raises
+    ------
+    Cancelled, DA3Error
+        See ``core.download.download``.
+    """
+
+    def tell(p: Progress) -> None:
+        emit(protocol.Transfer(request.job, p.stage, p.done, p.total, p.speed, p.seconds_left, p.note))
+
+    file = bring(
+        models.find(request.model), Path(request.folder),
+        endpoint=request.endpoint, token=request.token, on_progress=tell, cancelled=cancelled,
+    )  # fmt: skip
+    return {"model": request.model, "file": str(file), "bytes": file.stat().st_size}

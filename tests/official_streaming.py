@@ -1,0 +1,63 @@
+"""The official DA3-Streaming's way with chunks, plainly, as a baseline for ours (FACTS: no loops)."""
+
+import numpy as np
+from da3_blender.core.geometry import invert_rigid, unproject
+
+
+def irls_fit(source, target, weights, delta=0.1, iterations=5, tolerance=1e-9):
+    """Scale as ratio of root mean squares, rotation by SVD, Huber's weights with a delta in scene units."""
+    huber = np.ones(len(source))
+    scale, rotation, translation, before = 1.0, np.eye(3), np.zeros(3), np.inf
+    for _ in range(iterations):
+        w = weights * huber
+        w = w / w.sum()
+        a, b = w @ source, w @ target
+        x, y = source - a, target - b
+        scale = np.sqrt((w @ (y * y).sum(axis=1)) / (w @ (x * x).sum(axis=1)))
+        u, _, vt = np.linalg.svd((y * w[:, None]).T @ x)
+        rotation = u @ np.diag([1, 1, np.linalg.det(u @ vt)]) @ vt
+        translation = b - scale * rotation @ a
+        residual = np.linalg.norm(scale * source @ rotation.T + translation - target, axis=1)
+        huber = np.where(residual <= delta, 1.0, delta / np.maximum(residual, 1e-12))
+        cost = (w * residual).sum()
+        if abs(before - cost) < tolerance:
+            break
+        before = cost
+    return scale, rotation, translation
+
+
+def run(predict, chunks):
+    """Every chunk but the last emits the frames that the next one does not have.
+
+    Parameters
+    ----------
+    predict : frames to a ``Prediction``
+    chunks : lists of frames, half of each shared with the next
+
+    Returns
+    -------
+    poses : by frame, (3, 4) camera to world
+    points : a list by emitted part, (frames, world points (n, H, W, 3), conf)
+    """
+    poses, points, before, total = {}, [], None, (1.0, np.eye(3), np.zeros(3))
+    for number, chunk in enumerate(chunks):
+        p = predict(chunk)
+        world = unproject(p.depth, p.intrinsics, p.extrinsics).astype(np.float64)
+        if before is not None:
+            old_chunk, old_world, old_conf = before
+            shared = [i for i in chunk if i in old_chunk]
+            a, b = [old_chunk.index(i) for i in shared], [chunk.index(i) for i in shared]
+            c1, c2 = old_conf[a], p.conf[b]
+            good = (c1 > 0) & (c2 > 0) & (np.minimum(c1, c2) > 0.1 * min(np.median(c1), np.median(c2)))
+            s, r, t = irls_fit(world[b][good], old_world[a][good], np.sqrt(c1 * c2)[good].astype(np.float64))
+            s0, r0, t0 = total
+            total = s0 * s, r0 @ r, s0 * r0 @ t + t0
+        s, r, t = total
+        cameras = invert_rigid(p.extrinsics)
+        last = number == len(chunks) - 1
+        keep = [k for k, i in enumerate(chunk) if last or i not in chunks[number + 1]]
+        for k in keep:
+            poses[chunk[k]] = np.column_stack([r @ cameras[k, :, :3], s * r @ cameras[k, :, 3] + t])
+        points.append(([chunk[k] for k in keep], s * world[keep] @ r.T + t, p.conf[keep]))
+        before = chunk, world, p.conf
+    return poses, points
