@@ -22,12 +22,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import building, torch_builds, trash
 from .errors import BadInput, Cancelled, MissingEnvironment
 from .file_lock import file_lock
-from .get_uv import REQUIREMENTS, get_uv, uv_folder
-from .installing import Progress, Run
-from .torch_builds import Device
+from .installer import building, torch_builds, trash
+from .installer.get_uv import REQUIREMENTS, get_uv, uv_folder
+from .installer.running import Progress, Run
+from .installer.torch_builds import Device
 
 MODULES = (
     *("numpy", "PIL", "cv2", "torch", "torchvision", "depth_anything_3", "addict", "omegaconf", "einops"),

@@ -7,8 +7,9 @@ from this table; nothing else may define an option.
 from __future__ import annotations
 
 import enum
+import functools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields
 from typing import Any, get_type_hints
 
@@ -82,7 +83,11 @@ class AlignmentLibrary(Choice):
 class AlignmentMethod(Choice):
     SIM3 = "sim3", "Sim3", "Rotation, translation and scale of a chunk are found together"
     SE3 = "se3", "SE3", "Rotation and translation only: for models whose chunks have one scale"
-    SCALE_SE3 = "scale_se3", "Scale, then SE3", "The scale is found from the depths first, then rotation and translation"
+    SCALE_SE3 = (
+        "scale_se3",
+        "Scale, then SE3",
+        "The scale is found from the depths first, then rotation and translation",
+    )
 
 
 class RefView(Choice):
@@ -211,9 +216,7 @@ class Settings:
         0.75, "Conf Threshold Coef", "Points below this part of a chunk's mean confidence are dropped",
         group="streaming", min=0.0, soft_max=2.0,
     )  # fmt: skip
-    save_debug: bool = option(
-        False, "Save Debug", "Keep the chunks on disk when the run is done", group="streaming"
-    )
+    save_debug: bool = option(False, "Save Debug", "Keep the chunks on disk when the run is done", group="streaming")
     separate_chunk_collections: bool = option(
         False, "Separate Chunk Collections", "A collection for each chunk instead of one for all", group="streaming"
     )
@@ -313,11 +316,11 @@ class Option:
         return noun
 
 
-def options() -> Iterator[Option]:
+@functools.cache
+def options() -> tuple[Option, ...]:
     """The table's rows, in the order of the panel."""
     types = get_type_hints(Settings)
-    for f in fields(Settings):
-        yield _row(f, types[f.name])
+    return tuple(_row(f, types[f.name]) for f in fields(Settings))
 
 
 def _row(f: Field[Any], type_: type) -> Option:

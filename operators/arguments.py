@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ..core.errors import BadInput
+from ..core.installer.torch_builds import Device
 from ..core.settings import Choice, Settings, options
-from ..core.torch_builds import Device
 
 OWN = ("input",)  # settings that have a place of their own in the command line
 

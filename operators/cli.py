@@ -19,8 +19,8 @@ import bpy
 from ..core import model_files, models
 from ..core.environment import Environment, State
 from ..core.errors import BadInput, DA3Error
+from ..core.installer.torch_builds import Device
 from ..core.model_folder import size_text
-from ..core.torch_builds import Device
 from ..nodes import scene as scenes
 from ..nodes.preview import render_preview
 from ..panels import properties

@@ -11,7 +11,7 @@ from bpy.types import Context, Event, Operator
 
 from ..core.environment import Environment, State
 from ..core.errors import DA3Error
-from ..core.torch_builds import Device
+from ..core.installer.torch_builds import Device
 from ..panels.places import places
 from .job import Job, JobOperator
 from .session import Session, session

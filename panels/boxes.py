@@ -7,9 +7,9 @@ from bpy.types import AddonPreferences, Context, UILayout
 
 from ..core import models
 from ..core.environment import Environment, State
+from ..core.installer.torch_builds import Device
 from ..core.model_folder import partial_bytes, size_text
 from ..core.models import NON_COMMERCIAL, ModelInfo
-from ..core.torch_builds import Device
 from ..operators.session import Session, Status, status_text
 from .places import Places, places
 from .wording import label

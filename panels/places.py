@@ -10,7 +10,7 @@ import bpy
 from bpy.types import AddonPreferences, Context
 
 from ..core import environment
-from ..core.torch_builds import Device
+from ..core.installer.torch_builds import Device
 
 ADDON = __package__.rpartition(".")[0]  # "bl_ext.<repository>.da3_blender", or "da3_blender" for the tools
 

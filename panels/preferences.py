@@ -6,7 +6,7 @@ import bpy
 from bpy.props import EnumProperty, StringProperty
 from bpy.types import AddonPreferences, Context
 
-from ..core.torch_builds import Device
+from ..core.installer.torch_builds import Device
 from .boxes import draw_environment, draw_models, draw_network, draw_online_access
 from .places import ADDON
 

@@ -15,6 +15,7 @@ LOCKS = [
     (paths.UV_LOCK, "3.9"),
     (paths.PIP_LOCK, "3.11"),
     (paths.BLENDER_LOCK, "3.11"),
+    *((paths.other_lock(version), python) for version, python in paths.OTHER_BLENDERS.items()),
     (paths.TEST_LOCK, "3.11"),
     (paths.WORKER_LOCK, "3.11"),
 ]

@@ -20,6 +20,7 @@ TEST_LOCK = REQUIREMENTS / "test.txt"
 PIP_LOCK = REQUIREMENTS / "pip.txt"
 WORKER_LOCK = ROOT / "core" / "requirements" / "worker.txt"
 BLENDER_PYTHON = "3.11"  # what bpy 5.0 is built for; the worker takes the same, as an installed add-on would
+OTHER_BLENDERS = {"4.2": "3.11", "4.5": "3.11", "5.2": "3.13"}  # only for `make test-versions`, with their Python
 
 
 def cache() -> Path:
@@ -47,6 +48,16 @@ def blender_environment() -> Path:
 def blender_python() -> Path:
     """The interpreter that has ``bpy``."""
     return executable(blender_environment(), "python")
+
+
+def other_lock(version: str) -> Path:
+    """What the environment of another Blender is made from."""
+    return REQUIREMENTS / f"blender-{version}.txt"
+
+
+def other_environment(version: str) -> Path:
+    """The environment with one of ``OTHER_BLENDERS`` as a module."""
+    return cache() / f"blender-{version}-{_key(other_lock(version), OTHER_BLENDERS[version])}"
 
 
 def worker_environment() -> Path:
@@ -85,6 +96,10 @@ def executable(environment: Path, name: str) -> Path:
     return environment / "bin" / name
 
 
+def key_of(*parts: str) -> str:
+    """A short hash of texts, and of the platform."""
+    return hashlib.sha256("\0".join([*parts, sys.platform, platform.machine()]).encode()).hexdigest()[:12]
+
+
 def _key(lock: Path, python: str) -> str:
-    parts = [lock.read_bytes(), python.encode(), sys.platform.encode(), platform.machine().encode()]
-    return hashlib.sha256(b"\0".join(parts)).hexdigest()[:12]
+    return key_of(lock.read_text("utf-8"), python)

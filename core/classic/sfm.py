@@ -267,7 +267,7 @@ def _normalise(result: SfmResult) -> None:
     image, point = result.observations.T
     depth = np.einsum("mi,mi->m", extrinsics[image, 2, :3], points[point]) + extrinsics[image, 2, 3]
     scale = 1.0 / float(np.median(depth)) if len(depth) else 1.0
-    extrinsics[:, :, 3] *= scale
+    extrinsics[:, :, 3] = extrinsics[:, :, 3] * scale
     extrinsics[int(result.registered.argmax())] = np.eye(4)[:3]  # exactly, not to rounding
     result.extrinsics, result.points = extrinsics, points * scale
 

@@ -57,11 +57,8 @@ class WorkerClient:
         MissingEnvironment
             The worker's Python is not there or does not start.
         """
-        worker = self._running()
         self._jobs += 1
-        folder = worker.job_folder(self._jobs)
-        request = protocol.Generate(self._jobs, str(folder), dict(settings), str(model_folder), device, cameras)
-        return self._begin(worker, request)
+        return self._begin(protocol.Generate(self._jobs, "", dict(settings), str(model_folder), device, cameras))
 
     def download(self, model: str, model_folder: Path, endpoint: str | None = None, token: str | None = None) -> int:
         """Start to download a model and return the job's number. A worker of its own leaves a loaded model in peace.
@@ -70,16 +67,23 @@ class WorkerClient:
         ------
         MissingEnvironment
         """
-        worker = self._running()
         self._jobs += 1
-        return self._begin(worker, protocol.Download(self._jobs, model, str(model_folder), endpoint, token))
+        return self._begin(protocol.Download(self._jobs, model, str(model_folder), endpoint, token))
 
-    def _begin(self, worker: Process, request: protocol.Generate | protocol.Download) -> int:
-        if worker.stopping:
+    def _begin(self, request: protocol.Generate | protocol.Download) -> int:
+        if self._running().stopping:
             self._held = request
-        else:
-            worker.begin(request)
+        elif not self._give(request):
+            self._replace()
+            self._give(request)
         return request.job
+
+    def _give(self, request: protocol.Generate | protocol.Download) -> bool:
+        """Hand a job to the worker that runs now; False where it has died idle."""
+        worker = self._running()
+        if isinstance(request, protocol.Generate):
+            request = replace(request, folder=str(worker.job_folder(request.job)))
+        return worker.begin(request)
 
     def cancel(self, job: int) -> None:
         """Ask a job to stop. ``Stopped`` follows: from the worker, or because it was killed for not answering."""
@@ -133,10 +137,7 @@ class WorkerClient:
     def _send_held(self) -> None:
         held, self._held = self._held, None
         assert held
-        worker = self._running()
-        if isinstance(held, protocol.Generate):  # the folder of the worker that runs now, which may be a new one
-            held = replace(held, folder=str(worker.job_folder(held.job)))
-        worker.begin(held)
+        self._begin(held)
 
     # ----------------------------------------------------------------------------------------------- the process
 
@@ -173,8 +174,13 @@ class WorkerClient:
 
     def _running(self) -> Process:
         if self._worker and not self._worker.alive:
-            self._worker.end()
-            self._worker = None
+            self._replace()
         if self._worker is None:
             self._worker = Process(self.python, self._predictor, self._environment, self._events)
         return self._worker
+
+    def _replace(self) -> None:
+        """Clean up after a dead worker; the next request starts another."""
+        if self._worker:
+            self._worker.end()
+            self._worker = None

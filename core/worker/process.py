@@ -86,19 +86,24 @@ class Process:
         folder.mkdir(mode=0o700, exist_ok=True)
         return folder
 
-    def send(self, request: protocol.Message) -> None:
+    def send(self, request: protocol.Message) -> bool:
+        """Whether there was somebody to read it; the reader tells how the worker died."""
         assert self._process.stdin
         try:
             self._process.stdin.write(protocol.encode(request))
             self._process.stdin.flush()
         except OSError:
-            return  # it has died; the reader tells, with the reason
+            return False
+        return True
 
-    def begin(self, request: protocol.Generate | protocol.Download) -> None:
-        with self._lock:
+    def begin(self, request: protocol.Generate | protocol.Download) -> bool:
+        """Give it a job; False where it has died before, which ``alive`` may say a moment too late."""
+        with self._lock:  # held while sending: the reader must not bury a job that was never begun
+            if not self.send(request):
+                return False
             self.job = request.job
             self._job_ended.clear()
-        self.send(request)
+        return True
 
     def stop(self) -> None:
         with self._lock:
@@ -131,7 +136,8 @@ class Process:
     def died(self) -> None:
         """On the reader's thread: the worker is gone; without being asked to, that is news."""
         code = self._process.wait()
-        job = self.job
+        with self._lock:
+            job = self.job
         if job is not None and self.stopping:
             self.received(protocol.Stopped(job))
         else:

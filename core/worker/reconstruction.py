@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,6 +15,7 @@ from .. import known_cameras, models
 from ..batching import plan
 from ..frames import FrameSource
 from ..merging import Merger
+from ..passes import images_per_pass
 from ..payload import CameraRecord, PointArrays, in_order_of_frames
 from ..pipeline import Batch, deliver, reconstruct
 from ..predictor import Predictor
@@ -118,7 +119,7 @@ def generate(
     files = ResultFiles(settings, frames.name)  # an output folder that cannot be used is told before the long work
     sizes = [(frames.headers[i].width, frames.headers[i].height) for i in frames.selected]
     layout(sizes, settings.resolution, settings.resize_method)  # what is too narrow is told before the long work
-    teller = _Teller(request.job, frames, Progress(weights, len(plan(frames.selected, settings))), emit)
+    teller = _Teller(request.job, frames, Progress(weights), emit)
     if settings.resolution != settings.process_resolution:
         teller.warn(f"Process Resolution {settings.process_resolution} was rounded to {settings.resolution}")
 
@@ -135,6 +136,8 @@ def generate(
     if model.name:
         emit(protocol.Loaded(model.name))
     watch.progress("load", 1.0)
+    settings = replace(settings, batch_size=images_per_pass(frames, settings, predictor))  # what "automatic" means here
+    teller.passes(len(plan(frames.selected, settings)))
     if known:
         predictor = known_cameras.ConditionedPredictor(predictor, known, frames)
 
@@ -229,6 +232,10 @@ class _Teller:
         if message not in self.warnings:
             self.warnings.append(message)
             self._emit(protocol.Warned(self._job, message))
+
+    def passes(self, count: int) -> None:
+        """How many passes the job makes."""
+        self._progress.passes = max(1, count)
 
     def pass_done(self, warnings: list[str]) -> None:
         self._progress.pass_done()

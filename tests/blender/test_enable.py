@@ -14,16 +14,14 @@ ROOT = Path(__file__).resolve().parents[2]
 
 # In a Blender of its own, whose extension folder holds the checkout.
 ENABLE = """
-import json, sys, time
+import json, sys
 import bpy, numpy, addon_utils
 name = "bl_ext.user_default.da3_blender"
 before = set(sys.modules)
-started = time.perf_counter()
 module = addon_utils.enable(name)
-seconds = time.perf_counter() - started
 new = set(sys.modules) - before
 print(json.dumps({
-    "enabled": module is not None, "seconds": seconds,
+    "enabled": module is not None,
     "command": hasattr(bpy.types, "DA3_OT_generate"),
     "heavy": sorted({"torch", "cv2", "PIL", "scipy", "pycolmap"} & {m.split(".")[0] for m in new}),
 }))
@@ -51,11 +49,9 @@ def enable(tmp_path):
     return enable
 
 
-def test_enabling_takes_less_than_100_ms_and_imports_nothing_heavy(enable):
-    first = enable()  # compiles
-    assert first["enabled"] and first["command"] and first["heavy"] == []
-    # The best of three: the machine has other work while it is measured, enabling itself has none.
-    assert min(enable()["seconds"] for _ in range(3)) < 0.1
+def test_enabling_imports_nothing_heavy(enable):
+    done = enable()  # how long it takes: tools/bench_enable.py
+    assert done["enabled"] and done["command"] and done["heavy"] == []
 
 
 def test_it_can_be_enabled_and_disabled_again_and_again():

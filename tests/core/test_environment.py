@@ -13,10 +13,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from da3_blender.core import get_uv as module
 from da3_blender.core.environment import MARKER, Environment, State, default_folder
 from da3_blender.core.errors import Cancelled, MissingEnvironment
 from da3_blender.core.file_lock import file_lock
+from da3_blender.core.installer import get_uv as module
 from pebble import NAME, leftovers, nothing_stays, wheel
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 from da3_blender.core import environment as environments
-from da3_blender.core import get_uv, lock_file, torch_builds
 from da3_blender.core.environment import MARKER, Environment, State
 from da3_blender.core.errors import BadInput, Cancelled, MissingEnvironment
-from da3_blender.core.torch_builds import Device, Graphics
+from da3_blender.core.installer import get_uv, lock_file, torch_builds
+from da3_blender.core.installer.torch_builds import Device, Graphics
 from pebble import NAME, nothing_stays, soon, wheel
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -12,9 +12,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..errors import BadInput, MissingEnvironment
 from . import lock_file, torch_builds
-from .errors import BadInput, MissingEnvironment
-from .installing import Command, Run
+from .running import Command, Run
 
 PROMPT = "da3-blender"  # stands in the environment's pyvenv.cfg: by that a folder is known as one of ours
 HASHED = ("--require-hashes", "--only-binary", ":all:")

@@ -11,12 +11,12 @@ import importlib.util
 import sys
 from pathlib import Path
 
-from .errors import MissingEnvironment
-from .installing import Command, Run
+from ..errors import MissingEnvironment
 from .lock_file import read, require_wheels
+from .running import Command, Run
 from .trash import discard
 
-REQUIREMENTS = Path(__file__).resolve().parent / "requirements"
+REQUIREMENTS = Path(__file__).resolve().parent.parent / "requirements"
 STAGE = "getting the installer"
 
 

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
-from .errors import Cancelled, MissingEnvironment
+from ..errors import Cancelled, MissingEnvironment
 
 # Stands between this process and the installer's: when this one is killed, its end of the pipe closes and the program
 # ends too, instead of writing on into a folder that the next installation removes.
