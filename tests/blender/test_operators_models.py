@@ -1,7 +1,6 @@
 """Download, move and remove models, as jobs and on the command line; the hub is on the loopback."""
 
 import time
-from pathlib import Path
 
 import bpy
 import pictures
@@ -13,7 +12,7 @@ from da3_blender.operators import cli
 from da3_blender.operators.job import JobOperator
 from da3_blender.operators.model_jobs import DownloadJob
 from da3_blender.operators.session import session
-from da3_blender.panels.places import Places
+from da3_blender.panels.places import Places, places
 from hub import Hub, safetensors
 
 BASE = models.find("da3-base")
@@ -34,7 +33,8 @@ def folder(enabled, tmp_path):
     return tmp_path / "models"
 
 
-def new_download(folder, hub, environment=Path("nowhere")):
+def new_download(folder, hub, environment=None):
+    environment = environment or places(bpy.context).environment
     return DownloadJob(session(bpy.context), BASE, Places(environment, folder, endpoint=hub.endpoint))
 
 
