@@ -9,7 +9,7 @@ import csv
 import io
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +68,12 @@ class CameraRecord:
             math.degrees(math.atan(self.cx / self.fx) + math.atan((self.width - self.cx) / self.fx)),
             math.degrees(math.atan(self.cy / self.fy) + math.atan((self.height - self.cy) / self.fy)),
         )
+
+    def moved(self, similarity: np.ndarray) -> CameraRecord:
+        """The camera in a world that a (4, 4) similarity moves; its own axes keep their length."""
+        matrix = similarity @ np.reshape(self.camera_to_world, (4, 4))
+        matrix[:3, :3] /= np.cbrt(np.linalg.det(matrix[:3, :3]))
+        return replace(self, camera_to_world=tuple(matrix.ravel().tolist()))
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

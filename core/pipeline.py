@@ -63,16 +63,16 @@ def reconstruct(
     metres = MetricScaler(metric, frames, settings, watch) if metric is not None else None
     scene = Joiner()
     for indices, prediction in predictions(frames, settings, predictor, planner, watch):
-        batch = _drop_empty(Batch(indices, prediction), frames)
+        batch = drop_empty(Batch(indices, prediction), frames)
         if not batch.indices:
             continue
         fitted = _add_cameras(batch, frames, settings)
-        _hide_transparent(batch, frames, settings)
+        hide_transparent(batch, frames, settings)
         if metres is not None and not batch.prediction.cameras_known:
             batch.prediction = metres.apply(batch.indices, batch.prediction)
         if settings.filter_edges:
             batch.prediction.conf[filters.edges(batch.prediction.depth)] = 0.0
-        watch.check()
+        watch.progress("alignment", 0.0)
         yield _finished(scene.add(batch.indices, batch.prediction, planner.peek() or (), fitted), batch.warnings)
     if scene.is_empty:
         raise BadInput("The model found no depth in any of the images; try another model, or images with more overlap")
@@ -115,7 +115,7 @@ def deliver(batch: Batch, frames: FrameSource, settings: Settings, merger: mergi
     return Delivered(list(split(cloud)), cameras)
 
 
-def _drop_empty(batch: Batch, frames: FrameSource) -> Batch:
+def drop_empty(batch: Batch, frames: FrameSource) -> Batch:
     """Without the frames in which the model is sure of nothing (``classic``: images it could not place)."""
     seen = batch.prediction.conf.any(axis=(1, 2))
     if seen.all():
@@ -154,7 +154,7 @@ def _add_cameras(batch: Batch, frames: FrameSource, settings: Settings) -> bool:
     return False
 
 
-def _hide_transparent(batch: Batch, frames: FrameSource, settings: Settings) -> None:
+def hide_transparent(batch: Batch, frames: FrameSource, settings: Settings) -> None:
     """Transparent parts of an image make no points."""
     conf = batch.prediction.conf
     for i, (index, at) in enumerate(zip(batch.indices, _placements(batch, frames, settings), strict=True)):

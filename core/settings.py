@@ -217,9 +217,6 @@ class Settings:
         group="streaming", min=0.0, soft_max=2.0,
     )  # fmt: skip
     save_debug: bool = option(False, "Save Debug", "Keep the chunks on disk when the run is done", group="streaming")
-    separate_chunk_collections: bool = option(
-        False, "Separate Chunk Collections", "A collection for each chunk instead of one for all", group="streaming"
-    )
 
     @property
     def resolution(self) -> int:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import bpy
+import numpy as np
+from mathutils import Matrix
 
 from ..core.payload import CameraRecord, PointArrays, by_frame, camera_table, split
 from . import animation, cameras, collections, materials, point_cloud, scene, trees
@@ -27,6 +29,7 @@ class Run:
     frame_rate: float | None = None  # per second
     camera: bpy.types.Object | None = None  # that moves, with Animate Sequence
     records: list[CameraRecord] = field(default_factory=list)
+    batches: dict[int, tuple[bpy.types.Collection, list[CameraRecord]]] = field(default_factory=dict)
     built: list[bpy.types.ID] = field(default_factory=list)  # by the batches; some may have been deleted since
 
 
@@ -108,6 +111,7 @@ def batch_steps(
             if run.frame_rate:
                 scene.set_frame_rate(run.scene, run.frame_rate)
         run.records.extend(records)
+        run.batches[number] = batch, list(records)
         if run.records:
             scene.frame_range(run.scene, (record.frame for record in run.records))
         run.built.extend(made.all)
@@ -133,6 +137,31 @@ def _parts(
 def _shown(run: Run, records: Sequence[CameraRecord]) -> int:
     """The timeline's frame once the batch is there: the first batch sets it."""
     return run.scene.frame_current if run.records else records[0].frame
+
+
+def settle_steps(run: Run, moves: Mapping[int, np.ndarray]) -> Generator[None, None, None]:
+    """Move batches to their final place, once all loops of a long way are closed; a batch in a step.
+
+    Parameters
+    ----------
+    moves : (4, 4) similarity for each batch's number, from the world it was built in to the final one, Blender's axes
+    """
+    for number, (batch, records) in run.batches.items():
+        if number not in moves or not is_there(batch):
+            continue
+        records[:] = [record.moved(moves[number]) for record in records]
+        places = {record.frame: record.camera_to_world for record in records}
+        for obj in batch.all_objects:
+            if obj.type != "CAMERA":
+                obj.matrix_world = Matrix(moves[number].tolist()) @ obj.matrix_world
+            elif obj.get("frame") in places:
+                obj.matrix_world = Matrix(np.reshape(places[obj["frame"]], (4, 4)).tolist())
+        yield
+    run.records[:] = [record for _, records in run.batches.values() for record in records]
+    if run.camera is not None and is_there(run.camera):
+        path = yield from animation.path_steps(run.records, run.camera)
+        run.built.extend((path.poses, path.lenses))
+        animation.follow(path)
 
 
 def end(run: Run) -> None:

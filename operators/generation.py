@@ -8,6 +8,7 @@ from collections.abc import Generator
 from typing import Any
 
 import bpy
+import numpy as np
 from bpy.types import Object, Scene
 
 from ..core import models
@@ -57,6 +58,7 @@ class GenerateJob(Job):
         self._started = 0.0
         self._build_seconds = 0.0
         self._records: list[CameraRecord] = []
+        self._settled = False  # whether the batches of a streaming run are at their final place
         self._worker_report: dict[str, Any] = {}
 
     @property
@@ -153,6 +155,7 @@ class GenerateJob(Job):
             assembly.discard(self._run)
             self._run = None
         self._records.clear()
+        self._settled = False
         self.changed = False
         self._inbox.extendleft(reversed(self._batches))
         self._batches.clear()
@@ -168,8 +171,11 @@ class GenerateJob(Job):
             case protocol.BatchReady():
                 self._batches.append(event)
                 self._building = self._batch_steps(event)
+            case protocol.Done(report=report) if report.get("moves") and self._run and not self._settled:
+                self._inbox.appendleft(event)  # it is not done before its batches are where they belong
+                self._building = self._settle_steps(report["moves"])
             case protocol.Done(report=report):
-                self._worker_report = report
+                self._worker_report = {key: value for key, value in report.items() if key != "moves"}
                 self.status.fraction = 1.0
                 seconds = time_text(time.monotonic() - self._started)
                 images = f"{report['frames']} image{'s' if report['frames'] != 1 else ''}"
@@ -193,6 +199,13 @@ class GenerateJob(Job):
                 threshold=self._settings.min_confidence, scale=self._settings.point_scale,
             )  # fmt: skip
         self._records.extend(records)
+
+    def _settle_steps(self, moves: list[list[list[float]]]) -> Generator[None, None, None]:
+        """DA3 Streaming has closed its loops: every batch to its final place."""
+        assert self._run
+        yield from assembly.settle_steps(self._run, {k: np.array(move) for k, move in enumerate(moves)})
+        self._records[:] = self._run.records
+        self._settled = True
 
     def _stop(self) -> None:
         if self._building is not None:

@@ -72,7 +72,7 @@ class DownloadJob(Job):
 
     def _stop(self) -> None:
         if self._client is not None:
-            self._client.close()
+            self._client.kill()  # in the middle of its start it would not hear a friendlier word for a second
 
 
 def move_job(session: Session, source: Path, target: Path) -> ThreadJob:

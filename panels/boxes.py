@@ -12,9 +12,10 @@ from ..core.model_folder import partial_bytes, size_text
 from ..core.models import NON_COMMERCIAL, ModelInfo
 from ..operators.session import Session, Status, status_text
 from .places import Places, places
-from .wording import label
+from .wording import label, lines_of
 
 GENERATE = "Generate"  # the job whose end is told in the sidebar only
+SHOWN_LINES = 6  # of what an installer says; more would push the panel's own settings out of sight
 INSTALL_WORDS = {
     State.MISSING: ("da3.install_dependencies", "Install Dependencies", "IMPORT"),
     State.OUTDATED: ("da3.install_dependencies", "Update Dependencies", "FILE_REFRESH"),
@@ -34,7 +35,8 @@ def draw_progress(layout: UILayout, context: Context, status: Status, *, nested:
     if status.lines:
         lines = layout.box().column(align=True)
         lines.scale_y = 0.7
-        for line in status.lines:
+        wrapped = [line for text in status.lines for line in lines_of(context, text, nested=nested + 1)]
+        for line in wrapped[-SHOWN_LINES:]:
             lines.label(text=line)
 
 

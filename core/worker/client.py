@@ -172,6 +172,12 @@ class WorkerClient:
             self._worker.end()
             self._worker = None
 
+    def kill(self) -> None:
+        """End the worker by force and remove its files: at once, for work that may be broken off anywhere."""
+        if self._worker:
+            self._worker.kill()
+        self.close()
+
     def _running(self) -> Process:
         if self._worker and not self._worker.alive:
             self._replace()

@@ -59,7 +59,8 @@ class Process:
         command += ["--predictor", predictor] if predictor else []
         options: dict[str, Any] = {"start_new_session": True}  # a group of its own: killed whole, and no Ctrl-C
         if sys.platform == "win32":
-            options = {"creationflags": subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP}
+            flags = subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP
+            options = {"creationflags": flags | subprocess.BELOW_NORMAL_PRIORITY_CLASS}  # see start.py's give_way
         try:
             with self.log.open("ab") as log:
                 return subprocess.Popen(
@@ -112,6 +113,9 @@ class Process:
             self.stopping = True
             self.send(protocol.Cancel(self.job))
         threading.Thread(target=self._kill_unless_stopped, daemon=True).start()
+
+    def kill(self) -> None:
+        kill(self._process)
 
     def _kill_unless_stopped(self) -> None:
         if not self._job_ended.wait(CANCEL_PATIENCE):

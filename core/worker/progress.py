@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 
 #: Stages in their order and how long each takes, in parts of a pass. A guess that is wrong makes the bar uneven, nothing
 #: else; measured on a CPU.
-CLASSIC = {"load": 1.0, "images": 3.0, "cameras": 25.0, "depth": 68.0, "points": 3.0}
-NETWORK = {"load": 15.0, "images": 2.0, "model": 80.0, "points": 3.0}
+CLASSIC = {"load": 1.0, "images": 3.0, "cameras": 25.0, "depth": 68.0, "alignment": 1.0, "points": 3.0}
+NETWORK = {"load": 15.0, "images": 2.0, "model": 75.0, "metric": 2.0, "alignment": 5.0, "points": 3.0}
 
 MIN_ELAPSED = 2.0  # seconds before the time left is worth saying
 MIN_FRACTION = 0.03

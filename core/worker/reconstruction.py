@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ...streaming import pipeline as streaming
 from .. import known_cameras, models
 from ..batching import plan
 from ..frames import FrameSource
@@ -21,7 +22,7 @@ from ..pipeline import Batch, deliver, reconstruct
 from ..predictor import Predictor
 from ..resizing import layout
 from ..results import ResultFiles
-from ..settings import KnownCameras, Settings
+from ..settings import BatchMode, ColmapExport, KnownCameras, Settings
 from ..watch import Watch
 from . import protocol
 from .memory import peak_memory, reset_peak_memory
@@ -113,10 +114,15 @@ def generate(
     settings = Settings.from_strings(request.settings)
     frames = FrameSource.open(settings.input, settings.start_frame, settings.end_frame, settings.frame_stride)
     weights = NETWORK if models.find(settings.model).needs_file else CLASSIC
+    streams = settings.batch_mode is BatchMode.DA3_STREAMING
+    if streams:
+        weights = {streaming.STAGE: 1.0}  # it knows by itself how much of its time is over
     wants_metric = _wants_metric(settings)
     if wants_metric:
         models.require(models.METRES, Path(request.model_folder))  # a missing one is told before the long work
-    files = ResultFiles(settings, frames.name)  # an output folder that cannot be used is told before the long work
+    # Streaming writes its own clouds, once it knows where they go.
+    written_here = replace(settings, output_point_cloud=False, output_colmap=ColmapExport.OFF) if streams else settings
+    files = ResultFiles(written_here, frames.name)  # an output folder that cannot be used is told before the long work
     sizes = [(frames.headers[i].width, frames.headers[i].height) for i in frames.selected]
     layout(sizes, settings.resolution, settings.resize_method)  # what is too narrow is told before the long work
     teller = _Teller(request.job, frames, Progress(weights), emit)
@@ -137,21 +143,27 @@ def generate(
         emit(protocol.Loaded(model.name))
     watch.progress("load", 1.0)
     settings = replace(settings, batch_size=images_per_pass(frames, settings, predictor))  # what "automatic" means here
-    teller.passes(len(plan(frames.selected, settings)))
+    teller.passes(1 if streams else len(plan(frames.selected, settings)))
     if known:
         predictor = known_cameras.ConditionedPredictor(predictor, known, frames)
 
     merger = Merger(settings.merge_voxel_size) if settings.merge_points else None
     points = images = batches = 0
+    moves: list[list[list[float]]] = []
+    way = streaming.reconstruct if streams else reconstruct
     with files:
-        for batch in reconstruct(
-            frames, settings, predictor, metric=metric, on_progress=teller.progress, cancelled=cancelled
-        ):
+        for batch in way(frames, settings, predictor, metric=metric, on_progress=teller.progress, cancelled=cancelled):
+            if isinstance(batch, streaming.Settled):
+                moves = streaming.moves_to_blender(batch.moves).tolist()
+                continue
             watch.progress("points", 0.0)
             points += _send(request, batches, batch, frames, settings, merger, files, watch, emit)
             images += len(batch.indices)
             batches += 1
-            teller.pass_done(batch.warnings)
+            if streams:
+                teller.warn_all(batch.warnings)
+            else:
+                teller.pass_done(batch.warnings)
         written = files.finish()
         for message in files.warnings:
             teller.warn(message)
@@ -164,6 +176,7 @@ def generate(
         "peak_memory": {"worker": peak_memory(), "device": _peak_device_memory()},
         "warnings": teller.warnings,
         "files": [str(path) for path in written],
+        "moves": moves,  # of streaming: where each batch goes at last, (4, 4) in Blender's axes
     }
 
 
@@ -239,6 +252,9 @@ class _Teller:
 
     def pass_done(self, warnings: list[str]) -> None:
         self._progress.pass_done()
+        self.warn_all(warnings)
+
+    def warn_all(self, warnings: list[str]) -> None:
         for message in [*self._frames.warnings, *warnings]:
             self.warn(message)
 

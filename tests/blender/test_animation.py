@@ -1,6 +1,5 @@
 """What moves on the timeline: the camera along its path, and geometry that shows on its own frame only."""
 
-import time
 from dataclasses import replace
 
 import bpy
@@ -249,25 +248,6 @@ def test_a_run_taken_away_leaves_nothing(scene):
     run = build(scene, [orbit(range(3))], Play(True, True, True))
     assembly.discard(run)
     assert everything() == before
-
-
-def test_no_step_of_a_long_path_takes_longer_than_a_tick(scene):
-    """5,000 frames in one batch; the tick is 50 ms, and a busy machine may be half as fast."""
-    steps = animation.path_steps(orbit(range(5000)))
-    longest = 0.0
-    while True:
-        started = time.perf_counter()
-        try:
-            next(steps)
-        except StopIteration as end:
-            path = end.value
-            break
-        longest = max(longest, time.perf_counter() - started)
-    started = time.perf_counter()
-    animation.follow(path)
-    longest = max(longest, time.perf_counter() - started)
-    print(f"longest step {longest * 1e3:.1f} ms")
-    assert longest < 0.1
 
 
 def test_the_settings_of_the_same_names_say_how_a_run_plays():

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import bpy
@@ -172,9 +171,8 @@ def test_an_output_that_cannot_be_written_is_told_before_the_work(run, wall, tmp
         (tmp_path / "scene.txt", ".blend"),
         (Path("/proc/scene.blend"), "cannot be written"),
     ]:
-        started = time.monotonic()
         code, said = run("generate", "--input", wall, "--output", output)
-        assert code == 2 and said_so in said[-1] and time.monotonic() - started < 1.0, said
+        assert code == 2 and said_so in said[-1] and not any("Load" in line for line in said), said
     code, said = run(*generate(wall, tmp_path, "--report", tmp_path / "nowhere" / "report.json"))
     assert code == 2 and "report.json" in said[-1]
 

@@ -141,50 +141,50 @@ def test_a_folder_in_which_everything_is_cut_off_is_told_as_such(folder):
 
 def test_cancelling_while_images_load_stops_at_once_and_leaves_no_thread_at_work(folder, monkeypatch):
     source = FrameSource.open(folder(40))
-    slow(source, monkeypatch, 0.2)
-    begin = time.monotonic()
-    watch = Watch(cancelled=lambda: time.monotonic() - begin > 0.1)
+    started = slow(source, monkeypatch, 0.2)
     with pytest.raises(Cancelled):
-        run(source, Recorder(), 40, watch=watch)
-    assert time.monotonic() - begin < 0.3  # SPEC 9
+        run(source, Recorder(), 40, watch=Watch(cancelled=lambda: bool(started)))
+    assert len(started) < 20  # those that were already being read, or next in line; far from all
     assert source._pool is None and not source._held
 
 
 def slow(source, monkeypatch, seconds):
-    """Loading that takes this long and no processor time, so that a busy machine does not blur the measure."""
+    """Loading that takes this long; the list of the frames whose loading has begun."""
+    started = []
 
     def read(index, ahead=()):
+        started.append(index)
         time.sleep(seconds)
         return Frame(np.full((*SIZE[::-1], 3), index, np.uint8))
 
     monkeypatch.setattr(source.reader, "read", read)
+    return started
 
 
-def test_with_a_model_as_slow_as_the_loading_the_whole_takes_no_longer_than_either(folder, monkeypatch):
-    each, count, size = 0.02, 80, 4
-    source = FrameSource.open(folder(count))
-    slow(source, monkeypatch, each)
-    begin = time.monotonic()
-    source.usable(source.selected, Watch())
-    loading = time.monotonic() - begin
-    source.release()
+def soon(condition):
+    """Whether it comes true within a time that no machine needs."""
+    end = time.monotonic() + 20
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.005)
+    return condition()
 
-    predictor = Recorder(lambda images: time.sleep(loading / (count / size)))
-    begin = time.monotonic()
-    run(source, predictor, size)
-    whole = time.monotonic() - begin
-    # The claim. The first of 20 passes has nothing to load behind: 1.05 is the least.
-    assert whole < 1.15 * loading, f"{whole:.2f} s, loading {loading:.2f} s"
+
+def test_the_next_pass_is_loaded_while_the_model_computes(folder, monkeypatch):
+    source = FrameSource.open(folder(12))
+    started = slow(source, monkeypatch, 0.01)
+    predictor = Recorder(lambda images: soon(lambda: len(started) >= min(12, 4 * (len(predictor.passes) + 1))) or 1 / 0)
+    made = run(source, predictor, 4)  # how much time that saves: tools/bench_throughput.py
+    assert [len(indices) for indices, _ in made] == [4, 4, 4]
+    assert sorted(started) == list(range(12))
 
 
 def test_the_first_pass_can_be_loaded_before_there_is_a_model(folder, monkeypatch):
     source = FrameSource.open(folder(4))
-    slow(source, monkeypatch, 0.1)
+    started = slow(source, monkeypatch, 0.01)
     source.prefetch(source.selected)
-    time.sleep(0.3)  # a model loads
-    begin = time.monotonic()
+    assert soon(lambda: len(started) == 4)
     run(source, Recorder(), 4)
-    assert time.monotonic() - begin < 0.09
+    assert len(started) == 4
 
 
 def test_the_whole_way_survives_a_lack_of_memory_with_all_40_frames(folder):

@@ -90,6 +90,9 @@ def test_the_first_chunk_stays_where_it_is():
 
 def test_a_locked_scale_stays_locked():
     laps = Laps(60)
-    fixed = [Edge(e.first, e.second, sim3.matrix(1, sim3.rotation_of(e.matrix), e.matrix[:3, 3]), e.information) for e in laps.path]
+    fixed = [
+        Edge(e.first, e.second, sim3.matrix(1, sim3.rotation_of(e.matrix), e.matrix[:3, 3]), e.information)
+        for e in laps.path
+    ]
     solved = solve(fixed, laps.loops(5), AlignmentMethod.SE3)
     np.testing.assert_allclose(sim3.scale_of(solved.poses), 1.0, atol=1e-9)

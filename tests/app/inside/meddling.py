@@ -1,0 +1,177 @@
+"""What a person may do to a scene while a run builds into it; ends with Blender being closed during a run.
+
+The worker has a stand-in for its model ($DA3_PREDICTOR) with a pass of ten seconds, so every moment is met for sure.
+"""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+import bpy
+from driver import (
+    NAME,
+    alive,
+    choose,
+    descendants,
+    generate,
+    install,
+    keys,
+    open_tab,
+    over,
+    play,
+    record,
+    session,
+    settle,
+    shot,
+    until,
+    window,
+)  # fmt: skip
+
+STAND_INS = Path(os.environ["DA3_STAND_INS"])
+QUICK, SLOW = f"{STAND_INS}:quick", f"{STAND_INS}:slow"
+
+
+def clouds():
+    return sorted(
+        o.name for c in bpy.context.scene.collection.children_recursive for o in c.objects if o.type == "MESH"
+    )
+
+
+def tops():
+    return [c.name for c in bpy.context.scene.collection.children if c.name.startswith("courtyard")]
+
+
+def use(predictor):
+    session().close()
+    os.environ["DA3_PREDICTOR"] = predictor
+    choose("da3-small", 252)
+
+
+def in_the_pass():
+    generate()
+    yield from until(lambda: session().status.stage == "model" and session().status.fraction > 0)
+
+
+def undo():
+    with over():
+        return bpy.ops.ed.undo()
+
+
+def gone(pid):
+    yield from until(lambda: not alive(pid), 5, 0.02)
+
+
+def hold_the_end():
+    """Have the run wait with its end, so that there is a time in which its batch is built and it still runs."""
+    generation, protocol = (sys.modules[f"{NAME}.{name}"] for name in ("operators.generation", "core.worker.protocol"))
+    receive, held = generation.GenerateJob._receive, [True]
+
+    def slowly(job, event):
+        if isinstance(event, protocol.Done) and held[0]:
+            job._inbox.append(event)
+        else:
+            receive(job, event)
+
+    generation.GenerateJob._receive = slowly
+
+    def let_go():
+        held[0] = False
+        generation.GenerateJob._receive = receive
+
+    return let_go
+
+
+def scenario():
+    os.environ["DA3_PREDICTOR"] = QUICK
+    install()
+    yield from open_tab()
+    # a whole run is one undo step
+    use(QUICK)
+    bpy.ops.ed.undo_push(message="settings")
+    before = sorted(o.name for o in bpy.data.objects)
+    generate()
+    yield from until(lambda: session().job is None)
+    yield 0.3
+    built = clouds()
+    undo()
+    record(whole_run=len(built), after_one_undo=sorted(o.name for o in bpy.data.objects) == before and not tops())
+    yield 0.2
+    with over():
+        bpy.ops.ed.redo()
+    record(after_redo=clouds() == built)
+    undo()
+    yield 0.2
+
+    # Ctrl-Z in a run is not for the scene; an undo that comes by the menu after the batch was built: it is built again
+    use(QUICK)
+    let_go = hold_the_end()
+    generate()
+    yield from until(lambda: session().job is None or session().job.changed)
+    with over():
+        bpy.ops.mesh.primitive_cube_add()
+    yield 0.3
+    keys.press("move 400 500")
+    keys.press("key ctrl+z")
+    yield 0.4
+    record(ctrl_z_leaves_the_cube="Cube.001" in bpy.data.objects, runs=session().job is not None)
+    undo()
+    yield 0.8
+    with over():
+        bpy.ops.ed.redo()
+    yield 0.8
+    undo()
+    yield 0.8
+    let_go()
+    yield from until(lambda: session().job is None)
+    yield 0.3
+    record(undone_in_a_run=session().status.outcome, failed=session().status.failed, rebuilt=clouds() == built)
+    undo()
+    yield 0.3
+
+    # the target collection is deleted
+    use(QUICK)
+    let_go = hold_the_end()
+    generate()
+    yield from until(lambda: session().job is None or session().job.changed)
+    bpy.data.collections.remove(bpy.data.collections[tops()[0]])
+    yield from until(lambda: session().job is None, 5)
+    record(collection_deleted=session().status.outcome)
+    let_go()
+    yield from settle()
+    shot("collection_deleted")
+
+    # another workspace, then another file
+    use(SLOW)
+    yield from in_the_pass()
+    window().workspace = bpy.data.workspaces["Modeling"]
+    yield 0.5
+    record(other_workspace=session().job is not None)
+    pids = list(descendants())
+    bpy.ops.wm.read_homefile(use_factory_startup=False)
+    yield 0.5
+    record(other_file=session().job is None, outcome=session().status.outcome)
+    session().close()
+    for pid in pids:
+        yield from gone(pid)
+    record(processes_after_other_file=len(descendants()), of=len(pids))
+
+    # the add-on is disabled
+    use(SLOW)
+    yield from in_the_pass()
+    pids = list(descendants())
+    bpy.ops.preferences.addon_disable(module=NAME)
+    for pid in pids:
+        yield from gone(pid)
+    record(processes_after_disabling=len(descendants()), of=len(pids))
+    bpy.ops.preferences.addon_enable(module=NAME)
+    yield 0.3
+
+    # Blender is closed
+    use(SLOW)
+    yield from in_the_pass()
+    record(closed_with=len(descendants()), at=time.monotonic())
+
+
+play(scenario)
