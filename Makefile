@@ -1,5 +1,5 @@
 # `make demo` and `make test` are the two to know; each sets up what is missing first.
-.PHONY: demo test test-versions test-app bench python zip lint format lock clean
+.PHONY: demo test test-weights test-versions test-app bench python zip lint format lock clean
 
 SETUP := @sh tools/bootstrap.sh
 
@@ -9,14 +9,17 @@ demo:    ## a folder of images becomes out/courtyard.blend, .png and .json
 test:    ## lint, types and all tests; the last line is the count
 	$(SETUP) run tools/test.py
 
+test-weights: ## real weights in models/ (or $$DA3_MODELS) on the samples; without any it says so
+	$(SETUP) run tools/weights.py
+
 test-versions: ## the Blender tests and the zip's life on 4.2, 4.5, 5.0 and 5.2
 	$(SETUP) run tools/versions.py
 
 test-app: ## a real Blender 4.3 with its window, under Xvfb; needs root on Debian, else says so
 	$(SETUP) run tools/app.py
 
-bench:   ## measured figures
-	@python=$$(sh tools/bootstrap.sh python) && for file in tools/bench_*.py; do "$$python" "$$file" || exit 1; done
+bench:   ## measured figures; some take many minutes
+	$(SETUP) run tools/bench.py
 
 python:  ## `make -s python` prints the interpreter that has bpy
 	$(SETUP) python

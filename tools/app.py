@@ -7,6 +7,7 @@ The last line is the count, as that of test.py. Screenshots and measurements go 
 
 from __future__ import annotations
 
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -29,6 +30,7 @@ def main(arguments: list[str]) -> int:
         zip_file = build_zip.build(paths.ROOT, Path(folder))
         told = {"DA3_CHROOT": str(app_chroot.folder()), "DA3_ZIP": str(zip_file)}
         count = run_tests("app", Path(sys.executable), ["-s", *arguments], **told)
+    shutil.rmtree(paths.ROOT / "out" / "app" / "resources", ignore_errors=True)  # with a worker's environment: 6 GB
     print(count, flush=True)
     return 1 if count.failed else 0
 

@@ -162,6 +162,18 @@ def pictures(truth: Any, prediction: Any, folder: Path) -> None:
         cv2.imwrite(str(folder / f"{truth.name}_{i:03d}.png"), np.vstack([top, bottom]))
 
 
+def describe(name: str, figures: Figures) -> str:
+    """The figures of a sample set in three lines."""
+    return (
+        f"{name}: {figures.registered}/{figures.frames} registered, position {figures.position_error:.2%} of the path, "
+        f"rotation {figures.rotation_error:.3f} deg, focal {figures.focal_error:.2%}\n"
+        f"  depth median {figures.depth_error:.2%}, within 1 % {figures.within_1_percent:.1%}, within 5 % "
+        f"{figures.within_5_percent:.1%}, kept {figures.kept:.1%} (of sky {figures.sky_kept:.1%}), "
+        f"cloud {figures.cloud_distance:.3%} of the extent\n"
+        f"  {figures.seconds:.0f} s, {figures.memory / 1e9:.2f} GB"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sets", nargs="*", default=["courtyard"])
@@ -173,14 +185,7 @@ def main() -> None:
     for name in options.sets:
         truth, prediction, seconds = run(name, options.resolution, options.frames, options.device)
         figures = measure(truth, prediction, seconds)
-        print(
-            f"{name}: {figures.registered}/{figures.frames} registered, position {figures.position_error:.2%} of the path, "
-            f"rotation {figures.rotation_error:.3f} deg, focal {figures.focal_error:.2%}\n"
-            f"  depth median {figures.depth_error:.2%}, within 1 % {figures.within_1_percent:.1%}, within 5 % "
-            f"{figures.within_5_percent:.1%}, kept {figures.kept:.1%} (of sky {figures.sky_kept:.1%}), "
-            f"cloud {figures.cloud_distance:.3%} of the extent\n"
-            f"  {figures.seconds:.0f} s, {figures.memory / 1e9:.2f} GB"
-        )
+        print(describe(name, figures))
         if options.pictures:
             pictures(truth, prediction, options.pictures)
 

@@ -22,9 +22,15 @@ from types import MappingProxyType
 from ..errors import Cancelled, MissingEnvironment
 
 # Stands between this process and the installer's: when this one is killed, its end of the pipe closes and the program
-# ends too, instead of writing on into a folder that the next installation removes.
+# ends too, instead of writing on into a folder that the next installation removes. It goes behind Blender where both want
+# a core, for the reason that core/worker/start.py gives.
 TETHER = """
-import os, subprocess, sys, threading
+import contextlib, os, subprocess, sys, threading
+if hasattr(os, "nice"):
+    os.nice(5)
+with contextlib.suppress(OSError):
+    with open("/proc/self/autogroup", "w") as group:
+        group.write("5")
 process = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL)
 def watch():
     sys.stdin.buffer.read()

@@ -111,7 +111,8 @@ def test_the_interface_never_stands_still_for_a_tenth_of_a_second():
 @pytest.fixture(scope="module")
 def two(hub, stand_ins):
     played = play(
-        "two_blenders", roles=("left", "right"), timeout=1500, resources="installed", DA3_ENVIRONMENT="",
+        "two_blenders", roles=("left", "right"), timeout=1500, resources="installed",
+        fresh=False, DA3_ENVIRONMENT="",
         DA3_HUB=hub, DA3_STAND_INS=stand_ins,
     )  # fmt: skip
     for role, facts in played.facts.items():

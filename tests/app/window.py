@@ -47,14 +47,14 @@ def play(
 
     Parameters
     ----------
+    fresh : whether to begin with empty preferences and without extensions
     resources : name of the folder with preferences and extensions, to share it between scenarios
     told : variables for the scenario
     """
     out = OUT / scenario
-    if fresh:
-        shutil.rmtree(out, ignore_errors=True)
     home = OUT / "resources" / (resources or scenario)
-    if not resources:
+    shutil.rmtree(out, ignore_errors=True)
+    if fresh:
         shutil.rmtree(home, ignore_errors=True)
     for folder in (out, home):
         folder.mkdir(parents=True, exist_ok=True)

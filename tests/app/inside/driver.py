@@ -203,10 +203,11 @@ def load() -> float:
 
 
 class Gaps:
-    """The time between two ticks of an application timer, and what Blender was seen to do in the longest ones."""
+    """The time between two ticks of an application timer from a job's first tick on, and what was done in the longest."""
 
     def __init__(self) -> None:
         self.timer: list[tuple[float, str, dict[str, float]]] = []
+        self.start: float | None = None  # seconds from the tick before the click to the job's own first tick
         self._open = True
         self._last: float | None = None
         self._spent: dict[str, float] = {}
@@ -215,6 +216,9 @@ class Gaps:
         self._step = step = self._job.step
 
         def timed(job, budget):
+            if self.start is None:  # what came before was the click
+                now = time.monotonic()
+                self.start, self._last, self._spent = now - (self._last or now), now, {}
             self._begin("step")
             step(job, budget)
             self._end("step")
@@ -242,7 +246,7 @@ class Gaps:
 
     def _tick(self) -> float | None:
         now = time.monotonic()
-        if self._last is not None:
+        if self.start is not None and self._last is not None:
             job = session().job
             self.timer.append((now - self._last, job.status.stage if job else "", self._spent))
         self._last, self._spent = now, {}

@@ -1,6 +1,7 @@
 """From the zip to a cloud, by mouse and keyboard: install from disk, Install Dependencies, input, Generate. Pictures of each."""
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -50,6 +51,7 @@ def browse(folder: str, file: str = ""):
 
 def scenario():
     zip_file = Path(os.environ["DA3_ZIP"])
+    pictures_folder = shutil.copytree(COURTYARD, "/tmp/courtyard")  # a person's folder, and a name for the pictures
     yield 0.5
     # 1. Install from Disk
     with over():
@@ -90,7 +92,7 @@ def scenario():
     bpy.context.scene.da3.model = "classic"
     yield from settle()
     yield from click("da3.choose_input")
-    yield from browse(COURTYARD + "/")
+    yield from browse(f"{pictures_folder}/")
     yield from until(lambda: bpy.context.scene.da3.input, 5)
     record(chosen=bpy.context.scene.da3.input)
     yield from settle()

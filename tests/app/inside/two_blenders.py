@@ -33,6 +33,11 @@ from driver import (
 PLACE = Path("/var/tmp/da3-two")
 
 
+def until_exists(file: Path):
+    while not file.exists():
+        yield 0.1
+
+
 def together(step: str):
     """Wait until both are here."""
     (OUT / f"{step}.{ROLE}").touch()
@@ -46,7 +51,14 @@ def ended(step: str, started: float):
 
 
 def scenario():
-    install()
+    if ROLE == "left":
+        install()
+        (OUT / "installed").touch()
+    else:  # Blender lets only one install at a time
+        yield from until_exists(OUT / "installed")
+        bpy.context.preferences.system.use_online_access = True
+        bpy.ops.extensions.repo_refresh_all()
+        bpy.ops.preferences.addon_enable(module=NAME)
     yield from open_tab()
     preferences().hub_endpoint, preferences().model_folder = os.environ["DA3_HUB"], str(PLACE / "models")
     choose("da3-small", 252)
