@@ -33,6 +33,7 @@ class WorkerClient:
         self._worker: Process | None = None
         self._events: queue.SimpleQueue[tuple[Process, protocol.Message]] = queue.SimpleQueue()
         self._jobs = 0
+        self._given: protocol.Generate | protocol.Download | None = None  # the newest job
         self._held: protocol.Generate | protocol.Download | None = None  # waits for a cancelled job to end
 
     # ------------------------------------------------------------------------------------------------ requests
@@ -81,6 +82,7 @@ class WorkerClient:
     def _give(self, request: protocol.Generate | protocol.Download) -> bool:
         """Hand a job to the worker that runs now; False where it has died idle."""
         worker = self._running()
+        self._given = request
         if isinstance(request, protocol.Generate):
             request = replace(request, folder=str(worker.job_folder(request.job)))
         return worker.begin(request)
@@ -128,11 +130,19 @@ class WorkerClient:
             except queue.Empty:
                 break
             timeout = None
-            if worker is self._worker or getattr(event, "job", None) is not None:
+            if self._given and self._never_began(worker, event):
+                self._replace()
+                self._give(self._given)
+            elif worker is self._worker or getattr(event, "job", None) is not None:
                 events.append(event)  # a worker that died idle and was replaced is no news
         if self._held and not (self._worker and self._worker.stopping):
             self._send_held()
         return events
+
+    def _never_began(self, worker: Process, event: protocol.Message) -> bool:
+        """Whether the newest job went to a worker that had died idle a moment before; a new worker shall have it."""
+        given = self._given is not None and getattr(event, "job", None) == self._given.job
+        return given and worker is self._worker and isinstance(event, protocol.Failed) and worker.died_idle
 
     def _send_held(self) -> None:
         held, self._held = self._held, None

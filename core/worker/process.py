@@ -37,6 +37,8 @@ class Process:
         remove_abandoned_folders()
         self.folder = Path(tempfile.mkdtemp(prefix=f"{protocol.SESSION_PREFIX}{os.getpid()}-"))  # mode 0700
         self.job: int | None = None
+        self.died_idle = False  # while it had nothing to do, though a job may have been sent before anybody noticed
+        self._idle_before = self._heard = False  # whether it has ended a job before this one; has spoken of this one
         self.stopping = False
         self.model: str | None = None  # in its memory
         self._events = events
@@ -103,6 +105,7 @@ class Process:
             if not self.send(request):
                 return False
             self.job = request.job
+            self._heard = False
             self._job_ended.clear()
         return True
 
@@ -123,6 +126,7 @@ class Process:
 
     def received(self, event: protocol.Message) -> None:
         """On the reader's thread: pass an event on; an ended job makes room for the next."""
+        self._heard = self._heard or getattr(event, "job", None) == self.job is not None
         if isinstance(event, protocol.Done | protocol.Failed | protocol.Stopped) and event.job is not None:
             with self._lock:
                 if event.job == self.job:
@@ -130,6 +134,7 @@ class Process:
                         shutil.rmtree(self.folder / f"job{event.job}", ignore_errors=True)
                         event = protocol.Stopped(event.job)
                     self.job, self.stopping = None, False
+                    self._idle_before = True
                     self._job_ended.set()
         elif isinstance(event, protocol.Loaded):
             self.model = event.model
@@ -142,6 +147,7 @@ class Process:
         code = self._process.wait()
         with self._lock:
             job = self.job
+            self.died_idle = job is None or (self._idle_before and not self._heard)
         if job is not None and self.stopping:
             self.received(protocol.Stopped(job))
         else:
