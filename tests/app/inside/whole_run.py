@@ -38,11 +38,6 @@ def scenario():
     area().spaces.active.show_gizmo = False
     view = area().spaces.active.region_3d
     home = view.view_location.copy(), view.view_distance
-    choose()  # a run that is stopped at once: what is drawn for the first time has its shaders compiled by the processor
-    generate()
-    yield 1.0
-    session().job.cancel()
-    yield from settle()
     for away in (True, False):
         choose()
         bpy.ops.ed.undo_push(message="settings")
