@@ -49,6 +49,8 @@ class ResultFiles:
         self._folder = _writable(settings.output_folder) if settings.output_folder.strip() else None
         self._cameras: dict[int, CameraRecord] = {}  # by frame
         self._sizes: dict[int, tuple[int, int]] = {}
+        self._batches: dict[int, int] = {}  # by frame
+        self._batch = -1  # that was added last
         self._sample = _Sample(COLMAP_POINTS)
         self._ply: PlyWriter | None = None
         self._pictures: list[Path] = []
@@ -89,11 +91,13 @@ class ResultFiles:
         """
         if not self.wanted:
             return
+        self._batch += 1
         for camera, size in zip(cameras, sizes, strict=True):
             self._cameras[camera.frame], self._sizes[camera.frame] = camera, size
+            self._batches[camera.frame] = self._batch
         for cloud in clouds:
             if self._settings.output_colmap is not ColmapExport.OFF:
-                self._sample.add(cloud)
+                self._sample.add(cloud, self._batch)
             if self._folder and self._settings.output_point_cloud:
                 with self._writing():
                     self._ply = self._ply or PlyWriter(self._folder / f"{self._name}.ply", PLY_COMMENT)
@@ -118,8 +122,13 @@ class ResultFiles:
                     debug_images.save(picture, path)
                     self._pictures.append(path)
 
-    def finish(self) -> list[Path]:
+    def finish(self, moves: Sequence[np.ndarray] = ()) -> list[Path]:
         """Write what needs all cameras, and give the point cloud its name; every file that was written.
+
+        Parameters
+        ----------
+        moves : of streaming, (4, 4) similarities in Blender's axes, one for each batch added: where it goes at last. They
+            reach the COLMAP model; a point cloud that is written as it comes cannot be moved
 
         Raises
         ------
@@ -128,6 +137,9 @@ class ResultFiles:
         if self._folder is None or not self._cameras:
             return list(self._pictures)
         cameras = [self._cameras[frame] for frame in sorted(self._cameras)]
+        if len(moves):
+            cameras = [camera.moved(moves[self._batches[camera.frame]]) for camera in cameras]
+            self._sample.move(moves)
         sizes = [self._sizes[camera.frame] for camera in cameras]
         texts = {TABLE: camera_table(cameras), **calibration(cameras, sizes, self._name)}
         with self._writing():
@@ -213,14 +225,24 @@ class _Sample:
         self._seen = 0
         self._position = np.zeros((0, 3), np.float32)
         self._color = np.zeros((0, 3), np.float32)
+        self._batch = np.zeros(0, np.int32)
 
-    def add(self, cloud: PointArrays) -> None:
+    def add(self, cloud: PointArrays, batch: int) -> None:
         first = -self._seen % self._step
         self._position = np.concatenate([self._position, cloud.position[first :: self._step]])
         self._color = np.concatenate([self._color, cloud.point_color[first :: self._step, :3]])
+        added = len(self._position) - len(self._batch)
+        self._batch = np.concatenate([self._batch, np.full(added, batch, np.int32)])
         self._seen += len(cloud)
         while len(self._position) > self._most:
-            self._position, self._color, self._step = self._position[::2], self._color[::2], self._step * 2
+            self._position, self._color, self._batch = self._position[::2], self._color[::2], self._batch[::2]
+            self._step *= 2
+
+    def move(self, moves: Sequence[np.ndarray]) -> None:
+        """The points of each batch by its (4, 4) similarity."""
+        for batch, matrix in enumerate(moves):
+            own = self._batch == batch
+            self._position[own] = self._position[own] @ matrix[:3, :3].T + matrix[:3, 3]
 
     def points(self) -> tuple[np.ndarray, np.ndarray]:
         """(P, 3) in OpenCV axes and (P, 3) uint8 sRGB."""

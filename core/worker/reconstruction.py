@@ -22,7 +22,7 @@ from ..pipeline import Batch, deliver, reconstruct
 from ..predictor import Predictor
 from ..resizing import layout
 from ..results import ResultFiles
-from ..settings import BatchMode, ColmapExport, KnownCameras, Settings
+from ..settings import BatchMode, KnownCameras, Settings
 from ..watch import Watch
 from . import protocol
 from .memory import peak_memory, reset_peak_memory
@@ -121,7 +121,7 @@ def generate(
     if wants_metric:
         models.require(models.METRES, Path(request.model_folder))  # a missing one is told before the long work
     # Streaming writes its own clouds, once it knows where they go.
-    written_here = replace(settings, output_point_cloud=False, output_colmap=ColmapExport.OFF) if streams else settings
+    written_here = replace(settings, output_point_cloud=False) if streams else settings
     files = ResultFiles(written_here, frames.name)  # an output folder that cannot be used is told before the long work
     sizes = [(frames.headers[i].width, frames.headers[i].height) for i in frames.selected]
     layout(sizes, settings.resolution, settings.resize_method)  # what is too narrow is told before the long work
@@ -164,7 +164,7 @@ def generate(
                 teller.warn_all(batch.warnings)
             else:
                 teller.pass_done(batch.warnings)
-        written = files.finish()
+        written = files.finish([np.array(move) for move in moves])
         for message in files.warnings:
             teller.warn(message)
     return {

@@ -232,7 +232,7 @@ def test_the_sample_for_colmap_is_evenly_spread_over_a_long_stream():
     for seed in range(30):
         cloud = payloads.random_cloud(37, seed)
         cloud.position[:, 0] = np.arange(total, total + 37)
-        sample.add(cloud)
+        sample.add(cloud, seed)
         total += 37
     kept = sample.points()[0][:, 0]
     assert 50 <= len(kept) <= 100
@@ -265,3 +265,24 @@ def test_parts_of_a_cloud_are_written_in_their_order(tmp_path):
         names = {p.name for p in files.finish()}
     assert names == {"camera_intrinsics.csv", "calib_room.txt", "calib_room_da3.txt", "room.ply"}
     assert np.array_equal(read_ply(tmp_path / "room.ply")["x"][:7], parts[0].position[:, 0])
+
+
+def test_a_move_of_the_cameras_and_one_of_the_points_keep_what_is_seen():
+    """Streaming's batches move at last: what a camera sees of a point stays the same but for the scale."""
+    angle, scale = 0.3, 1.7
+    move = np.eye(4)
+    move[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    move[:3, :3] *= scale
+    move[:3, 3] = [1.0, -2.0, 0.5]
+    camera = payloads.record(np.eye(4), np.diag([50.0, 50.0, 1.0]), (64, 48))
+    moved = np.reshape(camera.moved(move).camera_to_world, (4, 4))
+    point = np.array([0.2, 3.0, -0.4, 1.0])
+    seen = np.linalg.inv(np.reshape(camera.camera_to_world, (4, 4))) @ point
+    np.testing.assert_allclose((np.linalg.inv(moved) @ move @ point)[:3], scale * seen[:3], atol=1e-12)
+    sample = results._Sample(10)
+    for batch in range(2):
+        sample.add(payloads.random_cloud(4), batch)
+    before = sample._position.copy()
+    sample.move([np.eye(4), move])
+    np.testing.assert_array_equal(sample._position[:4], before[:4])
+    np.testing.assert_allclose(sample._position[4:], before[4:] @ move[:3, :3].T + move[:3, 3], rtol=1e-5)
