@@ -12,8 +12,8 @@ import numpy as np
 from . import colmap
 from .errors import BadInput
 from .geometry import cameras_from_blender
+from .input_files import IMAGE_SUFFIXES
 from .payload import CameraRecord
-from .stills import IMAGE_SUFFIXES
 
 if TYPE_CHECKING:
     from .frames import FrameSource

@@ -13,7 +13,7 @@ import numpy as np
 from . import memory, stills
 from .errors import BadInput
 from .frame import Frame, FrameReader, Header, Unreadable
-from .stills import VIDEO_SUFFIXES
+from .input_files import VIDEO_SUFFIXES
 from .watch import Watch
 
 HELD_BYTES = 1 << 30  # most of decoded originals that are kept: of the pass that is computed and of the next one

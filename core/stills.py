@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,9 +10,8 @@ from PIL import Image, ImageOps
 
 from .errors import BadInput
 from .frame import Frame, Header, Unreadable
+from .input_files import IMAGE_SUFFIXES, VIDEO_SUFFIXES, natural_key
 
-IMAGE_SUFFIXES = frozenset(".jpg .jpeg .png .webp .bmp .tif .tiff".split())
-VIDEO_SUFFIXES = frozenset(".mp4 .mov .avi .mkv .webm .m4v .mts .mpg .mpeg".split())
 VIDEO_WORDS = "videos: " + ", ".join(sorted(s[1:] for s in VIDEO_SUFFIXES))
 UNREAD_SUFFIXES = frozenset(".heic .heif .dng .cr2 .cr3 .nef .arw .raf .orf .exr .hdr .jxl".split())
 
@@ -90,12 +88,6 @@ def decode(path: Path) -> Frame:
         opaque = rgba[..., 3] >= 128
         return Frame(np.round(over_white).astype(np.uint8), None if opaque.all() else opaque)
     return Frame(np.asarray(upright.convert("RGB")))
-
-
-def natural_key(path: Path) -> list[tuple[int, int | str]]:
-    """Sorts ``frame2`` before ``frame10``."""
-    parts = re.split(r"(\d+)", path.name.lower())
-    return [(0, int(p)) if p.isdecimal() else (1, p) for p in parts]
 
 
 def find(path: Path) -> tuple[list[Path], list[str]]:

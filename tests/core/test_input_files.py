@@ -1,10 +1,8 @@
 """Which input a choice of files is."""
 
-import ast
 from pathlib import Path
 
 import pytest
-from da3_blender.core import input_files
 from da3_blender.core.errors import BadInput
 from da3_blender.core.input_files import Selection, select
 
@@ -50,15 +48,3 @@ def test_a_choice_that_cannot_be_said_is_refused(folder, tmp_path):
     ]:
         with pytest.raises(BadInput, match=words):
             select(files)
-
-
-def test_blender_offers_what_the_worker_reads():
-    """The two lists are one as soon as the reader of images takes them from here."""
-    file = ROOT / "core" / "stills.py"
-    tree = ast.parse(file.read_text("utf-8")) if file.is_file() else ast.Module([], [])
-    for node in tree.body:
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-            name = node.targets[0].id
-            if name in ("IMAGE_SUFFIXES", "VIDEO_SUFFIXES") and isinstance(node.value, ast.Call):
-                words = ast.literal_eval(node.value.args[0].func.value)  # type: ignore[attr-defined]
-                assert set(words.split()) == getattr(input_files, name)
