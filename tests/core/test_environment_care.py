@@ -375,8 +375,7 @@ def test_cancelling_at_any_moment_gives_control_back_at_once_and_nothing_stays(e
         assert environment.state().state is State.MISSING
         assert not environment.folder.with_name("worker.cache").exists()  # nor is what was downloaded
     assert len(seconds) >= 4
-    assert sorted(seconds)[-2] < CONTROL_BACK, seconds
-    assert max(seconds) < 1.0, seconds  # one may meet other programs that keep all cores busy
+    assert max(seconds) < CONTROL_BACK, seconds
 
 
 # The installer of the installer
