@@ -13,7 +13,7 @@ from .prediction import Prediction
 from .similarity import mean_rotation
 
 AGREE = 0.1  # two depths that differ by more than this part are two surfaces, between which there is nothing
-_ARRAYS = ("depth", "conf", "extrinsics", "intrinsics", "images", "sky")
+_ARRAYS = ("depth", "conf", "extrinsics", "intrinsics", "images", "sky", "object_id", "people")
 
 
 def select(prediction: Prediction, rows: Sequence[int] | np.ndarray) -> Prediction:

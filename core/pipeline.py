@@ -31,8 +31,9 @@ class Batch:
 
     indices: list[int]  # of the frames in the input
     prediction: Prediction
-    motion: np.ndarray | None = None  # (N, H, W)
-    segments: object | None = None
+    motion: np.ndarray | None = None  # (N, H, W) float32, share of the other views that see empty space there
+    moving: np.ndarray | None = None  # (N, H, W) bool, the regions that move
+    names: dict[int, str] = field(default_factory=dict)  # of the things in ``prediction.object_id``: "person_3"
     warnings: list[str] = field(default_factory=list)
 
 

@@ -24,6 +24,8 @@ class Prediction:
     is_metric: bool = False  # depth and cameras are in metres
     metric_focal: float | None = None  # where set, depth in metres is depth * focal / metric_focal (pixels)
     cameras_known: bool = False  # the cameras are those that were given: nothing may move or scale them
+    object_id: np.ndarray | None = None  # (N, H, W) int32, which tracked thing is seen; 0 is none
+    people: np.ndarray | None = None  # (N, H, W) bool; they get confidence 1 and take no part in any alignment
 
     def __len__(self) -> int:
         return len(self.depth)

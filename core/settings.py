@@ -172,6 +172,43 @@ class Settings:
         0.0, "Voxel Size", "Edge of a voxel in scene units; 0 takes the median footprint of a pixel", group="filters",
         min=0.0, soft_max=1.0,
     )  # fmt: skip
+    detect_motion: bool = option(
+        False, "Detect Motion", "Find what moves: other frames see empty space where it was", group="motion"
+    )
+    motion_threshold: float = option(
+        0.1, "Motion Threshold", "By how much, relative to the point's depth, another frame must see farther",
+        group="motion", min=0.001, soft_max=1.0,
+    )  # fmt: skip
+    use_segmentation: bool = option(
+        False, "Use Segmentation", "Find and follow things with names, with Ultralytics YOLO (licence AGPL-3.0)",
+        group="motion",
+    )  # fmt: skip
+    seg_model: str = option("yoloe-11l-seg-pf", "Segmentation Model", "Which network finds the things", group="motion")
+    seg_confidence: float = option(
+        0.25, "Segmentation Confidence", "Things the network is less sure of are left out", group="motion",
+        min=0.01, max=1.0,
+    )  # fmt: skip
+    generate_meshes: bool = option(
+        False, "Generate Meshes", "One textured mesh per image instead of points", group="surfaces"
+    )
+    mesh_edge_length: float = option(
+        0.1, "Edge Length", "Mesh edges longer than this part of their depth are dropped", group="surfaces",
+        min=0.001, soft_max=1.0,
+    )  # fmt: skip
+    fuse_frames: bool = option(
+        False, "Fuse Frames to Mesh", "One surface from all frames, each place once, with vertex colours",
+        group="surfaces",
+    )  # fmt: skip
+    fuse_voxel_size: float = option(
+        0.0, "Fusion Voxel Size", "Edge of a voxel in scene units; 0 takes it from the footprint of a pixel",
+        group="surfaces", min=0.0, soft_max=1.0,
+    )  # fmt: skip
+    fuse_faces: int = option(
+        0, "Faces", "Reduce the fused surface to about this many triangles; 0 keeps all", group="surfaces", min=0
+    )
+    fuse_texture: bool = option(
+        False, "Bake Texture", "Give the fused surface a texture made from the images", group="surfaces"
+    )
     point_scale: float = option(
         1.0, "Point Scale", "Dot radius in units of 0.002 scene units", group="output", min=0.0, soft_max=10.0
     )
@@ -215,6 +252,10 @@ class Settings:
     conf_threshold_coef: float = option(
         0.75, "Conf Threshold Coef", "Points below this part of a chunk's mean confidence are dropped",
         group="streaming", min=0.0, soft_max=2.0,
+    )  # fmt: skip
+    separate_chunk_collections: bool = option(
+        False, "Separate Chunk Collections", "A collection of its own for each chunk, instead of one for all",
+        group="streaming",
     )  # fmt: skip
     save_debug: bool = option(False, "Save Debug", "Keep the chunks on disk when the run is done", group="streaming")
 
