@@ -13,7 +13,7 @@ from .prediction import Prediction
 from .similarity import mean_rotation
 
 AGREE = 0.1  # two depths that differ by more than this part are two surfaces, between which there is nothing
-_ARRAYS = ("depth", "conf", "extrinsics", "intrinsics", "images", "sky", "object_id", "people")
+_ARRAYS = ("depth", "conf", "extrinsics", "intrinsics", "images", "sky", "object_id", "people", "unfiltered", "looks")
 
 
 def select(prediction: Prediction, rows: Sequence[int] | np.ndarray) -> Prediction:
@@ -50,6 +50,8 @@ def blend_into(target: Prediction, row: int, other: Prediction, other_row: int) 
     some = np.maximum(total, 1e-12)
     target.depth[row] = np.where(total > 0, (weights * depths).sum(axis=0) / some, target.depth[row])
     target.conf[row] = (weights * confs).sum(axis=0) / some
+    if target.unfiltered is not None and other.unfiltered is not None:
+        target.unfiltered[row] = np.maximum(target.unfiltered[row], other.unfiltered[other_row])
 
     poses = invert_rigid(np.stack([target.extrinsics[row], other.extrinsics[other_row]]))
     rotation = mean_rotation(poses[:, :, :3])

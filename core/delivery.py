@@ -30,7 +30,14 @@ def srgb_from_linear(colors: np.ndarray) -> np.ndarray:
     return table[(np.clip(colors, 0.0, 1.0) * np.float32(len(table) - 1) + np.float32(0.5)).astype(np.uint16)]
 
 
-def points(prediction: Prediction, indices: Sequence[int], min_confidence: float) -> PointArrays:
+def points(
+    prediction: Prediction,
+    indices: Sequence[int],
+    min_confidence: float,
+    *,
+    chosen: np.ndarray | None = None,
+    motion: np.ndarray | None = None,
+) -> PointArrays:
     """The points of every pixel that has a depth and enough confidence.
 
     Parameters
@@ -38,14 +45,20 @@ def points(prediction: Prediction, indices: Sequence[int], min_confidence: float
     prediction : with cameras, N frames
     indices : N, the frames' places in the input
     min_confidence : pixels below are dropped
+    chosen : (N, H, W) bool, the pixels in question; None: all
+    motion : (N, H, W) float32, becomes the points' attribute
     """
     assert prediction.extrinsics is not None and prediction.intrinsics is not None
     kept = (prediction.depth > 0) & (prediction.conf >= min_confidence) & (prediction.conf > 0)
+    if chosen is not None:
+        kept &= chosen
     world = unproject(prediction.depth, prediction.intrinsics, prediction.extrinsics)
     frame = np.broadcast_to(np.asarray(indices, np.int32)[:, None, None], kept.shape)
     return PointArrays(
-        points_to_blender(world[kept]), rgba(prediction.images[kept]), prediction.conf[kept], frame[kept]
-    )
+        points_to_blender(world[kept]), rgba(prediction.images[kept]), prediction.conf[kept], frame[kept],
+        motion=None if motion is None else motion[kept].astype(np.float32),
+        object_id=None if prediction.object_id is None else prediction.object_id[kept].astype(np.int32),
+    )  # fmt: skip
 
 
 def rgba(colors: np.ndarray) -> np.ndarray:

@@ -5,7 +5,18 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from .prediction import Prediction
+from .settings import Settings
+
 EDGE_THRESHOLD = 12 / 255  # of the image's steepest gradient
+
+
+def apply(prediction: Prediction, settings: Settings) -> None:
+    """Take away the confidence of what the settings filter; ``unfiltered`` keeps what it was."""
+    if prediction.unfiltered is None:
+        prediction.unfiltered = prediction.conf.copy()
+    if settings.filter_edges:
+        prediction.conf[edges(prediction.depth)] = 0.0
 
 
 def edges(depth: np.ndarray) -> np.ndarray:

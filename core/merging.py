@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from .errors import BadInput
@@ -30,7 +32,7 @@ class Merger:
             return cloud
         voxels = _voxel_numbers(cloud.position, self._voxel_size)
         free = ~_contained(self._filled, voxels)
-        merged = merge(_masked(cloud, free), self._voxel_size)
+        merged = merge(cloud.select(free), self._voxel_size)
         self._filled = np.union1d(self._filled, voxels[free])
         return merged
 
@@ -38,7 +40,7 @@ class Merger:
 def merge(cloud: PointArrays, voxel_size: float) -> PointArrays:
     """Points of one voxel become one.
 
-    Position and colour are the means weighted by confidence; confidence and frame are those of the most confident point.
+    Position and colour are the means weighted by confidence; all else is that of the most confident point.
 
     Parameters
     ----------
@@ -63,7 +65,7 @@ def merge(cloud: PointArrays, voxel_size: float) -> PointArrays:
         return np.stack(columns, axis=-1).astype(np.float32)
 
     best = order[starts]
-    return PointArrays(mean(cloud.position), mean(cloud.point_color), cloud.conf[best], cloud.frame[best])
+    return replace(cloud.select(best), position=mean(cloud.position), point_color=mean(cloud.point_color))
 
 
 def median_footprint(depth: np.ndarray, conf: np.ndarray, intrinsics: np.ndarray) -> float:
@@ -96,7 +98,3 @@ def _contained(numbers: np.ndarray, wanted: np.ndarray) -> np.ndarray:
         return np.zeros(len(wanted), bool)
     at = np.searchsorted(numbers, wanted).clip(max=len(numbers) - 1)
     return numbers[at] == wanted
-
-
-def _masked(cloud: PointArrays, kept: np.ndarray) -> PointArrays:
-    return PointArrays(cloud.position[kept], cloud.point_color[kept], cloud.conf[kept], cloud.frame[kept])

@@ -11,38 +11,99 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from typing import Self
 
 # One object's arrays are copied in single calls; this many points keep each call under the 50 ms of a timer tick.
 MAX_POINTS_PER_OBJECT = 2_000_000
 
 
+class Arrays:
+    """Arrays of one length under names; those that are None are not there. Mix into a frozen dataclass."""
+
+    def given(self) -> dict[str, np.ndarray]:
+        """Those that are there, by name."""
+        named = {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]  # of a dataclass
+        return {name: array for name, array in named.items() if array is not None}
+
+    def save(self, folder: Path, stem: str) -> dict[str, str]:
+        """Write each array as ``<stem>_<name>.npy``; the file names by array name."""
+        files = {}
+        for name, array in self.given().items():
+            files[name] = f"{stem}_{name}.npy"
+            np.save(folder / files[name], array)
+        return files
+
+    @classmethod
+    def open(cls, folder: Path, files: dict[str, str]) -> Self:
+        """Memory-map what ``save`` wrote."""
+        return cls(**{name: np.load(folder / file, mmap_mode="r") for name, file in files.items()})
+
+
 @dataclass(frozen=True)
-class PointArrays:
+class PointArrays(Arrays):
     """P points, ready for ``foreach_set``: contiguous, in the types Blender stores."""
 
     position: np.ndarray  # (P, 3) float32, Blender's world
     point_color: np.ndarray  # (P, 4) float32, linear RGBA
     conf: np.ndarray  # (P,) float32
     frame: np.ndarray  # (P,) int32, index of the frame in the input
+    motion: np.ndarray | None = None  # (P,) float32, share of the other views that see empty space here
+    object_id: np.ndarray | None = None  # (P,) int32, of the tracked thing; 0 is none
 
     def __len__(self) -> int:
         return len(self.position)
 
-    def save(self, folder: Path, stem: str) -> dict[str, str]:
-        """Write each array as ``<stem>_<name>.npy``; the file names by array name."""
-        files = {}
-        for f in fields(self):
-            files[f.name] = f"{stem}_{f.name}.npy"
-            np.save(folder / files[f.name], getattr(self, f.name))
-        return files
+    def select(self, rows: Any) -> PointArrays:
+        """Those points; ``rows``: a slice (a view), indices or (P,) bool."""
+        return PointArrays(**{name: array[rows] for name, array in self.given().items()})
+
+
+@dataclass(frozen=True)
+class MeshArrays(Arrays):
+    """A mesh of V vertices and F faces of K corners each, ready for ``foreach_set``."""
+
+    position: np.ndarray  # (V, 3) float32, Blender's world
+    corners: np.ndarray  # (F, K) int32, vertices of each face, seen counter-clockwise from the side it faces
+    point_color: np.ndarray  # (V, 4) float32, linear RGBA
+    conf: np.ndarray | None = None  # (V,) float32
+    uv: np.ndarray | None = None  # (F * K, 2) float32 by corner, v up; into the image that the part names
+    frame: np.ndarray | None = None  # (V,) int32
+    motion: np.ndarray | None = None  # (V,) float32
+    object_id: np.ndarray | None = None  # (V,) int32
+
+    def __len__(self) -> int:
+        return len(self.position)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One object to build: its arrays, and where and when it shows."""
+
+    name: str  # of the object; one that starts with "_" is written behind its batch's name
+    arrays: PointArrays | MeshArrays
+    group: str = ""  # collection of the run that it goes into ("Moving", "Segmented"); empty: its batch's
+    frame: int | None = None  # the one frame of the timeline that it shows at; None: always
+    plays: bool = False  # shows at each frame of the timeline what its attribute ``frame`` says is of that frame
+    image: str = ""  # path of the picture that a mesh's ``uv`` lies in
+    packed: bool = False  # the picture is a file of the job, which goes into the .blend
+
+    def save(self, folder: Path, stem: str) -> dict[str, Any]:
+        """Write the arrays; the rest, and where they are, as plain values."""
+        about = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "arrays"}
+        kind = "mesh" if isinstance(self.arrays, MeshArrays) else "points"
+        return {**about, "kind": kind, "count": len(self.arrays), "files": self.arrays.save(folder, stem)}
 
     @classmethod
-    def open(cls, folder: Path, files: dict[str, str]) -> PointArrays:
-        """Memory-map what ``save`` wrote."""
-        return cls(**{name: np.load(folder / file, mmap_mode="r") for name, file in files.items()})
+    def open(cls, folder: Path, record: dict[str, Any]) -> Part:
+        """What ``save`` wrote, memory-mapped."""
+        about = {key: value for key, value in record.items() if key not in ("kind", "count", "files")}
+        kind = MeshArrays if record["kind"] == "mesh" else PointArrays
+        return cls(arrays=kind.open(folder, record["files"]), **about)
 
 
 @dataclass(frozen=True)
@@ -89,15 +150,14 @@ def split(cloud: PointArrays, most: int = MAX_POINTS_PER_OBJECT) -> Iterator[Poi
     parts = max(1, -(-len(cloud) // most))
     edges = np.linspace(0, len(cloud), parts + 1).astype(int)
     for low, high in zip(edges[:-1], edges[1:], strict=True):
-        yield PointArrays(**{f.name: getattr(cloud, f.name)[low:high] for f in fields(cloud)})
+        yield cloud.select(slice(low, high))
 
 
 def in_order_of_frames(cloud: PointArrays) -> PointArrays:
     """The same points, those of a frame one after another; frames rise."""
     if (np.diff(cloud.frame) >= 0).all():
         return cloud
-    order = np.argsort(cloud.frame, kind="stable")
-    return PointArrays(**{f.name: getattr(cloud, f.name)[order] for f in fields(cloud)})
+    return cloud.select(np.argsort(cloud.frame, kind="stable"))
 
 
 def by_frame(cloud: PointArrays, frames: Iterable[int]) -> Iterator[tuple[int, PointArrays]]:
@@ -105,7 +165,7 @@ def by_frame(cloud: PointArrays, frames: Iterable[int]) -> Iterator[tuple[int, P
     for frame in sorted(set(frames)):
         low, high = np.searchsorted(cloud.frame, (frame, frame + 1))
         if high > low:
-            yield frame, PointArrays(**{f.name: getattr(cloud, f.name)[low:high] for f in fields(cloud)})
+            yield frame, cloud.select(slice(low, high))
 
 
 def camera_table(cameras: Iterable[CameraRecord]) -> str:

@@ -16,8 +16,9 @@ from .frames import FrameSource
 from .geometry import pinhole
 from .joining import Joined, Joiner
 from .metric import MetricScaler
+from .parts import point_parts
 from .passes import images_per_pass, predictions
-from .payload import CameraRecord, PointArrays, split
+from .payload import CameraRecord, Part, PointArrays
 from .prediction import Prediction
 from .predictor import Predictor
 from .resizing import Placement, layout
@@ -71,8 +72,7 @@ def reconstruct(
         hide_transparent(batch, frames, settings)
         if metres is not None and not batch.prediction.cameras_known:
             batch.prediction = metres.apply(batch.indices, batch.prediction)
-        if settings.filter_edges:
-            batch.prediction.conf[filters.edges(batch.prediction.depth)] = 0.0
+        filters.apply(batch.prediction, settings)
         watch.progress("alignment", 0.0)
         yield _finished(scene.add(batch.indices, batch.prediction, planner.peek() or (), fitted), batch.warnings)
     if scene.is_empty:
@@ -87,17 +87,21 @@ def _finished(joined: Joined, warnings: list[str]) -> Batch:
 
 @dataclass(frozen=True)
 class Delivered:
-    """A batch as Blender builds it: ``points`` in parts that are each quick to copy."""
+    """A batch as Blender builds it, and the same as points for the result files."""
 
-    points: list[PointArrays]
+    parts: list[Part]
     cameras: list[CameraRecord]
+    clouds: list[PointArrays]
 
 
-def deliver(batch: Batch, frames: FrameSource, settings: Settings, merger: merging.Merger | None = None) -> Delivered:
-    """Points and cameras of a batch in Blender's axes.
+def deliver(
+    batch: Batch, records: list[CameraRecord], settings: Settings, merger: merging.Merger | None = None
+) -> Delivered:
+    """What a batch becomes, in Blender's axes.
 
     Parameters
     ----------
+    records : its cameras, from ``camera_records``
     merger : of the run, so that points of different batches are merged too
 
     Raises
@@ -106,14 +110,24 @@ def deliver(batch: Batch, frames: FrameSource, settings: Settings, merger: mergi
         The voxel size does not fit the scene.
     """
     prediction = batch.prediction
-    cloud = delivery.points(prediction, batch.indices, settings.min_confidence)
-    if settings.merge_points and len(cloud):
+
+    def merge(cloud: PointArrays) -> PointArrays:
+        if not settings.merge_points or len(cloud) == 0:
+            return cloud
         assert prediction.intrinsics is not None
         footprint = merging.median_footprint(prediction.depth, prediction.conf, prediction.intrinsics)
-        cloud = (merger or merging.Merger(settings.merge_voxel_size)).add(cloud, footprint)
+        return (merger or merging.Merger(settings.merge_voxel_size)).add(cloud, footprint)
+
+    given = {"motion": batch.motion, "moving": batch.moving, "names": batch.names}
+    parts = point_parts(prediction, batch.indices, settings, merge=merge, **given)
+    return Delivered(parts, records, [part.arrays for part in parts if isinstance(part.arrays, PointArrays)])
+
+
+def camera_records(batch: Batch, frames: FrameSource, settings: Settings) -> list[CameraRecord]:
+    """A batch's cameras in Blender's axes."""
     names, pictures = [frames.stem(i) for i in batch.indices], [frames.picture(i) for i in batch.indices]
-    cameras = delivery.cameras(prediction, batch.indices, names, pictures, _placements(batch, frames, settings))
-    return Delivered(list(split(cloud)), cameras)
+    placements = _placements(batch, frames, settings)
+    return delivery.cameras(batch.prediction, batch.indices, names, pictures, placements)
 
 
 def drop_empty(batch: Batch, frames: FrameSource) -> Batch:

@@ -25,7 +25,9 @@ class Prediction:
     metric_focal: float | None = None  # where set, depth in metres is depth * focal / metric_focal (pixels)
     cameras_known: bool = False  # the cameras are those that were given: nothing may move or scale them
     object_id: np.ndarray | None = None  # (N, H, W) int32, which tracked thing is seen; 0 is none
+    unfiltered: np.ndarray | None = None  # (N, H, W) float32, the confidence before any filter of the settings
     people: np.ndarray | None = None  # (N, H, W) bool; they get confidence 1 and take no part in any alignment
+    looks: np.ndarray | None = None  # (N, D) float32 of length 1, what each frame looks like; alike places are near
 
     def __len__(self) -> int:
         return len(self.depth)

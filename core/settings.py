@@ -264,6 +264,11 @@ class Settings:
         """``process_resolution`` rounded to a multiple of 14 (pixels), at least one patch."""
         return max(PATCH, PATCH * round(self.process_resolution / PATCH))
 
+    @property
+    def shares_collection(self) -> bool:
+        """Whether all batches go into one collection: the chunks of a long way, unless they are wanted apart."""
+        return self.batch_mode is BatchMode.DA3_STREAMING and not self.separate_chunk_collections
+
     def to_json(self) -> dict[str, Any]:
         """Plain values, for the worker's protocol."""
         return {name: str(v) if isinstance(v, Choice) else v for name, v in asdict(self).items()}

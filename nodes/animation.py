@@ -30,11 +30,10 @@ class Play:
 
     animate_sequence: bool = False
     keep_individual_cameras: bool = False
-    per_frame_geometry: bool = False
 
     @classmethod
     def of(cls, settings: Settings) -> Play:
-        return cls(settings.animate_sequence, settings.keep_individual_cameras, settings.per_frame_geometry)
+        return cls(settings.animate_sequence, settings.keep_individual_cameras)
 
     @property
     def has_frame_cameras(self) -> bool:

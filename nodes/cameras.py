@@ -59,9 +59,9 @@ def optics(record: CameraRecord) -> Optics:
 
 
 def build_steps(
-    records: Sequence[CameraRecord], collection: bpy.types.Collection
+    records: Sequence[CameraRecord], collection: bpy.types.Collection | None = None
 ) -> Generator[None, None, list[bpy.types.Object]]:
-    """A camera for each record in ``collection``, one in a step. Closed half-way, it leaves none behind."""
+    """A camera for each record, one in a step, in ``collection`` or in none yet. Closed half-way, it leaves none behind."""
     spacing = spacing_of(records)
     with Created() as made:
         cameras = []
@@ -72,7 +72,8 @@ def build_steps(
             image = _add_background(data, record)
             if image is not None:
                 made.add(image)
-            collection.objects.link(camera)
+            if collection is not None:
+                collection.objects.link(camera)
             cameras.append(camera)
             yield
     return cameras

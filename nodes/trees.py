@@ -59,6 +59,40 @@ def point_cloud_tree(material: bpy.types.Material) -> bpy.types.NodeTree:
     return tree
 
 
+def playing_tree() -> bpy.types.NodeTree:
+    """A new node group that leaves, of a mesh's vertices, those whose ``frame`` is the timeline's."""
+    tree = bpy.data.node_groups.new("DA3 Play", "GeometryNodeTree")
+    tree.is_modifier = True
+    for direction in ("OUTPUT", "INPUT"):
+        tree.interface.new_socket("Geometry", in_out=direction, socket_type="NodeSocketGeometry")
+    group_in = _node(tree, "NodeGroupInput", "", (-480, 80))
+    now = _node(tree, "GeometryNodeInputSceneTime", "", (-480, -80))
+    frame = _node(tree, "GeometryNodeInputNamedAttribute", "Frame", (-480, -220))
+    frame.data_type = "INT"
+    frame.inputs["Name"].default_value = "frame"
+    another = _node(tree, "FunctionNodeCompare", "Of another frame", (-240, -120))
+    another.data_type, another.operation = "FLOAT", "NOT_EQUAL"
+    _float_input(another, "Epsilon").default_value = 0.5
+    delete = _node(tree, "GeometryNodeDeleteGeometry", "", (0, 60))
+    delete.domain = "POINT"
+    group_out = _node(tree, "NodeGroupOutput", "", (220, 60))
+    link = tree.links.new
+    link(frame.outputs["Attribute"], _float_input(another, "A"))
+    link(now.outputs["Frame"], _float_input(another, "B"))
+    link(group_in.outputs["Geometry"], delete.inputs["Geometry"])
+    link(another.outputs["Result"], delete.inputs["Selection"])
+    link(delete.outputs["Geometry"], group_out.inputs["Geometry"])
+    return tree
+
+
+def add_playing(obj: bpy.types.Object, tree: bpy.types.NodeTree) -> bpy.types.NodesModifier:
+    """Put ``playing_tree`` on an object, before what is there already."""
+    modifier = obj.modifiers.new("Play", "NODES")
+    modifier.node_group = tree
+    obj.modifiers.move(len(obj.modifiers) - 1, 0)
+    return modifier
+
+
 def add_modifier(
     obj: bpy.types.Object, tree: bpy.types.NodeTree, *, threshold: float = 0.5, scale: float = 1.0
 ) -> bpy.types.NodesModifier:

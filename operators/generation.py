@@ -13,7 +13,7 @@ from bpy.types import Object, Scene
 
 from ..core import models
 from ..core.errors import BY_NAME, DA3Error
-from ..core.payload import CameraRecord, PointArrays
+from ..core.payload import CameraRecord, Part
 from ..core.settings import KnownCameras, Settings
 from ..core.worker import protocol
 from ..core.worker.client import WorkerClient
@@ -188,16 +188,18 @@ class GenerateJob(Job):
     def _batch_steps(self, event: protocol.BatchReady) -> Generator[None, None, None]:
         assert self._client
         if self._run is None:
-            self._run = assembly.begin(self._scene, event.name, Play.of(self._settings), event.frame_rate)
+            self._run = assembly.begin(
+                self._scene, event.name, Play.of(self._settings), event.frame_rate,
+                shares_collection=self._settings.shares_collection,
+            )  # fmt: skip
             yield
         folder = self._client.folder(self._number)
         records = [CameraRecord.from_json(record) for record in event.cameras]
-        for part in event.points:
-            cloud = PointArrays.open(folder, part["files"])
-            yield from assembly.batch_steps(
-                self._run, event.batch, cloud, records,
-                threshold=self._settings.min_confidence, scale=self._settings.point_scale,
-            )  # fmt: skip
+        parts = [Part.open(folder, record) for record in event.parts]
+        yield from assembly.batch_steps(
+            self._run, event.batch, parts, records,
+            threshold=self._settings.min_confidence, scale=self._settings.point_scale,
+        )  # fmt: skip
         self._records.extend(records)
 
     def _settle_steps(self, moves: list[list[list[float]]]) -> Generator[None, None, None]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from da3_blender.core.geometry import cameras_to_blender, points_to_blender, unproject
-from da3_blender.core.payload import CameraRecord, PointArrays
+from da3_blender.core.payload import CameraRecord, Part, PointArrays, by_frame, in_order_of_frames
 
 
 def random_cloud(points: int, seed: int = 0) -> PointArrays:
@@ -17,6 +17,15 @@ def random_cloud(points: int, seed: int = 0) -> PointArrays:
         rng.uniform(0.0, 12.0, points).astype(np.float32),
         rng.integers(0, 9, points, np.int32),
     )
+
+
+def parts(cloud: PointArrays, per_frame: bool = False) -> list[Part]:
+    """A batch's objects: all points in one, or those of each frame in an object that shows at that frame only."""
+    if not per_frame:
+        return [Part("_Points", cloud)]
+    ordered = in_order_of_frames(cloud)
+    frames = np.unique(ordered.frame).tolist()
+    return [Part(f"_Frame_{frame}", points, frame=frame) for frame, points in by_frame(ordered, frames)]
 
 
 def random_pose(rng: np.random.Generator) -> np.ndarray:

@@ -33,8 +33,8 @@ class WorkerClient:
         self._worker: Process | None = None
         self._events: queue.SimpleQueue[tuple[Process, protocol.Message]] = queue.SimpleQueue()
         self._jobs = 0
-        self._given: protocol.Generate | protocol.Download | None = None  # the newest job
-        self._held: protocol.Generate | protocol.Download | None = None  # waits for a cancelled job to end
+        self._given: protocol.Job | None = None  # the newest job
+        self._held: protocol.Job | None = None  # waits for a cancelled job to end
 
     # ------------------------------------------------------------------------------------------------ requests
 
@@ -44,6 +44,7 @@ class WorkerClient:
         model_folder: Path,
         device: str | None = None,
         cameras: list[dict[str, Any]] | None = None,
+        kept: tuple[Path, int] | None = None,
     ) -> int:
         """Start a job and return its number; starts the worker if there is none.
 
@@ -52,6 +53,7 @@ class WorkerClient:
         settings : ``Settings.to_json()``
         device : as torch names it, None for the best there is
         cameras : ``CameraRecord.to_json()`` of the cameras that are known
+        kept : folder of the runs that ``rebuild`` builds again, and the most bytes they may take; None keeps nothing
 
         Raises
         ------
@@ -59,7 +61,20 @@ class WorkerClient:
             The worker's Python is not there or does not start.
         """
         self._jobs += 1
-        return self._begin(protocol.Generate(self._jobs, "", dict(settings), str(model_folder), device, cameras))
+        folder, limit = (str(kept[0]), kept[1]) if kept else (None, 0)
+        return self._begin(
+            protocol.Generate(self._jobs, "", dict(settings), str(model_folder), device, cameras, folder, limit)
+        )
+
+    def rebuild(self, settings: Mapping[str, Any], kept_folder: Path, run: str, what: str = "all") -> int:
+        """Build a kept run again, without the model, and return the job's number; see ``protocol.Rebuild``.
+
+        Raises
+        ------
+        MissingEnvironment
+        """
+        self._jobs += 1
+        return self._begin(protocol.Rebuild(self._jobs, "", dict(settings), str(kept_folder), run, what))
 
     def download(self, model: str, model_folder: Path, endpoint: str | None = None, token: str | None = None) -> int:
         """Start to download a model and return the job's number. A worker of its own leaves a loaded model in peace.
@@ -71,7 +86,7 @@ class WorkerClient:
         self._jobs += 1
         return self._begin(protocol.Download(self._jobs, model, str(model_folder), endpoint, token))
 
-    def _begin(self, request: protocol.Generate | protocol.Download) -> int:
+    def _begin(self, request: protocol.Job) -> int:
         if self._running().stopping:
             self._held = request
         elif not self._give(request):
@@ -79,11 +94,11 @@ class WorkerClient:
             self._give(request)
         return request.job
 
-    def _give(self, request: protocol.Generate | protocol.Download) -> bool:
+    def _give(self, request: protocol.Job) -> bool:
         """Hand a job to the worker that runs now; False where it has died idle."""
         worker = self._running()
         self._given = request
-        if isinstance(request, protocol.Generate):
+        if isinstance(request, protocol.Generate | protocol.Rebuild):
             request = replace(request, folder=str(worker.job_folder(request.job)))
         return worker.begin(request)
 

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Union, get_args, get_origin, get_type_hints
 
 from ..errors import DA3Error
 
-VERSION = 2
+VERSION = 3
 SESSION_PREFIX = "da3_blender-"  # of the private folder that holds log and job folders; the worker removes no other
 
 
@@ -41,24 +41,46 @@ class Hello(Message):
 
 
 @dataclass(frozen=True)
-class Generate(Message):
+class Job(Message):
+    """A request that takes long, and ends with ``Done``, ``Failed`` or ``Stopped`` of its number."""
+
+    job: int
+
+
+@dataclass(frozen=True)
+class Generate(Job):
     """Reconstruct; arrays are written into ``folder``, which must exist."""
 
     type: ClassVar[str] = "generate"
-    job: int
     folder: str
     settings: dict[str, Any]  # Settings.to_json()
     model_folder: str
     device: str | None = None  # as torch names it; None: the best there is
     cameras: list[dict[str, Any]] | None = None  # CameraRecord.to_json() of each camera of the Blender collection
+    kept_folder: str | None = None  # where runs are kept for ``Rebuild``; None: this one is not
+    kept_bytes: int = 0  # most that all kept runs may take
 
 
 @dataclass(frozen=True)
-class Download(Message):
+class Rebuild(Job):
+    """Build a run that was kept again, with other settings and without the model; arrays are written into ``folder``.
+
+    ``what`` is "all", or "fused" for a surface from all frames alone.
+    """
+
+    type: ClassVar[str] = "rebuild"
+    folder: str
+    settings: dict[str, Any]  # Settings.to_json()
+    kept_folder: str  # that all kept runs are in
+    run: str  # its id, as ``Done`` told it
+    what: str
+
+
+@dataclass(frozen=True)
+class Download(Job):
     """Bring a model's file into ``folder``; ``endpoint`` and ``token`` are the hub's, None for its own ways to know."""
 
     type: ClassVar[str] = "download"
-    job: int
     model: str
     folder: str
     endpoint: str | None = None
@@ -143,13 +165,13 @@ class Loaded(Message):
 
 @dataclass(frozen=True)
 class BatchReady(Message):
-    """One batch: ``points`` ``[{"count": P, "files": {array: file name}}]``, ``cameras`` as ``CameraRecord.to_json``."""
+    """One batch: ``parts`` as ``Part.save`` tells of them, ``cameras`` as ``CameraRecord.to_json``."""
 
     type: ClassVar[str] = "batch"
     job: int
-    batch: int
+    batch: int | None  # None: of the whole run, as a surface fused from all frames is
     name: str  # of the input
-    points: list[dict[str, Any]]
+    parts: list[dict[str, Any]]
     cameras: list[dict[str, Any]]
     frame_rate: float | None = None  # of a video, frames per second
 
@@ -210,7 +232,9 @@ class State(Message):
     model: str | None
 
 
-REQUESTS: Mapping[str, type[Message]] = {m.type: m for m in (Hello, Generate, Download, Cancel, Unload, Info, Quit)}
+REQUESTS: Mapping[str, type[Message]] = {
+    m.type: m for m in (Hello, Generate, Rebuild, Download, Cancel, Unload, Info, Quit)
+}
 EVENTS: Mapping[str, type[Message]] = {
     m.type: m
     for m in (Greeting, Progress, Transfer, Loaded, BatchReady, Warned, Done, Failed, Stopped, Unloaded, State)

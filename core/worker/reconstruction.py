@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import fields, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -15,88 +15,20 @@ from ...streaming import pipeline as streaming
 from .. import known_cameras, models
 from ..batching import plan
 from ..frames import FrameSource
-from ..merging import Merger
 from ..passes import images_per_pass
-from ..payload import CameraRecord, PointArrays, in_order_of_frames
-from ..pipeline import Batch, deliver, reconstruct
-from ..predictor import Predictor
+from ..payload import CameraRecord
+from ..pipeline import camera_records, reconstruct
 from ..resizing import layout
 from ..results import ResultFiles
 from ..settings import BatchMode, KnownCameras, Settings
 from ..watch import Watch
 from . import protocol
+from .loaded_model import LoadedModel
 from .memory import peak_memory, reset_peak_memory
 from .progress import CLASSIC, NETWORK, Progress
+from .sending import Emit, Sender
 
 PROGRESS_INTERVAL = 0.05  # seconds between two progress messages of one stage
-
-Emit = Callable[[protocol.Message], None]
-
-
-class OpenPredictor(Protocol):
-    """``core.predictor.open_predictor``, or a test's stand-in."""
-
-    def __call__(
-        self,
-        name: str,
-        folder: Path,
-        frames: FrameSource,
-        watch: Watch,
-        *,
-        fp16: bool = False,
-        device: str | None = None,
-    ) -> Predictor: ...
-
-
-class LoadedModel:
-    """The one model that stays in memory between jobs.
-
-    A predictor that has ``unload`` is kept, and gets each job's ``watch``; one without (``classic``) belongs to its job.
-    """
-
-    def __init__(self, open_predictor: OpenPredictor):
-        self._open = open_predictor
-        self._key: tuple[str, Path, bool, str | None] | None = None
-        self._predictor: Any = None
-        self._metric: LoadedModel | None = None
-
-    @property
-    def name(self) -> str | None:
-        """Of the model in memory."""
-        return self._key[0] if self._key else None
-
-    def get(
-        self, name: str, folder: Path, frames: FrameSource, watch: Watch, fp16: bool, device: str | None
-    ) -> Predictor:
-        """The predictor for a job; opens it where another one, or none, is in memory."""
-        key = (name, folder, fp16, device)
-        if key == self._key:
-            self._predictor.watch = watch
-            return self._predictor
-        self.unload()
-        predictor = self._open(name, folder, frames, watch, fp16=fp16, device=device)
-        if hasattr(predictor, "unload"):
-            self._key, self._predictor = key, predictor
-        return predictor
-
-    def get_metric(
-        self, wanted: bool, folder: Path, frames: FrameSource, watch: Watch, fp16: bool, device: str | None
-    ) -> Predictor | None:
-        """The metric model beside it, where it is ``wanted``; else its memory is freed."""
-        if not wanted:
-            if self._metric is not None:
-                self._metric.unload()
-            return None
-        self._metric = self._metric or LoadedModel(self._open)
-        return self._metric.get(models.METRES, folder, frames, watch, fp16, device)
-
-    def unload(self) -> None:
-        """Free the model's memory, if there is one, and the metric model's."""
-        if self._metric is not None:
-            self._metric.unload()
-        predictor, self._predictor, self._key = self._predictor, None, None
-        if predictor is not None:
-            predictor.unload()
 
 
 def generate(
@@ -147,8 +79,7 @@ def generate(
     if known:
         predictor = known_cameras.ConditionedPredictor(predictor, known, frames)
 
-    merger = Merger(settings.merge_voxel_size) if settings.merge_points else None
-    points = images = batches = 0
+    sender = Sender(request.job, Path(request.folder), frames.name, frames.frame_rate, settings, emit, watch)
     moves: list[list[list[float]]] = []
     way = streaming.reconstruct if streams else reconstruct
     with files:
@@ -156,10 +87,11 @@ def generate(
             if isinstance(batch, streaming.Settled):
                 moves = streaming.moves_to_blender(batch.moves).tolist()
                 continue
-            watch.progress("points", 0.0)
-            points += _send(request, batches, batch, frames, settings, merger, files, watch, emit)
-            images += len(batch.indices)
-            batches += 1
+            records = camera_records(batch, frames, settings)
+            delivered = sender.send(batch, records)
+            headers = [frames.headers[i] for i in batch.indices]
+            files.add(delivered.clouds, records, [(header.width, header.height) for header in headers])
+            files.add_pictures(batch.prediction, batch.indices, [record.name for record in records])
             if streams:
                 teller.warn_all(batch.warnings)
             else:
@@ -169,9 +101,9 @@ def generate(
             teller.warn(message)
     return {
         "model": settings.model,
-        "frames": images,
-        "batches": batches,
-        "points": points,
+        "frames": sender.frames,
+        "batches": sender.batches,
+        "points": sender.points,
         "seconds": teller.finish(),
         "peak_memory": {"worker": peak_memory(), "device": _peak_device_memory()},
         "warnings": teller.warnings,
@@ -185,41 +117,6 @@ def _wants_metric(settings: Settings) -> bool:
     model = models.find(settings.model)
     free = settings.known_cameras is KnownCameras.OFF
     return settings.use_metric and free and not model.is_metric and model.metric_focal is None
-
-
-def _send(
-    request: protocol.Generate,
-    number: int,
-    batch: Batch,
-    frames: FrameSource,
-    settings: Settings,
-    merger: Merger | None,
-    files: ResultFiles,
-    watch: Watch,
-    emit: Emit,
-) -> int:
-    """Write a batch's arrays, tell where they are; how many points it has."""
-    delivered = deliver(batch, frames, settings, merger)
-    watch.progress("points", 0.3)
-    headers = [frames.headers[i] for i in batch.indices]
-    files.add(delivered.points, delivered.cameras, [(header.width, header.height) for header in headers])
-    files.add_pictures(batch.prediction, batch.indices, [camera.name for camera in delivered.cameras])
-    watch.progress("points", 0.6)
-    cloud = _joined(delivered.points)  # nodes/ splits by itself, and views of one mapped file cost nothing
-    if settings.per_frame_geometry:
-        cloud = in_order_of_frames(cloud)
-    arrays = cloud.save(Path(request.folder), f"batch{number}")
-    watch.check()
-    cameras = [camera.to_json() for camera in delivered.cameras]
-    points = [{"count": len(cloud), "files": arrays}]
-    emit(protocol.BatchReady(request.job, number, frames.name, points, cameras, frames.frame_rate))
-    return len(cloud)
-
-
-def _joined(parts: Sequence[PointArrays]) -> PointArrays:
-    if len(parts) == 1:
-        return parts[0]
-    return PointArrays(**{f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(PointArrays)})
 
 
 class _Teller:

@@ -23,7 +23,7 @@ from ..errors import BY_NAME, Cancelled, DA3Error
 from . import protocol
 
 if TYPE_CHECKING:
-    from .reconstruction import LoadedModel, OpenPredictor
+    from .loaded_model import LoadedModel, OpenPredictor
 
 MAX_LOG = 1 << 20  # bytes; the log is cut to nothing between jobs when it is longer
 PACKAGES = ("torch", "torchvision", "numpy", "depth-anything-3", "opencv-python", "opencv-python-headless", "pycolmap")
@@ -97,7 +97,7 @@ class Server:
     # -------------------------------------------------------------------------------------------- the main thread
 
     def _answer(self, request: protocol.Message) -> None:
-        job = request.job if isinstance(request, protocol.Generate | protocol.Download) else None
+        job = request.job if isinstance(request, protocol.Job) else None
         if isinstance(request, protocol.Hello):
             self._greet(request)
             return
@@ -106,6 +106,8 @@ class Server:
                 raise protocol.ProtocolError("The first message must be 'hello' with a protocol this worker speaks")
             if isinstance(request, protocol.Generate):
                 self._generate(request)
+            elif isinstance(request, protocol.Rebuild):
+                self._rebuild(request)
             elif isinstance(request, protocol.Download):
                 self._download(request)
             elif isinstance(request, protocol.Unload):
@@ -141,11 +143,18 @@ class Server:
         _shorten_log()
         if request.job in self._cancelled:
             raise Cancelled
-        from . import reconstruction  # late: brings cv2 with it
+        from . import loaded_model, reconstruction  # late: brings cv2 with it
 
         if self._model is None:
-            self._model = reconstruction.LoadedModel(self._open_predictor or _default_opener())
+            self._model = loaded_model.LoadedModel(self._open_predictor or _default_opener())
         report = reconstruction.generate(request, self._model, self._emit, lambda: request.job in self._cancelled)
+        self._emit(protocol.Done(request.job, report))
+
+    def _rebuild(self, request: protocol.Rebuild) -> None:
+        _shorten_log()
+        from . import rebuilding  # late: brings cv2 with it
+
+        report = rebuilding.rebuild(request, self._emit, lambda: request.job in self._cancelled)
         self._emit(protocol.Done(request.job, report))
 
     def _download(self, request: protocol.Download) -> None:

@@ -37,11 +37,11 @@ def cloud_of(frames, each=10):
     return replace(cloud, frame=np.repeat(np.array(frames, np.int32), each))
 
 
-def build(scene, batches, play, cloud=None):
+def build(scene, batches, play, cloud=None, per_frame=False):
     run = assembly.begin(scene, "walk", play)
     for k, records in enumerate(batches):
         points = cloud or cloud_of([r.frame for r in records])
-        point_cloud.run_all(assembly.batch_steps(run, k, points, records))
+        point_cloud.run_all(assembly.batch_steps(run, k, payloads.parts(points, per_frame), records))
     assembly.end(run)
     return run
 
@@ -169,9 +169,9 @@ def test_running_twice_moves_two_cameras(scene):
 def test_a_moving_camera_that_was_deleted_meanwhile_is_made_again(scene):
     run = assembly.begin(scene, "walk", SEQUENCE)
     records = orbit(range(4))
-    point_cloud.run_all(assembly.batch_steps(run, 0, cloud_of([0, 1]), records[:2]))
+    point_cloud.run_all(assembly.batch_steps(run, 0, payloads.parts(cloud_of([0, 1])), records[:2]))
     bpy.data.objects.remove(run.camera)
-    point_cloud.run_all(assembly.batch_steps(run, 1, cloud_of([2, 3]), records[2:]))
+    point_cloud.run_all(assembly.batch_steps(run, 1, payloads.parts(cloud_of([2, 3])), records[2:]))
     scene.frame_set(3)
     assert np.abs(world(run.camera) - np.reshape(records[3].camera_to_world, (4, 4))).max() < 5e-6
 
@@ -189,7 +189,7 @@ def shown(scene):
 @pytest.mark.parametrize("frames", [range(5), range(0, 50, 10)], ids=["every", "tenth"])
 def test_each_frame_s_points_are_seen_on_their_own_timeline_frame_only(scene, frames):
     records = orbit(frames)
-    run = build(scene, [records[:3], records[3:]], Play(per_frame_geometry=True))
+    run = build(scene, [records[:3], records[3:]], Play(), per_frame=True)
     assert (scene.frame_start, scene.frame_end) == (frames[0], frames[-1])
     assert shown(scene) == [f"walk_Batch_0_Frame_{frames[0]}"]  # before any change of the frame, too
     for place, frame in enumerate(frames):
@@ -204,7 +204,7 @@ def test_every_point_is_in_the_object_of_its_frame(scene):
     cloud = payloads.random_cloud(200)
     ordered = in_order_of_frames(cloud)
     assert sorted(map(tuple, ordered.position)) == sorted(map(tuple, cloud.position))
-    build(scene, [orbit(range(9))], Play(per_frame_geometry=True), ordered)
+    build(scene, [orbit(range(9))], Play(), ordered, per_frame=True)
     for obj in (o for o in bpy.data.objects if o.type == "MESH"):
         frame = int(obj.name.rpartition("_")[2])
         assert set(preview.read(obj.data, "frame")) == {frame}
@@ -221,15 +221,15 @@ def test_points_already_in_order_are_not_copied():
 # ---------------------------------------------------------------------------------------------------- the whole
 
 
-@pytest.mark.parametrize("play", [SEQUENCE, Play(per_frame_geometry=True), Play(True, True, True)])
-def test_a_batch_cancelled_after_any_step_leaves_the_path_as_it_was(scene, play):
+@pytest.mark.parametrize(("play", "per_frame"), [(SEQUENCE, False), (Play(), True), (Play(True, True), True)])
+def test_a_batch_cancelled_after_any_step_leaves_the_path_as_it_was(scene, play, per_frame):
     records = orbit(range(6))
     run = assembly.begin(scene, "walk", play)
-    point_cloud.run_all(assembly.batch_steps(run, 0, cloud_of(range(3)), records[:3]))
+    point_cloud.run_all(assembly.batch_steps(run, 0, payloads.parts(cloud_of(range(3)), per_frame), records[:3]))
     before, taken = everything(), 0
     while True:
         taken += 1
-        steps = assembly.batch_steps(run, 1, cloud_of(range(3, 6)), records[3:])
+        steps = assembly.batch_steps(run, 1, payloads.parts(cloud_of(range(3, 6)), per_frame), records[3:])
         try:
             for _ in range(taken):
                 next(steps)
@@ -245,14 +245,14 @@ def test_a_batch_cancelled_after_any_step_leaves_the_path_as_it_was(scene, play)
 
 def test_a_run_taken_away_leaves_nothing(scene):
     before = everything()
-    run = build(scene, [orbit(range(3))], Play(True, True, True))
+    run = build(scene, [orbit(range(3))], Play(True, True), per_frame=True)
     assembly.discard(run)
     assert everything() == before
 
 
 def test_the_settings_of_the_same_names_say_how_a_run_plays():
     assert Play.of(Settings()) == Play()
-    assert Play.of(Settings(animate_sequence=True, per_frame_geometry=True)) == Play(True, False, True)
+    assert Play.of(Settings(animate_sequence=True)) == Play(True, False)
 
 
 def test_the_preview_draws_every_stop_of_a_moving_camera(scene, tmp_path):

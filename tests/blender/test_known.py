@@ -28,7 +28,7 @@ def test_what_was_made_is_read_back(scene, size):
             payloads.record(payloads.random_pose(rng), k, size, frame=i, name=f"p{i}", placement=(0, 14, size[0], 99))
         )
     run = assembly.begin(scene, "rig")
-    point_cloud.run_all(assembly.batch_steps(run, 0, payloads.random_cloud(3), made))
+    point_cloud.run_all(assembly.batch_steps(run, 0, payloads.parts(payloads.random_cloud(3)), made))
     bpy.context.view_layer.update()
 
     read = {record.name: record for record in known.read_collection(scene, "rig")}
@@ -97,7 +97,7 @@ def test_cameras_in_collections_inside_are_found(scene):
     records = payloads.random_records(4)
     for k in range(2):
         chosen = [replace(r) for r in records[2 * k : 2 * k + 2]]
-        point_cloud.run_all(assembly.batch_steps(run, k, payloads.random_cloud(3), chosen))
+        point_cloud.run_all(assembly.batch_steps(run, k, payloads.parts(payloads.random_cloud(3)), chosen))
     assert len(known.read_collection(scene, "rig")) == 4
 
 

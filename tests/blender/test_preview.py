@@ -31,7 +31,7 @@ def wall(cameras: int = 3):
 
 def built(scene, cloud, records):
     run = assembly.begin(scene, "wall")
-    batch = point_cloud.run_all(assembly.batch_steps(run, 0, cloud, records))
+    batch = point_cloud.run_all(assembly.batch_steps(run, 0, payloads.parts(cloud), records))
     return list(batch.objects), list(batch.children[0].objects)
 
 

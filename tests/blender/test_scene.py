@@ -3,6 +3,7 @@
 import bpy
 import payloads
 import pytest
+from da3_blender.core import payload
 from da3_blender.nodes import assembly, collections, point_cloud, trees
 from da3_blender.nodes import scene as scenes
 
@@ -11,7 +12,9 @@ def run(scene, name="courtyard", batches=1, cameras=3):
     run = assembly.begin(scene, name)
     for k in range(batches):
         cloud = payloads.random_cloud(50, seed=k)
-        point_cloud.run_all(assembly.batch_steps(run, k, cloud, payloads.random_records(cameras, seed=k)))
+        point_cloud.run_all(
+            assembly.batch_steps(run, k, payloads.parts(cloud), payloads.random_records(cameras, seed=k))
+        )
     assembly.end(run)
     return run
 
@@ -75,12 +78,12 @@ def test_the_text_block_lists_every_camera_of_every_batch(scene):
 def test_a_batch_cancelled_after_any_step_leaves_the_batches_before_it_and_nothing_else(scene):
     begun = assembly.begin(scene, "courtyard")
     cloud, records = payloads.random_cloud(50), payloads.random_records(3)
-    point_cloud.run_all(assembly.batch_steps(begun, 0, cloud, records))
+    point_cloud.run_all(assembly.batch_steps(begun, 0, payloads.parts(cloud), records))
     before = everything()
     taken = 0
     while True:
         taken += 1
-        steps = assembly.batch_steps(begun, 1, cloud, records)
+        steps = assembly.batch_steps(begun, 1, payloads.parts(cloud), records)
         try:
             for _ in range(taken):
                 next(steps)
@@ -118,7 +121,7 @@ def test_a_name_of_any_length_and_script_keeps_its_batch_number(scene, name):
 def test_more_points_than_one_object_holds_become_two_objects(scene, monkeypatch):
     monkeypatch.setattr("da3_blender.core.payload.split.__defaults__", (40,))
     begun = assembly.begin(scene, "courtyard")
-    batch = point_cloud.run_all(assembly.batch_steps(begun, 0, payloads.random_cloud(50), []))
+    batch = point_cloud.run_all(assembly.batch_steps(begun, 0, payloads.parts(payloads.random_cloud(50)), []))
     assert [(o.name, len(o.data.vertices)) for o in batch.objects] == [
         ("courtyard_Batch_0_Points_1", 25), ("courtyard_Batch_0_Points_2", 25),
     ]  # fmt: skip
@@ -126,7 +129,17 @@ def test_more_points_than_one_object_holds_become_two_objects(scene, monkeypatch
 
 def test_threshold_and_scale_reach_the_modifier(scene):
     begun = assembly.begin(scene, "courtyard")
-    steps = assembly.batch_steps(begun, 0, payloads.random_cloud(9), [], threshold=2.0, scale=4.0)
+    steps = assembly.batch_steps(begun, 0, payloads.parts(payloads.random_cloud(9)), [], threshold=2.0, scale=4.0)
     (obj,) = point_cloud.run_all(steps).objects
     modifier = obj.modifiers["GeometryNodes"]
     assert (trees.get_input(modifier, "Threshold"), trees.get_input(modifier, "Scale")) == (2.0, 4.0)
+
+
+def test_a_cloud_too_large_for_one_tick_becomes_several_objects(scene, monkeypatch):
+    run = assembly.begin(scene, "dog")
+    cloud = payloads.random_cloud(70)
+    monkeypatch.setattr(assembly, "split", lambda points: payload.split(points, 30))
+    batch = point_cloud.run_all(assembly.batch_steps(run, 0, payloads.parts(cloud), []))
+    assert [(o.name, len(o.data.vertices)) for o in batch.objects] == [
+        ("dog_Batch_0_Points_1", 23), ("dog_Batch_0_Points_2", 23), ("dog_Batch_0_Points_3", 24),
+    ]  # fmt: skip

@@ -29,7 +29,7 @@ def test_clouds_and_cameras_move_together(scene, animate):
     for k in range(2):
         records = [payloads.record(pose(k), K, (64, 48), frame=k, name=f"f{k}")]
         clouds.append(payloads.random_cloud(20))
-        point_cloud.run_all(assembly.batch_steps(run, k, clouds[-1], records))
+        point_cloud.run_all(assembly.batch_steps(run, k, payloads.parts(clouds[-1]), records))
     before = [np.reshape(record.camera_to_world, (4, 4)) for record in run.records]
     moves = {0: np.eye(4), 1: similarity(0.4, 1.3, [1.0, 2.0, 3.0])}
     for _ in assembly.settle_steps(run, moves):

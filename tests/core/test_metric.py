@@ -11,7 +11,7 @@ from da3_blender.core.metric import metric_scale
 from da3_blender.core.prediction import Prediction
 from da3_blender.core.settings import BatchMode, MetricMode, Settings
 from da3_blender.core.similarity import umeyama
-from da3_blender.core.worker import protocol, reconstruction
+from da3_blender.core.worker import loaded_model, protocol, reconstruction
 from disturbed_predictor import DisturbedPredictor
 
 SKY = 180.0  # what a metric model calls the sky's depth
@@ -129,7 +129,7 @@ def test_a_model_that_does_not_measure_is_refused(walk):
 
 def test_a_missing_metric_model_is_told_before_anything_is_loaded(walk, tmp_path):
     loaded = []
-    model = reconstruction.LoadedModel(lambda name, *_, **__: loaded.append(name))
+    model = loaded_model.LoadedModel(lambda name, *_, **__: loaded.append(name))
     settings = {"input": str(walk.folder), "model": "da3-small", "use_metric": True}
     request = protocol.Generate(1, str(tmp_path), settings, str(tmp_path))
     with pytest.raises(MissingModel, match="DA3 Metric Large is not installed"):
@@ -151,7 +151,7 @@ def test_the_metric_model_is_opened_beside_the_base_model_and_freed_with_it(tmp_
         log.append(f"load {name}")
         return Model(name)
 
-    model = reconstruction.LoadedModel(open_predictor)
+    model = loaded_model.LoadedModel(open_predictor)
     where = (tmp_path, None, None, False, None)
     for _ in range(2):
         assert model.get("da3-small", *where).name == "da3-small"

@@ -24,6 +24,10 @@ def run(folder, settings, predictor, on_progress=lambda *_: None, cancelled=lamb
     return frames, batches
 
 
+def delivered_from(batch, frames, settings, merger=None):
+    return pipeline.deliver(batch, pipeline.camera_records(batch, frames, settings), settings, merger)
+
+
 def opencv(blender):
     """Points of Blender's world in OpenCV axes."""
     return blender.astype(np.float64) @ geometry.BLENDER_FROM_OPENCV
@@ -35,10 +39,10 @@ def test_with_true_depth_every_point_lies_on_the_true_surface(name):
     predictor = TruthPredictor(known, seed=3)
     settings = Settings(**ALL)
     frames, [batch] = run(known.folder, settings, predictor)
-    delivered = pipeline.deliver(batch, frames, settings)
+    delivered = delivered_from(batch, frames, settings)
     extent = np.ptp(known.camera_to_world[:, :3, 3], axis=0).max() + np.median(known.depth[known.depth > 0])
     checked = 0
-    for part in delivered.points:
+    for part in delivered.clouds:
         world = predictor.to_truth(opencv(part.position))
         for frame in np.unique(part.frame):
             own = part.frame == frame
@@ -56,7 +60,7 @@ def test_colours_are_the_photograph_s_in_linear_light():
     known = truth.load("portrait")
     settings = Settings(**ALL, filter_edges=False)
     frames, [batch] = run(known.folder, settings, TruthPredictor(known))
-    cloud = pipeline.deliver(batch, frames, settings).points[0]
+    cloud = delivered_from(batch, frames, settings).clouds[0]
     srgb = np.where(
         cloud.point_color <= 0.0031308, 12.92 * cloud.point_color, 1.055 * cloud.point_color ** (1 / 2.4) - 0.055
     )
@@ -78,8 +82,8 @@ def test_merging_thins_out_what_many_views_saw_and_keeps_its_place():
     predictor = TruthPredictor(known)
     settings = Settings(batch_size=4)
     frames, [batch] = run(known.folder, settings, predictor)
-    plain = pipeline.deliver(batch, frames, settings).points
-    merged = pipeline.deliver(batch, frames, Settings(batch_size=4, merge_points=True)).points
+    plain = delivered_from(batch, frames, settings).clouds
+    merged = delivered_from(batch, frames, Settings(batch_size=4, merge_points=True)).clouds
     assert sum(map(len, merged)) < 0.7 * sum(map(len, plain))
 
 
@@ -108,9 +112,9 @@ def test_one_image_of_a_model_without_cameras_gets_a_pinhole_of_the_set_field_of
     save(tmp_path, (280, 140))
     settings = Settings(process_resolution=140, field_of_view=np.radians(90))
     frames, [batch] = run(tmp_path, settings, Flat())
-    delivered = pipeline.deliver(batch, frames, settings)
+    delivered = delivered_from(batch, frames, settings)
     assert delivered.cameras[0].fx == pytest.approx(70)  # half of 140 px, tan 45 degrees
-    assert delivered.points[0].position[:, 1] == pytest.approx(2.0)  # Blender's y is depth
+    assert delivered.clouds[0].position[:, 1] == pytest.approx(2.0)  # Blender's y is depth
     assert not batch.warnings
 
 
@@ -133,8 +137,8 @@ def test_images_of_other_sizes_lose_no_pixel_and_gain_no_point(tmp_path):
     settings = Settings(process_resolution=140)
     frames, [batch] = run(tmp_path, settings, Flat())
     assert batch.prediction.depth.shape == (2, 140, 140)
-    delivered = pipeline.deliver(batch, frames, settings)
-    assert sum(map(len, delivered.points)) == 2 * 140 * 70
+    delivered = delivered_from(batch, frames, settings)
+    assert sum(map(len, delivered.clouds)) == 2 * 140 * 70
     assert [c.placement for c in delivered.cameras] == [(0, 35, 140, 70), (35, 0, 70, 140)]
 
 
@@ -144,7 +148,7 @@ def test_transparent_parts_make_no_points(tmp_path):
     Image.fromarray(rgba).save(tmp_path / "a.png")
     settings = Settings(process_resolution=140)
     frames, [batch] = run(tmp_path, settings, Flat())
-    assert sum(map(len, pipeline.deliver(batch, frames, settings).points)) == 140 * 70
+    assert sum(map(len, delivered_from(batch, frames, settings).clouds)) == 140 * 70
 
 
 def test_frames_the_model_could_not_place_are_named_and_left_out(tmp_path):
@@ -170,15 +174,6 @@ def test_cancelling_stops_before_the_next_step(tmp_path):
     save(tmp_path, (70, 70))
     with pytest.raises(Cancelled):
         run(tmp_path, Settings(process_resolution=70), Flat(), cancelled=lambda: True)
-
-
-def test_a_large_cloud_is_split_into_objects_that_copy_quickly():
-    known = truth.load("courtyard")
-    settings = Settings(**ALL)
-    frames, [batch] = run(known.folder, settings, TruthPredictor(known))
-    parts = pipeline.deliver(batch, frames, settings).points
-    assert len(parts) > 1 and max(map(len, parts)) <= 2_000_000
-    assert max(map(len, parts)) - min(map(len, parts)) <= 1
 
 
 OVERLAPS = [BatchMode.LAST_FRAME_OVERLAP, BatchMode.FIRST_LAST_OVERLAP]
@@ -264,8 +259,8 @@ def test_merging_goes_over_all_batches():
     settings = Settings(batch_mode=BatchMode.LAST_FRAME_OVERLAP, batch_size=5, merge_points=True, merge_voxel_size=0.05)
     frames, batches = run(known.folder, settings, exact)
     merger = Merger(settings.merge_voxel_size)
-    clouds = [p for b in batches for p in pipeline.deliver(b, frames, settings, merger).points]
-    apart = sum(len(p) for b in batches for p in pipeline.deliver(b, frames, settings).points)
+    clouds = [p for b in batches for p in delivered_from(b, frames, settings, merger).clouds]
+    apart = sum(len(p) for b in batches for p in delivered_from(b, frames, settings).clouds)
     voxels = np.concatenate([np.floor(c.position.astype(np.float64) / 0.05) for c in clouds])
     # A mean can round onto its voxel's wall, so a few in a thousand may seem to share one.
     assert len(np.unique(voxels, axis=0)) > 0.99 * len(voxels)

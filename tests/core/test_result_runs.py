@@ -12,7 +12,8 @@ from da3_blender.core.payload import CameraRecord, PointArrays
 from da3_blender.core.prediction import Prediction
 from da3_blender.core.settings import BatchMode, KnownCameras, Settings
 from da3_blender.core.worker import protocol
-from da3_blender.core.worker.reconstruction import LoadedModel, generate
+from da3_blender.core.worker.loaded_model import LoadedModel
+from da3_blender.core.worker.reconstruction import generate
 from truth_predictor import TruthPredictor
 
 EXACT = 1e-6
@@ -54,7 +55,7 @@ def run(known, tmp_path, cameras=None, **settings):
     request = protocol.Generate(1, str(folder), values, str(tmp_path), None, cameras)
     report = generate(request, LoadedModel(lambda *_, **__: predictor), events.append, lambda: False)
     batches = [
-        ([CameraRecord.from_json(c) for c in e.cameras], [PointArrays.open(folder, p["files"]) for p in e.points])
+        ([CameraRecord.from_json(c) for c in e.cameras], [PointArrays.open(folder, p["files"]) for p in e.parts])
         for e in events
         if isinstance(e, protocol.BatchReady)
     ]

@@ -20,6 +20,10 @@ from PIL import Image
 from truth_predictor import TruthPredictor
 
 
+def delivered_from(batch, frames, settings, merger=None):
+    return pipeline.deliver(batch, pipeline.camera_records(batch, frames, settings), settings, merger)
+
+
 def read_ply(path):
     """The vertices of a PLY as this add-on writes it, by the header's own words."""
     data = path.read_bytes()
@@ -137,9 +141,9 @@ def test_colmap_export_of_a_run_is_read_back_by_pycolmap_to_1e_6(tmp_path, form)
         for batch in pipeline.reconstruct(
             frames, settings, predictor, on_progress=lambda *_: None, cancelled=lambda: False
         ):
-            delivered = pipeline.deliver(batch, frames, settings)
+            delivered = delivered_from(batch, frames, settings)
             sizes = [(frames.headers[i].width, frames.headers[i].height) for i in batch.indices]
-            files.add(delivered.points, delivered.cameras, sizes)
+            files.add(delivered.clouds, delivered.cameras, sizes)
         files.finish()
 
     model = pycolmap.Reconstruction(str(tmp_path / "colmap" / "sparse" / "0"))

@@ -303,7 +303,7 @@ def test_a_video_s_cameras_are_named_by_frame_and_have_no_image(tmp_path):
     source = FrameSource.open(path, stride=10)
     settings = Settings(process_resolution=98, batch_mode=BatchMode.IGNORE_BATCH_SIZE)
     [batch] = pipeline.reconstruct(source, settings, Wall(), on_progress=lambda *_: None, cancelled=lambda: False)
-    cameras = pipeline.deliver(batch, source, settings).cameras
+    cameras = pipeline.camera_records(batch, source, settings)
     assert [(c.name, c.image) for c in cameras] == [(f"walk_{i:06d}", "") for i in (0, 10, 20)]
     assert [p.name for p in tmp_path.iterdir()] == ["walk.mp4"]  # nothing is written
 

@@ -107,8 +107,8 @@ def test_a_run_hands_over_every_point_and_camera(worker, settings, tmp_path):
     done = events[-1]
     assert isinstance(done, protocol.Done), done
     (batch,) = [e for e in events if isinstance(e, protocol.BatchReady)]
-    cloud = PointArrays.open(client.folder(job), batch.points[0]["files"])
-    assert len(cloud) == batch.points[0]["count"] == done.report["points"] == 3 * 28 * 42
+    cloud = PointArrays.open(client.folder(job), batch.parts[0]["files"])
+    assert len(cloud) == batch.parts[0]["count"] == done.report["points"] == 3 * 28 * 42
     assert batch.name == "wall"
     assert [c["name"] for c in batch.cameras] == ["0", "1", "2"]
     np.testing.assert_allclose(cloud.position[:, 1], 2.0, atol=1e-6)  # the wall is a plane at y = 2 in Blender's axes
@@ -214,7 +214,7 @@ def test_a_run_asked_for_while_the_last_one_is_still_stopping_waits_for_it(worke
     assert [type(e) for e in events if getattr(e, "job", None) == first][-1] is protocol.Stopped
     assert events[-1].job == second
     assert PointArrays.open(
-        client.folder(second), next(e for e in events if isinstance(e, protocol.BatchReady)).points[0]["files"]
+        client.folder(second), next(e for e in events if isinstance(e, protocol.BatchReady)).parts[0]["files"]
     )
 
 
