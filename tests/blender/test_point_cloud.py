@@ -1,6 +1,6 @@
 """The point cloud object: its attributes, its node group, its material."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import bpy
 import numpy as np
@@ -39,9 +39,11 @@ def evaluated_points(scene, obj) -> dict[str, np.ndarray]:
 
 def test_the_attributes_hold_the_arrays_bit_for_bit(tree, tmp_path):
     cloud = payloads.random_cloud(5000)
+    cloud = replace(cloud, motion=cloud.conf / 12, object_id=cloud.frame)
     mapped = PointArrays.open(tmp_path, cloud.save(tmp_path, "batch_0"))
     mesh = point_cloud.build("cloud", mapped, tree).data
     kinds = {"position": "FLOAT_VECTOR", "point_color": "FLOAT_COLOR", "conf": "FLOAT", "frame": "INT"}
+    kinds |= {"motion": "FLOAT", "object_id": "INT"}
     assert {f.name for f in fields(cloud)} == set(kinds)
     assert (len(mesh.vertices), len(mesh.edges), len(mesh.polygons)) == (5000, 0, 0)
     for name, kind in kinds.items():

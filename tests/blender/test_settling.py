@@ -22,9 +22,10 @@ def pose(x):
     return matrix
 
 
-@pytest.mark.parametrize("animate", [False, True])
-def test_clouds_and_cameras_move_together(scene, animate):
-    run = assembly.begin(scene, "walk", animation.Play(animate, True, False))
+@pytest.mark.parametrize("shares", [False, True], ids=["apart", "one_collection"])
+@pytest.mark.parametrize("animate", [False, True], ids=["still", "moving"])
+def test_clouds_and_cameras_move_together(scene, animate, shares):
+    run = assembly.begin(scene, "walk", animation.Play(animate, True), shares_collection=shares)
     clouds = []
     for k in range(2):
         records = [payloads.record(pose(k), K, (64, 48), frame=k, name=f"f{k}")]
@@ -34,9 +35,10 @@ def test_clouds_and_cameras_move_together(scene, animate):
     moves = {0: np.eye(4), 1: similarity(0.4, 1.3, [1.0, 2.0, 3.0])}
     for _ in assembly.settle_steps(run, moves):
         pass
-    for k, (batch, records) in run.batches.items():
-        [cloud] = [obj for obj in batch.all_objects if obj.type == "MESH"]
-        [camera] = [obj for obj in batch.all_objects if obj.type == "CAMERA"]
+    for k, built in run.batches.items():
+        records = built.records
+        [cloud] = [obj for obj in built.objects if obj.type == "MESH"]
+        [camera] = [obj for obj in built.objects if obj.type == "CAMERA"]
         scene.view_layers[0].update()
         inside = (np.c_[clouds[k].position, np.ones(20)] @ np.linalg.inv(before[k]).T)[:, :3]
         world = np.c_[clouds[k].position, np.ones(20)] @ np.array(cloud.matrix_world).T
@@ -51,3 +53,13 @@ def test_clouds_and_cameras_move_together(scene, animate):
         scene.frame_set(1)
         moved = np.reshape(run.records[1].camera_to_world, (4, 4))
         np.testing.assert_allclose(np.array(run.camera.matrix_world), moved, atol=1e-5)
+
+
+def test_the_chunks_of_a_long_way_share_a_collection_or_have_their_own(scene):
+    for shares, names in ((True, ["walk_Chunks"]), (False, ["walk.001_Batch_0", "walk.001_Batch_1"])):
+        run = assembly.begin(scene, "walk", shares_collection=shares)
+        for k in range(2):
+            records = [payloads.record(pose(k), K, (64, 48), frame=k, name=f"f{k}")]
+            point_cloud.run_all(assembly.batch_steps(run, k, payloads.parts(payloads.random_cloud(20)), records))
+        assert [child.name for child in run.top.children] == names
+        assert sum(obj.type == "CAMERA" for obj in run.top.all_objects) == 2

@@ -7,6 +7,7 @@ from da3_blender.core.worker.progress import CLASSIC, NETWORK, Progress
 MESSAGES = [
     protocol.Hello(1),
     protocol.Generate(1, "/tmp/x", {"input": "bilder/für mich\nund dich"}, "models", None),
+    protocol.Rebuild(1, "/tmp/x", {"input": "a"}, "/tmp/kept", "0f3a", "fused"),
     protocol.Download(1, "da3-small", "models", None, "hf_secret"),
     protocol.Cancel(1),
     protocol.Unload(),
