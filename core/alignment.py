@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -36,15 +36,16 @@ def align(reference: Prediction, reference_rows: Sequence[int], own: Prediction,
     """The similarity that brings ``own`` into the world of ``reference``.
 
     Shared frames give scale, rotation and translation; what frames of both passes see on the same surfaces makes them
-    more exact, and has to do alone where no frame is shared.
+    more exact, and has to do alone where no frame is shared. People take no part: they may have moved.
 
     Parameters
     ----------
     reference, own : with cameras
     reference_rows, own_rows : the frames that both have, in the same order; may be empty
     """
-    shared = list(zip(reference_rows, own_rows, strict=True))
+    reference, own = without_people(reference), without_people(own)
     unit = _median_depth(reference)
+    shared = list(zip(reference_rows, own_rows, strict=True))
     if not shared:
         return _without_shared(reference, own, unit)
     start, ratio, spread = from_shared(select(reference, reference_rows), select(own, own_rows))
@@ -58,6 +59,13 @@ def align(reference: Prediction, reference_rows: Sequence[int], own: Prediction,
     error = 1.5 * spread / np.sqrt(16 * len(shared))
     found, _ = tying.solve(start, *cameras, shared, np.log(ratio), error, ties, unit, level)
     return Alignment(found, spread, len(shared))
+
+
+def without_people(prediction: Prediction) -> Prediction:
+    """For fits: confidence 0 where people are, in a copy."""
+    if prediction.people is None or not prediction.people.any():
+        return prediction
+    return replace(prediction, conf=np.where(prediction.people, 0.0, prediction.conf).astype(np.float32))
 
 
 def from_shared(reference: Prediction, own: Prediction) -> tuple[Similarity, float, float]:
@@ -184,4 +192,6 @@ def _cameras(prediction: Prediction) -> np.ndarray:
 
 def _median_depth(prediction: Prediction) -> float:
     known = prediction.depth[(prediction.depth > 0) & (prediction.conf > 0)]
+    if not len(known):  # nothing but people, or nothing at all
+        known = prediction.depth[prediction.depth > 0]
     return float(np.median(known)) if len(known) else 1.0

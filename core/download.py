@@ -1,4 +1,5 @@
-"""Downloads models from the Hugging Face hub, so that only a whole and checked file ever gets a model's name.
+"""Downloads models, so that only a whole and checked file ever gets a model's name: from the Hugging Face hub, or from
+whatever else can be a ``Source``.
 
 Runs where ``huggingface_hub`` is installed, which is the worker's environment; importing it needs nothing.
 """
@@ -10,16 +11,14 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, TypeVar
+from typing import BinaryIO, Protocol, TypeVar
 
 from . import model_folder, models
 from .errors import BadInput, Cancelled, DA3Error, MissingEnvironment
 from .models import ModelInfo
 from .transfer import Background, Ended, Progress, RemoteFile, Reporter, Transient
-
-if TYPE_CHECKING:
-    from .hub_requests import Hub
 
 WAITS = (1.0, 2.0, 4.0, 8.0, 16.0)  # seconds before each new try; counted from the last byte that came
 _NETWORK_WAITS = 1  # of these, where the hub was never reached: no network is better said soon
@@ -74,12 +73,64 @@ def download(
     """
     if not model.needs_file:
         raise BadInput(f"{model.label} has no file to download")
-    final = models.path(model, folder)
-    if model_folder.is_whole(final):
+    assert model.repo
+    repo = model.repo
+
+    def open_source() -> Source:
+        from .hub_requests import HubFile  # late: needs huggingface_hub
+
+        return HubFile(repo, endpoint, token)
+
+    what = Wanted(model.name, model.label, models.path(model, folder), model_folder.is_whole)
+    return bring(what, open_source, on_progress, cancelled, waits)
+
+
+class Source(Protocol):
+    """Whoever has a file; both calls block. ``hub_requests.HubFile``, ``seg_download.Asset``."""
+
+    def stated(self) -> RemoteFile:
+        """What is known of the file before it is fetched.
+
+        Raises
+        ------
+        Transient, DA3Error
+        """
+        ...
+
+    def body(self, file: RemoteFile, start: int) -> Iterator[int | bytes]:
+        """The file from a position on: first the position where the body really starts (0 or ``start``), then bytes.
+
+        Raises
+        ------
+        Transient, DA3Error
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The file that is to be there in the end; ``is_whole`` looks whether it is one of its kind, with all of its bytes."""
+
+    name: str
+    label: str
+    final: Path
+    is_whole: Callable[[Path], bool]
+
+
+def bring(
+    what: Wanted,
+    open_source: Callable[[], Source],
+    on_progress: Callable[[Progress], None] = _silent,
+    cancelled: Callable[[], bool] = lambda: False,
+    waits: Sequence[float] = WAITS,
+) -> Path:
+    """``download`` for any source; ``open_source`` is called on a thread, before every try."""
+    final = what.final
+    if what.is_whole(final):
         return final
-    job = _Download(model, final, endpoint, token, on_progress, cancelled)
+    job = _Download(what, open_source, on_progress, cancelled)
     try:
-        with model_folder.locked(final.parent, model.name, job.wait_for_another):
+        with model_folder.locked(final.parent, what.name, job.wait_for_another):
             return job.run(waits)
     except ConnectionError:  # of whoever is told the progress
         raise
@@ -90,20 +141,17 @@ def download(
 
 
 class _Download:
-    """One call of ``download``: the partial file, what is known of it, and the person who waits."""
+    """One call of ``bring``: the partial file, what is known of it, and the person who waits."""
 
     def __init__(
         self,
-        model: ModelInfo,
-        final: Path,
-        endpoint: str | None,
-        token: str | None,
+        what: Wanted,
+        open_source: Callable[[], Source],
         on_progress: Callable[[Progress], None],
         cancelled: Callable[[], bool],
     ):
-        assert model.repo
-        self._model, self._repo, self._final = model, model.repo, final
-        self._endpoint, self._token = endpoint, token
+        self._what, self._final = what, what.final
+        self._open_source = open_source
         self._cancelled = cancelled
         self._report = Reporter(on_progress)
         self._remote: RemoteFile | None = None
@@ -117,7 +165,7 @@ class _Download:
         self._report("waiting", note="another process is downloading or moving this model")
 
     def run(self, waits: Sequence[float]) -> Path:
-        if model_folder.is_whole(self._final):  # brought by the process that was waited for
+        if self._what.is_whole(self._final):  # brought by the process that was waited for
             return self._final
         self._fetch(waits)
         return self._finish()
@@ -136,11 +184,11 @@ class _Download:
         while True:
             before = self._done
             try:
-                hub, remote = self._ask()
+                source, remote = self._ask()
                 reached = True
                 self._prepare(remote)
                 if self._done < remote.size:
-                    self._receive(hub, remote)
+                    self._receive(source, remote)
                 if self._done == remote.size:
                     return
                 problem = Transient("The connection was cut: try again; what has arrived is kept")
@@ -153,21 +201,20 @@ class _Download:
             self._pause(max(waits[failures], problem.wait), problem.sentence)
             failures += 1
 
-    def _ask(self) -> tuple[Hub, RemoteFile]:
-        """What the hub states; asked before every try, because the addresses it gives out expire."""
+    def _ask(self) -> tuple[Source, RemoteFile]:
+        """What the source states; asked before every try, because the addresses it gives out expire."""
 
-        def ask() -> Iterator[tuple[Hub, RemoteFile]]:
+        def ask() -> Iterator[tuple[Source, RemoteFile]]:
             try:
-                from .hub_requests import Hub
+                source = self._open_source()
             except ImportError as error:
                 raise MissingEnvironment(f"Downloading needs {error.name}: install the dependencies") from error
-            hub = Hub(self._endpoint, self._token)
-            yield hub, hub.stated(self._repo)
+            yield source, source.stated()
 
         return next(self._items("connecting", ask()))
 
-    def _receive(self, hub: Hub, remote: RemoteFile) -> None:
-        for item in self._items("downloading", hub.body(remote, self._done, self._repo)):
+    def _receive(self, source: Source, remote: RemoteFile) -> None:
+        for item in self._items("downloading", source.body(remote, self._done)):
             if isinstance(item, int):
                 if item != self._done:
                     self._start_over()
@@ -208,7 +255,7 @@ class _Download:
 
     def _prepare(self, remote: RemoteFile) -> None:
         """Open this revision's partial file, read what is in it, and remove other revisions'."""
-        if self._remote is None or self._remote.sha256 != remote.sha256:
+        if self._remote is None or self._remote.key != remote.key:
             self.close()
             self._remote, self._path = remote, self._own_partial(remote)
             self._hash, self._done = hashlib.sha256(), 0
@@ -216,11 +263,11 @@ class _Download:
             self._read_what_is_there(remote.size)
         self._remote = remote
         needed = remote.size - self._done
-        model_folder.need_space(self._final.parent, needed, self._model.label)
+        model_folder.need_space(self._final.parent, needed, self._what.label)
 
     def _own_partial(self, remote: RemoteFile) -> Path:
-        own = model_folder.partial_path(self._final.parent, self._model.name, remote.sha256)
-        for other in model_folder.unfinished(self._final.parent, self._model.name):
+        own = model_folder.partial_path(self._final.parent, self._what.name, remote.key)
+        for other in model_folder.unfinished(self._final.parent, self._what.name):
             if other != own:
                 other.unlink()
         return own
@@ -258,15 +305,15 @@ class _Download:
         assert self._file and self._remote and self._path
         self._check()
         self._tell("checking")
-        if self._hash.hexdigest() != self._remote.sha256:
+        if self._remote.sha256 and self._hash.hexdigest() != self._remote.sha256:
             raise self._wrong("its SHA-256 is not the one that was stated")
-        if not model_folder.is_whole(self._path):
-            raise self._wrong("it is no safetensors file")
+        if not self._what.is_whole(self._path):
+            raise self._wrong(f"it is no {self._final.suffix.removeprefix('.')} file")
         model_folder.sync(self._file.fileno())
         self.close()
         self._path.replace(self._final)
         model_folder.sync_folder(self._final.parent)
-        for leftover in model_folder.unfinished(self._final.parent, self._model.name):
+        for leftover in model_folder.unfinished(self._final.parent, self._what.name):
             with contextlib.suppress(OSError):  # the model is there; what is in the way of tidiness goes another time
                 leftover.unlink()
         return self._final
@@ -277,5 +324,5 @@ class _Download:
         self.close()
         self._path.unlink(missing_ok=True)
         return DA3Error(
-            f"The file of {self._model.label} did not arrive intact ({reason}) and was removed: download it again"
+            f"The file of {self._what.label} did not arrive intact ({reason}) and was removed: download it again"
         )

@@ -42,7 +42,7 @@ class Hub:
         self.endpoint = (endpoint or constants.ENDPOINT).strip().rstrip("/")
         if is_offline_mode():
             raise DA3Error("Nothing is downloaded in offline mode: unset HF_HUB_OFFLINE and try again")
-        if not _is_address(self.endpoint):
+        if not is_address(self.endpoint):
             raise BadInput(f"The Hugging Face endpoint '{endpoint}' is no web address like https://huggingface.co")
         token = (token or "").strip() or None
         if token and not (token.isascii() and token.isprintable() and " " not in token):
@@ -93,7 +93,7 @@ class Hub:
                 if response.status_code == 416:  # it has fewer bytes than it stated
                     raise Transient(f"{self.host} sends another file than it stated: try again later")
                 response.raise_for_status()
-                yield _begin(response, start)
+                yield begin(response, start)
                 yield from response.iter_bytes()
         except (httpx2.HTTPError, httpx2.StreamError, httpx2.InvalidURL, OSError) as error:
             raise self._explained(error, repo) from error
@@ -101,16 +101,7 @@ class Hub:
     def _explained(self, error: Exception, repo: str) -> Exception:
         if isinstance(error, HfHubHTTPError | httpx2.HTTPStatusError) and error.response is not None:
             return self._refusal(error, error.response, repo)
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        if isinstance(error, httpx2.InvalidURL | httpx2.UnsupportedProtocol | httpx2.TooManyRedirects):
-            return DA3Error(f"{self.host} leads nowhere ({reason}): check the Hugging Face endpoint in the preferences")
-        if isinstance(error, httpx2.ProxyError):
-            return DA3Error(f"The network's proxy refuses {self.host} ({reason}): check HTTPS_PROXY")
-        if isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout):
-            return Transient(f"{self.host} cannot be reached ({reason}): check the network", is_network=True)
-        if isinstance(error, httpx2.TimeoutException):
-            return Transient(f"{self.host} has stopped answering: try again later; what has arrived is kept")
-        return Transient(f"The connection to {self.host} broke ({reason}): try again; what has arrived is kept")
+        return connection_problem(error, self.host, "the Hugging Face endpoint in the preferences")
 
     def _refusal(self, error: Exception, response: httpx2.Response, repo: str) -> Exception:
         status = response.status_code
@@ -134,14 +125,43 @@ class Hub:
             return DA3Error(f"{self.host} has no {FILE} of {repo} ({status}): it was moved or removed")
         if status == 429:
             return Transient(
-                f"{self.host} gets too many requests from here (429): try again later", _asked_wait(response)
+                f"{self.host} gets too many requests from here (429): try again later", asked_wait(response)
             )
         if status == 408 or status >= 500:
-            return Transient(f"{self.host} has a fault of its own ({status}): try again later", _asked_wait(response))
+            return Transient(f"{self.host} has a fault of its own ({status}): try again later", asked_wait(response))
         return DA3Error(f"{self.host} answers {status} for {repo}: try again later")
 
 
-def _is_address(text: str) -> bool:
+class HubFile:
+    """A model's file on a hub: a ``download.Source``. Arguments as of ``Hub``, whose errors it raises."""
+
+    def __init__(self, repo: str, endpoint: str | None, token: str | None):
+        self._hub, self._repo = Hub(endpoint, token), repo
+
+    def stated(self) -> RemoteFile:
+        """See ``Hub.stated``."""
+        return self._hub.stated(self._repo)
+
+    def body(self, file: RemoteFile, start: int) -> Iterator[int | bytes]:
+        """See ``Hub.body``."""
+        return self._hub.body(file, start, self._repo)
+
+
+def connection_problem(error: Exception, host: str, address: str) -> Exception:
+    """What it means to a person that a host gave no answer; ``address``: what to look at where it leads nowhere."""
+    reason = str(error).strip().partition("\n")[0] or type(error).__name__
+    if isinstance(error, httpx2.InvalidURL | httpx2.UnsupportedProtocol | httpx2.TooManyRedirects):
+        return DA3Error(f"{host} leads nowhere ({reason}): check {address}")
+    if isinstance(error, httpx2.ProxyError):
+        return DA3Error(f"The network's proxy refuses {host} ({reason}): check HTTPS_PROXY")
+    if isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout):
+        return Transient(f"{host} cannot be reached ({reason}): check the network", is_network=True)
+    if isinstance(error, httpx2.TimeoutException):
+        return Transient(f"{host} has stopped answering: try again later; what has arrived is kept")
+    return Transient(f"The connection to {host} broke ({reason}): try again; what has arrived is kept")
+
+
+def is_address(text: str) -> bool:
     try:
         parts = urlsplit(text)
         return bool(
@@ -151,7 +171,7 @@ def _is_address(text: str) -> bool:
         return False
 
 
-def _begin(response: httpx2.Response, start: int) -> int:
+def begin(response: httpx2.Response, start: int) -> int:
     """Where in the file a body begins."""
     if response.status_code != 206:
         return 0  # a server that knows no ranges sends all of it
@@ -161,7 +181,7 @@ def _begin(response: httpx2.Response, start: int) -> int:
     return start
 
 
-def _asked_wait(response: httpx2.Response) -> float:
+def asked_wait(response: httpx2.Response) -> float:
     after = response.headers.get("Retry-After", "").strip()
     if after.isdecimal():
         return float(after)

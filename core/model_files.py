@@ -1,4 +1,4 @@
-"""Recognising, moving and removing the files of models. Standard library only: this runs in Blender's Python too."""
+"""Recognising, moving and removing the files of models and segmentation networks. Standard library only: this runs in Blender's Python too."""
 
 from __future__ import annotations
 
@@ -13,10 +13,13 @@ from io import FileIO
 from pathlib import Path
 from typing import BinaryIO
 
-from . import models
+from . import models, seg_models
 from .errors import BadInput, Cancelled, DA3Error, MissingModel
 from .model_folder import disk_problem, is_whole, locked, moving_path, need_space, sync, sync_folder, unfinished
 from .models import SUFFIX, ModelInfo
+from .seg_models import SegModel
+
+_AnyModel = ModelInfo | SegModel
 
 _BLOCK = 4 << 20  # bytes copied at a time
 _SYNC = 16 << 20  # bytes between writes to the disk itself: one of the whole file would not hear that it should stop
@@ -27,12 +30,13 @@ class Contents:
     """The files of a model folder, as this add-on and the original name them.
 
     ``broken`` have a model's name and not all of their bytes (the original wrote downloads under the final name);
-    ``unknown`` are other safetensors files, which nothing here touches.
+    ``unknown`` are other safetensors files, which nothing here touches; ``networks`` are those for segmentation.
     """
 
     models: tuple[ModelInfo, ...]
     broken: tuple[Path, ...]
     unknown: tuple[Path, ...]
+    networks: tuple[SegModel, ...] = ()
 
 
 def recognise(folder: Path) -> Contents:
@@ -45,6 +49,7 @@ def recognise(folder: Path) -> Contents:
         tuple(model for name, model in by_file.items() if name in whole),
         tuple(file for file in files if file.name in by_file and file.name not in whole),
         tuple(file for file in files if file.name not in by_file),
+        tuple(model for model in seg_models.SEG_MODELS if seg_models.is_whole(folder / model.file_name)),
     )
 
 
@@ -62,10 +67,10 @@ def remove(name: str, folder: Path) -> int:
     DA3Error
         Another process is downloading it, or the system refuses.
     """
-    model = models.find(name)
+    model: _AnyModel = next((m for m in seg_models.SEG_MODELS if m.name == name), None) or models.find(name)
     if not model.needs_file:
         raise MissingModel(f"{model.label} has no file to remove")
-    final = models.path(model, folder)
+    final = _path(model, folder)
     if not final.parent.is_dir() or not (os.path.lexists(final) or unfinished(folder, name)):
         raise MissingModel(f"{model.label} is not installed: there is no {final.name} in {final.parent}")
     try:
@@ -96,7 +101,7 @@ class Outcome(enum.Enum):
 class Moved:
     """One line of what ``move_models`` did."""
 
-    model: ModelInfo
+    model: ModelInfo | SegModel
     outcome: Outcome
 
     def __str__(self) -> str:
@@ -134,20 +139,21 @@ def move_models(
     if source.resolve() == target.resolve():
         raise BadInput(f"The models are in {target} already")
     found = recognise(source)
-    moving = _Moving(source, target, on_progress, cancelled, sum(_size(source, model) for model in found.models))
+    everything: tuple[_AnyModel, ...] = (*found.models, *found.networks)
+    moving = _Moving(source, target, on_progress, cancelled, sum(_size(source, model) for model in everything))
     broken = [model for model in models.MODELS if model.needs_file and models.path(model, source) in found.broken]
     results = [Moved(model, Outcome.NOT_WHOLE) for model in broken]
-    for model in found.models:
+    for each in everything:
         try:
-            results.append(Moved(model, moving.move(model)))
+            results.append(Moved(each, moving.move(each)))
         except _Busy:
-            results.append(Moved(model, Outcome.BUSY))
+            results.append(Moved(each, Outcome.BUSY))
         except DA3Error as error:
             if isinstance(error, Cancelled):
                 raise
             done = sum(result.outcome in (Outcome.MOVED, Outcome.WAS_THERE, Outcome.KEPT_OLD) for result in results)
             raise type(error)(
-                f"{error}. {done} of {len(found.models)} models were moved, the rest are where they were"
+                f"{error}. {done} of {len(everything)} models were moved, the rest are where they were"
             ) from error
     return results
 
@@ -167,7 +173,7 @@ class _Moving:
         self._on_progress, self._cancelled = on_progress, cancelled
         self._total, self._done = max(total, 1), 0.0
 
-    def move(self, model: ModelInfo) -> Outcome:
+    def move(self, model: _AnyModel) -> Outcome:
         self._step(model, 0)
         size, done = _size(self._source, model), self._done
         try:
@@ -186,8 +192,8 @@ class _Moving:
         named = Path(error.filename or self._target)
         return self._source if self._source in named.parents and self._target not in named.parents else self._target
 
-    def _move(self, model: ModelInfo) -> Outcome:
-        old, new = models.path(model, self._source), models.path(model, self._target)
+    def _move(self, model: _AnyModel) -> Outcome:
+        old, new = _path(model, self._source), _path(model, self._target)
         is_only_a_link = new.is_symlink() and (not new.exists() or new.samefile(old))
         if os.path.lexists(new) and not is_only_a_link:
             if not new.is_file() or not self._equal(model, old, new):
@@ -199,7 +205,7 @@ class _Moving:
         self._copy(model, old, new)
         return Outcome.MOVED if _unlink(old) else Outcome.KEPT_OLD
 
-    def _copy(self, model: ModelInfo, old: Path, new: Path) -> None:
+    def _copy(self, model: _AnyModel, old: Path, new: Path) -> None:
         size = old.stat().st_size
         temporary = moving_path(self._target, model.name)
         temporary.unlink(missing_ok=True)  # of a move that was killed
@@ -223,13 +229,13 @@ class _Moving:
                 temporary.unlink(missing_ok=True)
             raise
 
-    def _equal(self, model: ModelInfo, old: Path, new: Path) -> bool:
+    def _equal(self, model: _AnyModel, old: Path, new: Path) -> bool:
         if old.stat().st_size != new.stat().st_size:
             return False
         with old.open("rb") as first, new.open("rb") as second:
             return self._pump(model, first, None, 0.5) == self._pump(model, second, None, 0.5)
 
-    def _pump(self, model: ModelInfo, reading: BinaryIO, writing: FileIO | None, share: float) -> bytes:
+    def _pump(self, model: _AnyModel, reading: BinaryIO, writing: FileIO | None, share: float) -> bytes:
         """Read to the end, write it where asked to, and say its SHA-256; ``share`` of a file's progress is this pass."""
         digest = hashlib.sha256()
         unsynced = 0
@@ -245,7 +251,7 @@ class _Moving:
             self._step(model, len(block) * share)
         return digest.digest()
 
-    def _step(self, model: ModelInfo, done: float) -> None:
+    def _step(self, model: _AnyModel, done: float) -> None:
         if self._cancelled():
             raise Cancelled
         self._done += done
@@ -260,8 +266,12 @@ def _refuse_to_wait() -> None:
     raise _Busy
 
 
-def _size(folder: Path, model: ModelInfo) -> int:
-    return models.path(model, folder).stat().st_size
+def _path(model: _AnyModel, folder: Path) -> Path:
+    return Path(folder) / model.file_name
+
+
+def _size(folder: Path, model: _AnyModel) -> int:
+    return _path(model, folder).stat().st_size
 
 
 def _renamed(old: Path, new: Path) -> bool:

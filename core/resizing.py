@@ -71,6 +71,24 @@ def layout(sizes: Sequence[tuple[int, int]], resolution: int, method: ResizeMeth
     return width, height, placements
 
 
+def on_canvas(
+    shape: tuple[int, int], sizes: Sequence[tuple[int, int]], resolution: int, method: ResizeMethod
+) -> list[Placement]:
+    """Where originals of these (width, height) lie on a prediction of ``shape`` (height, width).
+
+    That is ``layout``'s canvas, but for a predictor that keeps a size of its own.
+    """
+    width, height, placements = layout(sizes, resolution, method)
+    sx, sy = shape[1] / width, shape[0] / height
+    return [
+        Placement(
+            round(p.left * sx), round(p.top * sy), round(p.width * sx), round(p.height * sy),
+            p.original_width, p.original_height,
+        )
+        for p in placements
+    ]  # fmt: skip
+
+
 def place(
     images: Sequence[np.ndarray], resolution: int, method: ResizeMethod
 ) -> tuple[np.ndarray, np.ndarray, list[Placement]]:

@@ -78,11 +78,16 @@ class Transient(Exception):
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """What the hub states about a model's file."""
+    """What is stated about a model's file."""
 
     url: str  # of exactly this revision
     size: int
-    sha256: str
+    sha256: str  # empty where nobody states it
+
+    @property
+    def key(self) -> str:
+        """What tells this revision's partial file from another's."""
+        return self.sha256 or f"{self.size}-bytes"
 
 
 class Ended(Exception):

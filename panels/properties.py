@@ -6,9 +6,10 @@ from typing import Any
 
 import bpy
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, PointerProperty, StringProperty
-from bpy.types import PropertyGroup, Scene
+from bpy.types import Context, PropertyGroup, Scene
 
 from ..core.models import MODELS
+from ..core.seg_models import SEG_MODELS
 from ..core.settings import Choice, Option, Settings, options
 
 _MAKERS = {bool: BoolProperty, int: IntProperty, float: FloatProperty, str: StringProperty}
@@ -24,9 +25,17 @@ def _property(option: Option) -> Any:
         items = [(m.name, m.label, f"Licence: {m.licence}") for m in MODELS]
         return EnumProperty(**words, items=items, default=option.default)
     words["default"] = option.default
+    if option.name == "seg_model":  # a name of the table, or the path of a network of one's own
+        return StringProperty(**words, search=_networks, search_options={"SUGGESTION"})
     if option.subtype:
         words["subtype"] = option.subtype
     return _MAKERS[option.type](**words, **option.limits)
+
+
+def _networks(_settings: PropertyGroup, _context: Context, typed: str) -> list[tuple[str, str]]:
+    """Names that hold what was typed, or all, each with what it is."""
+    names = [(m.name, f"{m.label}, {m.licence}") for m in SEG_MODELS]
+    return [row for row in names if typed.lower() in row[0]] or names
 
 
 DA3_PG_settings = type(
@@ -44,7 +53,7 @@ def rounded_resolution(asked: int) -> int:
 def read(scene: Scene) -> Settings:
     """The scene's settings, paths made absolute."""
     values = {o.name: getattr(scene.da3, o.name) for o in options()}
-    values |= {o.name: bpy.path.abspath(values[o.name]) for o in options() if o.is_path}
+    values |= {o.name: bpy.path.abspath(values[o.name]) for o in options() if o.is_path or o.name == "seg_model"}
     return Settings.from_strings(values)
 
 

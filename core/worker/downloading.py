@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .. import models
+from .. import models, seg_download, seg_models
 from ..download import download as bring
 from ..transfer import Progress
 from . import protocol
@@ -15,7 +15,7 @@ from . import protocol
 def download(
     request: protocol.Download, emit: Callable[[protocol.Message], None], cancelled: Callable[[], bool]
 ) -> dict[str, Any]:
-    """Bring the model's file into the folder.
+    """Bring the model's file into the folder; ``request.model`` may be a segmentation network too.
 
     Returns
     -------
@@ -30,8 +30,12 @@ def download(
     def tell(p: Progress) -> None:
         emit(protocol.Transfer(request.job, p.stage, p.done, p.total, p.speed, p.seconds_left, p.note))
 
-    file = bring(
-        models.find(request.model), Path(request.folder),
-        endpoint=request.endpoint, token=request.token, on_progress=tell, cancelled=cancelled,
-    )  # fmt: skip
+    folder = Path(request.folder)
+    if request.model in {network.name for network in seg_models.SEG_MODELS}:
+        file = seg_download.download(seg_models.find(request.model), folder, on_progress=tell, cancelled=cancelled)
+    else:
+        file = bring(
+            models.find(request.model), folder,
+            endpoint=request.endpoint, token=request.token, on_progress=tell, cancelled=cancelled,
+        )  # fmt: skip
     return {"model": request.model, "file": str(file), "bytes": file.stat().st_size}
