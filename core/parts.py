@@ -15,8 +15,6 @@ MOVING, SEGMENTED = "Moving", "Segmented"  # collections
 BACKGROUND = "Background"
 POINTS = "_Points"
 
-Cloud = Callable[[np.ndarray], PointArrays]
-
 
 def point_parts(
     prediction: Prediction,
@@ -50,10 +48,15 @@ def point_parts(
         cloud = in_order_of_frames(_cloud(prediction, indices, settings, moving, motion))
         for number, thing in _by_object(cloud):
             if number:
-                parts.append(Part(names.get(number, f"thing_{number}"), thing, MOVING, plays=True))
+                parts.append(Part(name_of(number, names), thing, MOVING, plays=True))
                 continue
             parts += [Part(f"Moving_{frame}", points, MOVING, frame) for frame, points in by_frame(thing, indices)]
     return parts
+
+
+def name_of(number: int, names: Mapping[int, str]) -> str:
+    """Of a tracked thing, also of one that nobody has named."""
+    return names.get(number, f"thing_{number}")
 
 
 def _cloud(
@@ -70,8 +73,7 @@ def _static_parts(cloud: PointArrays, settings: Settings, names: Mapping[int, st
     groups: list[tuple[str, str, PointArrays]] = [(POINTS, "", cloud)]
     if cloud.object_id is not None:
         groups = [
-            (names.get(number, f"thing_{number}") if number else BACKGROUND, SEGMENTED, thing)
-            for number, thing in _by_object(cloud)
+            (name_of(number, names) if number else BACKGROUND, SEGMENTED, thing) for number, thing in _by_object(cloud)
         ]
     for name, group, points in groups:
         if not settings.per_frame_geometry:

@@ -65,13 +65,19 @@ class PointArrays(Arrays):
 
 @dataclass(frozen=True)
 class MeshArrays(Arrays):
-    """A mesh of V vertices and F faces of K corners each, ready for ``foreach_set``."""
+    """A mesh of V vertices and F faces of K corners each, ready for ``foreach_set``.
+
+    ``edges`` and ``corner_edges`` come together; without them Blender finds the edges itself, which takes it longer.
+    """
 
     position: np.ndarray  # (V, 3) float32, Blender's world
     corners: np.ndarray  # (F, K) int32, vertices of each face, seen counter-clockwise from the side it faces
     point_color: np.ndarray  # (V, 4) float32, linear RGBA
     conf: np.ndarray | None = None  # (V,) float32
+    depth: np.ndarray | None = None  # (V,) float32, z-depth in the scene's unit, from the camera that saw it
     uv: np.ndarray | None = None  # (F * K, 2) float32 by corner, v up; into the image that the part names
+    edges: np.ndarray | None = None  # (E, 2) int32, vertices
+    corner_edges: np.ndarray | None = None  # (F, K) int32, the edge from each corner to the next
     frame: np.ndarray | None = None  # (V,) int32
     motion: np.ndarray | None = None  # (V,) float32
     object_id: np.ndarray | None = None  # (V,) int32
@@ -90,7 +96,7 @@ class Part:
     frame: int | None = None  # the one frame of the timeline that it shows at; None: always
     plays: bool = False  # shows at each frame of the timeline what its attribute ``frame`` says is of that frame
     image: str = ""  # path of the picture that a mesh's ``uv`` lies in
-    packed: bool = False  # the picture is a file of the job, which goes into the .blend
+    packed: bool = False  # the picture is a file of the job, under its bare name, and goes into the .blend
 
     def save(self, folder: Path, stem: str) -> dict[str, Any]:
         """Write the arrays; the rest, and where they are, as plain values."""
@@ -100,8 +106,10 @@ class Part:
 
     @classmethod
     def open(cls, folder: Path, record: dict[str, Any]) -> Part:
-        """What ``save`` wrote, memory-mapped."""
+        """What ``save`` wrote, memory-mapped; a packed picture is looked for in the same folder."""
         about = {key: value for key, value in record.items() if key not in ("kind", "count", "files")}
+        if about["packed"]:
+            about["image"] = str(folder / about["image"])
         kind = MeshArrays if record["kind"] == "mesh" else PointArrays
         return cls(arrays=kind.open(folder, record["files"]), **about)
 
@@ -121,6 +129,7 @@ class CameraRecord:
     height: int
     image: str  # path of the original
     placement: tuple[int, int, int, int]  # left, top, width, height of the original on the processed canvas
+    orientation: int = 1  # EXIF's: how the pixels lie in the original's file, 1 is upright
 
     @property
     def field_of_view(self) -> tuple[float, float]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -15,13 +16,14 @@ from .errors import BadInput
 from .frames import FrameSource
 from .geometry import pinhole
 from .joining import Joined, Joiner
+from .meshes import mesh_parts
 from .metric import MetricScaler
 from .parts import point_parts
 from .passes import images_per_pass, predictions
 from .payload import CameraRecord, Part, PointArrays
 from .prediction import Prediction
 from .predictor import Predictor
-from .resizing import Placement, layout
+from .resizing import Placement, on_canvas
 from .settings import Settings
 from .watch import Watch
 
@@ -36,6 +38,7 @@ class Batch:
     moving: np.ndarray | None = None  # (N, H, W) bool, the regions that move
     names: dict[int, str] = field(default_factory=dict)  # of the things in ``prediction.object_id``: "person_3"
     warnings: list[str] = field(default_factory=list)
+    passes: int = 0  # that the run makes, as planned by now; 0 where nobody has said
 
 
 def reconstruct(
@@ -74,7 +77,8 @@ def reconstruct(
             batch.prediction = metres.apply(batch.indices, batch.prediction)
         filters.apply(batch.prediction, settings)
         watch.progress("alignment", 0.0)
-        yield _finished(scene.add(batch.indices, batch.prediction, planner.peek() or (), fitted), batch.warnings)
+        joined = scene.add(batch.indices, batch.prediction, planner.peek() or (), fitted)
+        yield replace(_finished(joined, batch.warnings), passes=planner.total)
     if scene.is_empty:
         raise BadInput("The model found no depth in any of the images; try another model, or images with more overlap")
     if last := scene.rest():
@@ -95,7 +99,11 @@ class Delivered:
 
 
 def deliver(
-    batch: Batch, records: list[CameraRecord], settings: Settings, merger: merging.Merger | None = None
+    batch: Batch,
+    records: list[CameraRecord],
+    settings: Settings,
+    merger: merging.Merger | None = None,
+    packed: Sequence[str] = (),
 ) -> Delivered:
     """What a batch becomes, in Blender's axes.
 
@@ -103,6 +111,8 @@ def deliver(
     ----------
     records : its cameras, from ``camera_records``
     merger : of the run, so that points of different batches are merged too
+    packed : files of the job that hold a video's frames, from ``meshes.write_frames``; where there are none, meshes show
+        the originals
 
     Raises
     ------
@@ -118,16 +128,20 @@ def deliver(
         footprint = merging.median_footprint(prediction.depth, prediction.conf, prediction.intrinsics)
         return (merger or merging.Merger(settings.merge_voxel_size)).add(cloud, footprint)
 
-    given = {"motion": batch.motion, "moving": batch.moving, "names": batch.names}
+    given: dict[str, Any] = {"motion": batch.motion, "moving": batch.moving, "names": batch.names}
     parts = point_parts(prediction, batch.indices, settings, merge=merge, **given)
-    return Delivered(parts, records, [part.arrays for part in parts if isinstance(part.arrays, PointArrays)])
+    clouds = [part.arrays for part in parts if isinstance(part.arrays, PointArrays)]
+    if settings.generate_meshes:
+        parts = mesh_parts(prediction, batch.indices, records, settings, packed=packed, **given)
+    return Delivered(parts, records, clouds)
 
 
 def camera_records(batch: Batch, frames: FrameSource, settings: Settings) -> list[CameraRecord]:
     """A batch's cameras in Blender's axes."""
     names, pictures = [frames.stem(i) for i in batch.indices], [frames.picture(i) for i in batch.indices]
     placements = _placements(batch, frames, settings)
-    return delivery.cameras(batch.prediction, batch.indices, names, pictures, placements)
+    orientations = [frames.headers[i].orientation for i in batch.indices]
+    return delivery.cameras(batch.prediction, batch.indices, names, pictures, placements, orientations)
 
 
 def drop_empty(batch: Batch, frames: FrameSource) -> Batch:
@@ -182,12 +196,5 @@ def hide_transparent(batch: Batch, frames: FrameSource, settings: Settings) -> N
 def _placements(batch: Batch, frames: FrameSource, settings: Settings) -> list[Placement]:
     """Where each original lies on the prediction's canvas, in pixels of the prediction."""
     sizes = [(frames.headers[i].width, frames.headers[i].height) for i in batch.indices]
-    canvas_width, canvas_height, placements = layout(sizes, settings.resolution, settings.resize_method)
-    height, width = batch.prediction.depth.shape[1:]
-    sx, sy = width / canvas_width, height / canvas_height  # 1, but for a predictor that keeps a size of its own
-    return [
-        replace(
-            p, left=round(p.left * sx), top=round(p.top * sy), width=round(p.width * sx), height=round(p.height * sy)
-        )
-        for p in placements
-    ]
+    _, height, width = batch.prediction.depth.shape
+    return on_canvas((height, width), sizes, settings.resolution, settings.resize_method)

@@ -42,6 +42,11 @@ class Watch:
         self.check()
         self._on_progress(stage, fraction)
 
+    @property
+    def silent(self) -> Watch:
+        """The same person's wish to stop, but progress that nobody hears: for a part that another part tells of."""
+        return Watch(cancelled=self._cancelled)
+
     def check(self) -> None:
         """Raise ``Cancelled`` if the person asked to stop."""
         if self._cancelled():

@@ -86,8 +86,9 @@ class GenerateJob(Job):
         if self._settings.known_cameras is KnownCameras.COLLECTION:
             records = known.read_collection(self._scene, self._settings.known_cameras_collection)
             cameras = [record.to_json() for record in records]
+        kept = (self._places.kept_runs, self._places.kept_bytes) if self._places.kept_bytes else None
         self._number = self._client.generate(
-            self._settings.to_json(), self._places.models, self._places.device, cameras
+            self._settings.to_json(), self._places.models, self._places.device, cameras, kept
         )
 
     def _wait(self, seconds: float) -> None:
@@ -101,11 +102,13 @@ class GenerateJob(Job):
         if not self._undone:
             self._require_target()
         while not self.ended and (self._building or self._inbox or self._undone or self._lost):
+            was_building = self._building is not None
             try:
                 self._work()
             except ReferenceError:
                 self._lost = True
-            if time.perf_counter() >= until:
+            has_shown = was_building and self._building is None  # what Blender draws before anything else is done
+            if has_shown or time.perf_counter() >= until:
                 break
 
     def _work(self) -> None:
@@ -175,7 +178,9 @@ class GenerateJob(Job):
                 self._inbox.appendleft(event)  # it is not done before its batches are where they belong
                 self._building = self._settle_steps(report["moves"])
             case protocol.Done(report=report):
-                self._worker_report = {key: value for key, value in report.items() if key != "moves"}
+                self._worker_report = {key: value for key, value in report.items() if key not in ("moves", "run")}
+                if self._run is not None and is_there(self._run.top):
+                    self._run.top["da3_run"] = report["run"]  # what ``rebuild`` finds it by
                 self.status.fraction = 1.0
                 seconds = time_text(time.monotonic() - self._started)
                 images = f"{report['frames']} image{'s' if report['frames'] != 1 else ''}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import bpy
@@ -11,6 +11,7 @@ from bpy.types import AddonPreferences, Context
 
 from ..core import environment
 from ..core.installer.torch_builds import Device
+from ..core.user_cache import KEPT_BYTES, kept_runs_folder
 
 ADDON = __package__.rpartition(".")[0]  # "bl_ext.<repository>.da3_blender", or "da3_blender" for the tools
 
@@ -28,6 +29,8 @@ class Places:
     wheels: Path | None = None  # install from this folder, without network
     endpoint: str | None = None  # of the Hugging Face hub
     token: str | None = None
+    kept_runs: Path = field(default_factory=kept_runs_folder)  # runs that can be built again without the model
+    kept_bytes: int = KEPT_BYTES  # most that they may take; 0 keeps none
 
     @property
     def device(self) -> str | None:
@@ -65,6 +68,8 @@ def places(context: Context) -> Places:
         _path(chosen.wheel_folder),
         chosen.hub_endpoint.strip() or None,
         chosen.hub_token.strip() or None,
+        _path(chosen.kept_folder) or kept_runs_folder(),
+        round(chosen.kept_gigabytes * 1e9),
     )
 
 

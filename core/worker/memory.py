@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 
 def peak_memory() -> int:
@@ -27,3 +28,22 @@ def reset_peak_memory() -> None:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:
         return  # the peak is then that of the whole life of the process, which is still a bound
+
+
+def peak_device_memory() -> int:
+    """Most bytes that torch held on the CUDA device during this job; 0 without one."""
+    torch = _torch_with_cuda()
+    return int(torch.cuda.max_memory_allocated()) if torch else 0
+
+
+def reset_peak_device_memory() -> None:
+    """Begin to count anew."""
+    torch = _torch_with_cuda()
+    if torch:
+        torch.cuda.reset_peak_memory_stats()
+
+
+def _torch_with_cuda() -> Any:
+    """torch where it is loaded already and drives a CUDA device, else None."""
+    torch = sys.modules.get("torch")
+    return torch if torch is not None and torch.cuda.is_initialized() else None

@@ -99,7 +99,7 @@ class Process:
             return False
         return True
 
-    def begin(self, request: protocol.Generate | protocol.Download) -> bool:
+    def begin(self, request: protocol.Job) -> bool:
         """Give it a job; False where it has died before, which ``alive`` may say a moment too late."""
         with self._lock:  # held while sending: the reader must not bury a job that was never begun
             if not self.send(request):

@@ -22,15 +22,26 @@ class Progress:
     weights : the stages, ``CLASSIC`` or ``NETWORK``; another stage leaves the fraction where it is
     passes : how many passes of the model the job will make
     clock : seconds, monotone
+    at_end : stages that come once, after all passes, and how long each takes in the same parts
     """
 
-    def __init__(self, weights: Mapping[str, float], passes: int = 1, clock: Callable[[], float] = time.monotonic):
+    def __init__(
+        self,
+        weights: Mapping[str, float],
+        passes: int = 1,
+        clock: Callable[[], float] = time.monotonic,
+        at_end: Mapping[str, float] | None = None,
+    ):
         self.passes = passes
         self._weights = weights
+        self._at_end = dict(at_end or {})
         self.fraction = 0.0
         self.seconds: dict[str, float] = {}
         self._clock = clock
         self._started = self._since = clock()
+        self._begun: float | None = None  # when the first of the stages did
+        # The fraction as it is known now, which may fall when more passes are planned, and since when.
+        self._last = (0.0, 0.0)
         self._stage = ""
         self._pass = 0
 
@@ -38,18 +49,20 @@ class Progress:
         """Note that ``fraction`` (0 to 1) of ``stage`` is done; True where the stage is a new one."""
         new = stage != self._stage
         self._enter(stage)
-        before = 0.0
-        for name, weight in self._weights.items():
-            if name == stage:
-                within = (before + weight * min(max(fraction, 0.0), 1.0)) / sum(self._weights.values())
-                self._raise_to((self._pass + within) / self.passes)
-            before += weight
+        if self._begun is None and (stage in self._weights or stage in self._at_end):
+            self._begun = self._clock()
+        whole = sum(self._weights.values())
+        for weights, start in ((self._weights, self._pass * whole), (self._at_end, self.passes * whole)):
+            if stage in weights:
+                names = list(weights)
+                before = start + sum(weights[name] for name in names[: names.index(stage)])
+                self._raise_to(before + weights[stage] * min(max(fraction, 0.0), 1.0))
         return new
 
     def pass_done(self) -> None:
         """One pass of the model is through, its points are delivered."""
         self._pass += 1
-        self._raise_to(self._pass / self.passes)
+        self._raise_to(self._pass * sum(self._weights.values()))
 
     def finish(self) -> dict[str, float]:
         """Seconds by stage, "total" among them."""
@@ -58,10 +71,11 @@ class Progress:
 
     @property
     def remaining(self) -> float | None:
-        """Seconds left at the pace so far; None while it is too early to say."""
-        if self._elapsed() < MIN_ELAPSED or self.fraction < MIN_FRACTION:
+        """Seconds left at the pace of the stages so far; None while it is too early to say."""
+        (fraction, since), now = self._last, self._clock()
+        if self._begun is None or now - self._begun < MIN_ELAPSED or fraction < MIN_FRACTION:
             return None
-        return self._elapsed() * (1.0 - self.fraction) / self.fraction
+        return max(0.0, (since - self._begun) * (1.0 - fraction) / fraction - (now - since))
 
     def _elapsed(self) -> float:
         return self._clock() - self._started
@@ -72,5 +86,9 @@ class Progress:
             self.seconds[self._stage] = self.seconds.get(self._stage, 0.0) + now - self._since
         self._stage, self._since = stage, now
 
-    def _raise_to(self, fraction: float) -> None:
-        self.fraction = max(self.fraction, min(fraction, 1.0))
+    def _raise_to(self, done: float) -> None:
+        """``done``: in the parts in which the stages are weighed."""
+        whole = self.passes * sum(self._weights.values()) + sum(self._at_end.values())
+        fraction = min(done / whole, 1.0)
+        self._last = fraction, self._clock()
+        self.fraction = max(self.fraction, fraction)

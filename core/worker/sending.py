@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..merging import Merger
@@ -11,8 +11,7 @@ from ..pipeline import Batch, Delivered, deliver
 from ..settings import Settings
 from ..watch import Watch
 from . import protocol
-
-Emit = Callable[[protocol.Message], None]
+from .telling import Emit
 
 
 class Sender:
@@ -28,15 +27,16 @@ class Sender:
     def __init__(
         self, job: int, folder: Path, name: str, frame_rate: float | None, settings: Settings, emit: Emit, watch: Watch
     ):
-        self._job, self._folder, self._name, self._frame_rate = job, folder, name, frame_rate
+        self.folder = folder
+        self._job, self._name, self._frame_rate = job, name, frame_rate
         self._settings, self._emit, self._watch = settings, emit, watch
         self._merger = Merger(settings.merge_voxel_size) if settings.merge_points else None
         self.batches = self.points = self.frames = 0  # sent so far
 
-    def send(self, batch: Batch, records: list[CameraRecord]) -> Delivered:
-        """A batch with its cameras."""
+    def send(self, batch: Batch, records: list[CameraRecord], pictures: Sequence[str] = ()) -> Delivered:
+        """A batch with its cameras; ``pictures``: files that meshes show, where the images have none of their own."""
         self._watch.progress("points", 0.0)
-        delivered = deliver(batch, records, self._settings, self._merger)
+        delivered = deliver(batch, records, self._settings, self._merger, pictures)
         self._watch.progress("points", 0.5)
         self._tell(self.batches, delivered.parts, records)
         self.batches += 1
@@ -53,6 +53,6 @@ class Sender:
         saved = []
         for k, part in enumerate(parts):
             self._watch.check()
-            saved.append(part.save(self._folder, f"{stem}_{k}"))
+            saved.append(part.save(self.folder, f"{stem}_{k}"))
         cameras = [record.to_json() for record in records]
         self._emit(protocol.BatchReady(self._job, number, self._name, saved, cameras, self._frame_rate))

@@ -7,6 +7,7 @@ greeting is quick.
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import platform
 import queue
@@ -178,6 +179,8 @@ def failure(job: int | None, error: BaseException) -> protocol.Failed:
         return protocol.Failed(job, "MissingEnvironment", message, detail)
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "allocate memory" in text:
         message = "Out of memory: lower the Batch Size or the Process Resolution, or choose a smaller model"
+    elif isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        message = f"The disk is full{f' at {error.filename}' if error.filename else ''}: free some space and run again"
     else:
         message = f"Unexpected error in the worker: {type(error).__name__}: {text[:300]}"
     return protocol.Failed(job, "DA3Error", message, detail)

@@ -1,0 +1,193 @@
+"""Makes depth maps agree with each other before they are fused, and measures how far they still do not.
+
+A model's error in a depth map is mostly smooth: whole regions are some percent too near or too far. What a frame's
+neighbours say along its rays tells that error, and the smooth part of it is taken out; several rounds of it bring all frames
+to what most of them say. It needs one small depth map of each frame, not the frames themselves.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from scipy.spatial import cKDTree
+
+from ..watch import Watch
+from .frames import Frame
+
+WIDTH = 56  # pixels of the longer side of the small depth maps
+NEIGHBOURS = 10  # of a frame that it is compared with
+CANDIDATES = 80  # of a frame, those that look at the nearest places
+PROBES = 64  # pixels of a frame that tell whether another sees the same
+LEAST_SHARED = 0.2  # of a frame's probes, for a neighbour
+ROUNDS = 4
+SMOOTH = 0.06  # standard deviation of the window that tells the smooth part from noise, in widths of the image
+GATE = 0.12  # relative; places that differ by more at first are different surfaces
+MOST_UNEVEN = 3.0  # how much more exact than another one view can be taken to be
+PRIOR = 1.0  # neighbours' worth of trust in the frame itself
+
+
+@dataclass
+class Small:
+    """A frame's small depth map and camera; ``log_scale`` is what has been found to be wrong with it."""
+
+    depth: np.ndarray  # (h, w) float32, 0 where unknown
+    facing: np.ndarray  # (h, w) float32
+    intrinsics: np.ndarray  # (3, 3) of the small map
+    extrinsics: np.ndarray  # (3, 4)
+    step: int  # pixels of the frame for each of the small map
+    log_scale: np.ndarray  # (h, w) float32: the right depth is the frame's times its exponential
+
+
+@dataclass(frozen=True)
+class Noise:
+    """How depths of one place differ between frames: standard deviations relative to the depth."""
+
+    before: float
+    after: float
+
+
+class Agreement:
+    """Collects frames, then finds their corrections."""
+
+    def __init__(self) -> None:
+        self.small: list[Small] = []
+
+    def add(self, frame: Frame) -> None:
+        """Note what is needed of a frame."""
+        height, width = frame.depth.shape
+        step = max(1, round(max(height, width) / WIDTH))
+        part = np.s_[step // 2 :: step, step // 2 :: step]
+        intrinsics = frame.intrinsics.copy()
+        intrinsics[:2, 2] += 0.5 * step - (step // 2 + 0.5)  # the pixels taken become the small pixels' centres
+        intrinsics[:2] /= step
+        depth = np.ascontiguousarray(frame.depth[part])
+        facing = np.ascontiguousarray(frame.facing[part])
+        zero = np.zeros(depth.shape, np.float32)
+        self.small.append(Small(depth, facing, intrinsics, frame.extrinsics, step, zero))
+
+    def solve(self, watch: Watch) -> Noise:
+        """Find the corrections. The frames' ``log_scale`` hold them afterwards."""
+        neighbours = self._neighbours(watch)
+        before = after = 0.0
+        gate = GATE
+        for number in range(ROUNDS + 1):
+            watch.check()
+            found = [self._differences(i, neighbours[i], gate) for i in range(len(self.small))]
+            spread = _spread([f[0][f[1] > 0] for f in found])
+            if number == 0:
+                before = spread
+            after = spread
+            if number == ROUNDS:
+                break
+            gate = float(np.clip(5.0 * spread, 0.01, GATE))
+            for small, (difference, weight) in zip(self.small, found, strict=True):
+                small.log_scale = small.log_scale + _smooth_part(difference, weight)
+        return Noise(before, after)
+
+    def correction(self, number: int, shape: tuple[int, ...]) -> np.ndarray:
+        """(H, W) float32, by which the depth of the frame added as ``number`` is multiplied."""
+        small = self.small[number]
+        return np.exp(cv2.resize(small.log_scale, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR))
+
+    def _neighbours(self, watch: Watch) -> list[np.ndarray]:
+        """Frames that see much of what each frame sees."""
+        count = len(self.small)
+        probes = [_probes(s) for s in self.small]
+        middles = np.array([p.mean(axis=0) if len(p) else np.full(3, np.inf) for p in probes])
+        usable = np.flatnonzero(np.isfinite(middles).all(axis=1))
+        result = [np.zeros(0, int)] * count
+        if len(usable) < 2:
+            return result
+        nearest = cKDTree(middles[usable]).query(middles[usable], k=min(CANDIDATES, len(usable)))[1]
+        for i, near in zip(usable, usable[np.atleast_2d(nearest)], strict=True):
+            watch.check()
+            others = near[near != i]
+            shared = np.array([_share(probes[i], self.small[j]) for j in others])
+            good = others[shared >= LEAST_SHARED]
+            order = good[np.argsort(-shared[shared >= LEAST_SHARED], kind="stable")]
+            # Spread over all that see it, so that what is found travels far.
+            chosen = np.unique(np.linspace(0, len(order) - 1, NEIGHBOURS).round().astype(int)) if len(order) else []
+            result[i] = order[chosen] if len(order) else order
+        return result
+
+    def _differences(self, i: int, others: np.ndarray, gate: float) -> tuple[np.ndarray, np.ndarray]:
+        """Of each pixel of a frame, the log of the factor that neighbours would put on its depth, and their weight; (h, w)."""
+        own = self.small[i]
+        total, weight = np.zeros(own.depth.shape, np.float32), np.zeros(own.depth.shape, np.float32)
+        row, column = np.nonzero(own.depth)
+        if not len(row) or not len(others):
+            return total, weight
+        z = own.depth[row, column] * np.exp(own.log_scale[row, column])
+        points = _world(own, row, column, z)
+        facing = own.facing[row, column]
+        sums, weights = np.zeros(len(z)), np.zeros(len(z))
+        for j in others:
+            other = self.small[j]
+            r, c, reached, inside = _project(points, other)
+            theirs = np.where(inside, other.depth[r, c], 0) * np.exp(other.log_scale[r, c])
+            ratio = facing * z / np.maximum(other.facing[r, c] * theirs, 1e-9)
+            even = np.clip(ratio, 1.0 / MOST_UNEVEN, MOST_UNEVEN) ** 2
+            # What the difference along the other's ray means along the own one, on a surface that both see.
+            with np.errstate(divide="ignore", invalid="ignore"):
+                along = (theirs - reached) * other.facing[r, c] / (facing * z)
+            near = inside & (theirs > 0) & (np.abs(theirs - reached) < gate * theirs) & (np.abs(along) < gate)
+            w = np.where(near, even, 0.0)
+            sums += w * np.log1p(np.where(near, along, 0.0))
+            weights += w
+        total[row, column] = sums / np.maximum(weights, 1e-9)
+        weight[row, column] = weights
+        return total, weight
+
+
+def _probes(small: Small) -> np.ndarray:
+    """(P, 3) some places that a frame sees."""
+    row, column = np.nonzero(small.depth)
+    if not len(row):
+        return np.zeros((0, 3))
+    chosen = np.linspace(0, len(row) - 1, min(PROBES, len(row))).astype(int)
+    row, column = row[chosen], column[chosen]
+    return _world(small, row, column, small.depth[row, column])
+
+
+def _share(points: np.ndarray, other: Small) -> float:
+    """Share of the places that another frame sees."""
+    r, c, reached, inside = _project(points, other)
+    theirs = other.depth[r, c]
+    return float((inside & (np.abs(theirs - reached) < GATE * theirs)).mean())
+
+
+def _world(small: Small, row: np.ndarray, column: np.ndarray, z: np.ndarray) -> np.ndarray:
+    """(P, 3) places of pixels at depths ``z``."""
+    k = small.intrinsics
+    rays = np.stack([(column + 0.5 - k[0, 2]) / k[0, 0], (row + 0.5 - k[1, 2]) / k[1, 1], np.ones(len(row))], axis=-1)
+    return (rays * z[:, None] - small.extrinsics[:, 3]) @ small.extrinsics[:, :3]
+
+
+def _project(points: np.ndarray, small: Small) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Row, column, depth of places in a frame, and whether it has them in view; rows and columns are within it."""
+    image = points @ (small.intrinsics @ small.extrinsics[:, :3]).T + small.intrinsics @ small.extrinsics[:, 3]
+    z = image[:, 2]
+    safe = np.maximum(z, 1e-9)
+    height, width = small.depth.shape
+    u, v = image[:, 0] / safe, image[:, 1] / safe
+    inside = (z > 0) & (u >= 0) & (u < width) & (v >= 0) & (v < height)
+    column = np.clip(u, 0, width - 1).astype(np.intp)
+    row = np.clip(v, 0, height - 1).astype(np.intp)
+    return row, column, z, inside
+
+
+def _smooth_part(difference: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """What is smooth of the differences (h, w), as far as it is sure; continued where nothing is known."""
+    sigma = SMOOTH * max(difference.shape)
+    trust = weight / (weight + PRIOR)
+    blurred = cv2.GaussianBlur((difference * trust).astype(np.float32), (0, 0), sigma)
+    norm = cv2.GaussianBlur((weight > 0).astype(np.float32), (0, 0), sigma)
+    return blurred / np.maximum(norm, 0.05)
+
+
+def _spread(parts: list[np.ndarray]) -> float:
+    """Standard deviation by the median of the absolute values, which strays do not move."""
+    values = np.concatenate(parts) if parts else np.zeros(0)
+    return float(1.4826 * np.median(np.abs(values))) if len(values) else 0.0
