@@ -6,13 +6,16 @@ All arithmetic is done here, in the worker, so that Blender's main thread has no
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .geometry import cameras_to_blender, points_to_blender, unproject
 from .payload import CameraRecord, PointArrays
 from .prediction import Prediction
-from .resizing import Placement
+
+if TYPE_CHECKING:
+    from .resizing import Placement
 
 
 def linear_from_srgb(colors: np.ndarray) -> np.ndarray:
@@ -74,8 +77,12 @@ def cameras(
     names: Sequence[str],
     images: Sequence[str],
     placements: Sequence[Placement],
+    orientations: Sequence[int] | None = None,
 ) -> list[CameraRecord]:
-    """A record for each of the prediction's N frames; ``names``, ``images`` (paths, or empty) and ``placements``: N."""
+    """A record for each of the prediction's N frames.
+
+    ``names``, ``images`` (paths, or empty), ``placements`` and ``orientations`` (EXIF's; by default upright): N of each.
+    """
     assert prediction.extrinsics is not None and prediction.intrinsics is not None
     matrices = cameras_to_blender(prediction.extrinsics)
     height, width = prediction.depth.shape[1:]
@@ -83,9 +90,10 @@ def cameras(
         CameraRecord(
             name=name, frame=int(index), camera_to_world=tuple(matrix.ravel().tolist()),
             fx=float(k[0, 0]), fy=float(k[1, 1]), cx=float(k[0, 2]), cy=float(k[1, 2]), width=width, height=height,
-            image=image, placement=(place.left, place.top, place.width, place.height),
+            image=image, placement=(place.left, place.top, place.width, place.height), orientation=orientation,
         )
-        for index, name, image, matrix, k, place in zip(
-            indices, names, images, matrices, prediction.intrinsics, placements, strict=True
+        for index, name, image, matrix, k, place, orientation in zip(
+            indices, names, images, matrices, prediction.intrinsics, placements, orientations or [1] * len(names),
+            strict=True,
         )
     ]  # fmt: skip

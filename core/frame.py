@@ -25,6 +25,7 @@ class Header:
     height: int
     focal: float | None
     has_alpha: bool = False
+    orientation: int = 1  # EXIF's: how the file's pixels lie, 1 is upright
 
     @property
     def decoded_bytes(self) -> int:

@@ -21,7 +21,29 @@ def part(mesh: FusedMesh, folder: Path) -> Part:
     if mesh.texture is not None:
         image = "fused.png"
         Image.fromarray(mesh.texture).save(folder / image)
+    corners = np.ascontiguousarray(mesh.faces, np.int32)
+    edges, corner_edges = edges_of(corners)
     arrays = MeshArrays(
-        points_to_blender(mesh.vertices), np.ascontiguousarray(mesh.faces, np.int32), rgba(mesh.colors), uv=mesh.uv
+        points_to_blender(mesh.vertices), corners, rgba(mesh.colors), uv=mesh.uv, edges=edges, corner_edges=corner_edges
     )
     return Part(NAME, arrays, image=image, packed=bool(image))
+
+
+def edges_of(corners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The edges of faces, each once; for a million faces Blender's main thread would look for them longer than a tick lasts.
+
+    Parameters
+    ----------
+    corners : (F, K) int32, vertices
+
+    Returns
+    -------
+    edges : (E, 2) int32, vertices, the lower number first
+    corner_edges : (F, K) int32, the edge from each corner to the next
+    """
+    following = np.roll(corners, -1, axis=1)
+    low, high = np.minimum(corners, following).astype(np.int64), np.maximum(corners, following)
+    count = int(corners.max()) + 1 if corners.size else 1
+    keys, which = np.unique(low * count + high, return_inverse=True)
+    edges = np.stack([keys // count, keys % count], axis=-1).astype(np.int32)
+    return edges, which.reshape(corners.shape).astype(np.int32)

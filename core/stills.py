@@ -18,6 +18,7 @@ UNREAD_SUFFIXES = frozenset(".heic .heif .dng .cr2 .cr3 .nef .arw .raf .orf .exr
 #: What Pillow raises for a file that is broken, cut off or gone.
 UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 
+_ORIENTATION = 0x0112
 _EXIF_IFD = 0x8769
 _FOCAL_IN_35MM = 0xA405
 _FOCAL_LENGTH = 0x920A  # mm
@@ -51,9 +52,12 @@ def read_header(path: Path) -> Header:
     with Image.open(path) as image:
         exif = image.getexif() if image.format != "PNG" or _has_late_exif(path) else Image.Image.getexif(image)
         width, height = image.size
-        if exif.get(0x0112, 1) in (5, 6, 7, 8):  # EXIF orientation: these lie on their side
+        orientation = exif.get(_ORIENTATION, 1)
+        if orientation in (5, 6, 7, 8):  # these lie on their side
             width, height = height, width
-        return Header(width, height, _focal(exif.get_ifd(_EXIF_IFD), width, height), image.has_transparency_data)
+        focal = _focal(exif.get_ifd(_EXIF_IFD), width, height)
+        known = orientation if orientation in range(1, 9) else 1
+        return Header(width, height, focal, image.has_transparency_data, known)
 
 
 def _has_late_exif(path: Path) -> bool:

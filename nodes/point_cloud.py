@@ -91,12 +91,12 @@ def attribute_steps(mesh: bpy.types.Mesh, name: str, array: np.ndarray) -> Itera
         mesh.attributes.new(name, kind, "POINT")
         yield
     flat = array.reshape(-1)
-    yield from _read_ahead(flat)
+    yield from read_ahead(flat)
     mesh.attributes[name].data.foreach_set(value, flat)
     yield
 
 
-def _read_ahead(flat: np.ndarray) -> Iterator[None]:
+def read_ahead(flat: np.ndarray) -> Iterator[None]:
     """Touch every page of a memory-mapped array, some at a time, so that the copy does not wait for the disk."""
     step, stride = STEP_BYTES // flat.itemsize, PAGE_BYTES // flat.itemsize
     for start in range(0, len(flat), step):

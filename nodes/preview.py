@@ -14,7 +14,7 @@ import numpy as np
 from mathutils import Matrix
 
 from ..core.errors import BadInput
-from . import materials, point_cloud, trees, viewpoint
+from . import materials, mesh_trees, point_cloud, trees, viewpoint
 from . import scene as scenes
 from .animation import frame_by_frame
 from .cameras import median_distance
@@ -42,11 +42,11 @@ def render_preview(
     samples: int = SAMPLES,
     frustums: bool = True,
 ) -> None:
-    """Render point clouds to a PNG.
+    """Render point clouds and meshes to a PNG.
 
     Parameters
     ----------
-    clouds : objects from ``point_cloud``; their Threshold is obeyed
+    clouds : objects from ``point_cloud`` and ``mesh``; their Threshold is obeyed
     cameras : objects from ``cameras`` or the moving one of ``animation``, at least one; drawn as thin frustums if ``frustums``
     path : of the picture
 
@@ -62,7 +62,8 @@ def render_preview(
     made = Created()
     try:
         scene = made.add(bpy.data.scenes.new("DA3 Preview"))
-        _add_dots(scene, made, seen.points, colors, radii)
+        _add_dots(scene, made, seen.points[: len(radii)], colors, radii)
+        _add_meshes(scene, made, [cloud for cloud in clouds if len(cloud.data.polygons)])
         if frustums:
             _add_frustums(scene, made, cameras, matrices, view[:3, 3])
         _add_camera(scene, made, view, size)
@@ -80,27 +81,50 @@ def _gather(
     matrices: np.ndarray,
     frames: np.ndarray,
 ) -> tuple[viewpoint.Seen, np.ndarray, np.ndarray]:
-    """The points that the clouds show with their cameras, their (P, 4) colours and (P,) radii."""
+    """What the clouds show, with their cameras; of the first D, which are dots, (D, 4) colours and (D,) radii."""
     parts: list[tuple[np.ndarray, ...]] = []
-    for cloud in clouds:
-        threshold = trees.get_input(cloud.modifiers[trees.MODIFIER], "Threshold")
-        shown = read(cloud.data, "conf") >= threshold
+    dots = 0
+    for cloud in sorted(clouds, key=lambda cloud: len(cloud.data.polygons) > 0):
+        shown = _shown(cloud)
         world = np.array(cloud.matrix_world)
         position = read(cloud.data, "position")[shown] @ world[:3, :3].T + world[:3, 3]
-        parts.append((position, read(cloud.data, "point_color")[shown], read(cloud.data, "frame")[shown]))
+        if "frame" in cloud.data.attributes:
+            source = _camera_of(read(cloud.data, "frame")[shown], frames)
+        else:
+            source = _nearest(position, matrices)
+        parts.append((position, read(cloud.data, "point_color")[shown], source))
+        dots += 0 if len(cloud.data.polygons) else len(position)
     if not cameras or not sum(len(part[0]) for part in parts):
         raise BadInput("There is no picture to render: the scene has no points, or no cameras")
-    position, color, frame = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    position, color, source = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     thinned = max(1.0, len(position) / MOST_POINTS)
     if thinned > 1.0:
-        kept = np.random.default_rng(0).permutation(len(position))[:MOST_POINTS]
-        position, color, frame = position[kept], color[kept], frame[kept]
+        kept = np.sort(np.random.default_rng(0).permutation(len(position))[:MOST_POINTS])
+        dots = int(np.searchsorted(kept, dots))
+        position, color, source = position[kept], color[kept], source[kept]
 
-    source = _camera_of(frame, frames)
-    depth = np.linalg.norm(position - matrices[source, :3, 3], axis=1)
+    depth = np.linalg.norm(position[:dots] - matrices[source[:dots], :3, 3], axis=1)
     pixel = np.array([1.0 / camera["fx"] for camera in cameras])
-    radius = depth * pixel[source] * RADIUS_IN_PIXELS * np.sqrt(thinned)
-    return viewpoint.Seen(position, source, matrices), color, radius.astype(np.float32)
+    radius = depth * pixel[source[:dots]] * RADIUS_IN_PIXELS * np.sqrt(thinned)
+    return viewpoint.Seen(position, source, matrices), color[:dots], radius.astype(np.float32)
+
+
+def _shown(cloud: bpy.types.Object) -> np.ndarray:
+    """(P,) bool, the vertices that its modifier does not hide."""
+    for name in (trees.MODIFIER, mesh_trees.NAME):
+        if name in cloud.modifiers:
+            return read(cloud.data, "conf") >= trees.get_input(cloud.modifiers[name], "Threshold")
+    return np.ones(len(cloud.data.vertices), bool)
+
+
+def _nearest(position: np.ndarray, matrices: np.ndarray) -> np.ndarray:
+    """(P,) place in ``matrices``, (C, 4, 4), of the camera that stands nearest to each of (P, 3) points."""
+    nearest, best = np.zeros(len(position), int), np.full(len(position), np.inf)
+    for k, matrix in enumerate(matrices):
+        distance = np.linalg.norm(position - matrix[:3, 3], axis=1)
+        closer = distance < best
+        nearest[closer], best[closer] = k, distance[closer]
+    return nearest
 
 
 def read(mesh: bpy.types.Mesh, name: str) -> np.ndarray:
@@ -131,6 +155,15 @@ def _add_dots(scene: bpy.types.Scene, made: Created, points: np.ndarray, colors:
     material = made.add(materials.point_material())
     obj.modifiers.new(trees.MODIFIER, "NODES").node_group = made.add(_dots_tree(material))
     scene.collection.objects.link(obj)
+
+
+def _add_meshes(scene: bpy.types.Scene, made: Created, meshes: Sequence[bpy.types.Object]) -> None:
+    """All of them at once, also those that show at one frame only, as all of a cloud's frames are shown."""
+    for mesh in meshes:
+        twin = made.add(mesh.copy())  # shares the mesh
+        twin.animation_data_clear()
+        twin.hide_render = twin.hide_viewport = False
+        scene.collection.objects.link(twin)
 
 
 def _dots_tree(material: bpy.types.Material) -> bpy.types.NodeTree:

@@ -30,28 +30,28 @@ def point_cloud_tree(material: bpy.types.Material) -> bpy.types.NodeTree:
     scale.default_value, scale.min_value = 1.0, 0.0
     scale.description = f"Radius of a dot, in units of {RADIUS}"
 
-    group_in = _node(tree, "NodeGroupInput", "", (-720, 0))
-    radius = _node(tree, "ShaderNodeMath", "Dot radius", (-480, -80))
+    group_in = add_node(tree, "NodeGroupInput", "", (-720, 0))
+    radius = add_node(tree, "ShaderNodeMath", "Dot radius", (-480, -80))
     radius.operation = "MULTIPLY"
     radius.inputs[1].default_value = RADIUS
-    conf = _node(tree, "GeometryNodeInputNamedAttribute", "Confidence", (-480, -280))
+    conf = add_node(tree, "GeometryNodeInputNamedAttribute", "Confidence", (-480, -280))
     conf.data_type = "FLOAT"
     conf.inputs["Name"].default_value = "conf"
-    to_points = _node(tree, "GeometryNodeMeshToPoints", "", (-240, 80))
-    too_low = _node(tree, "FunctionNodeCompare", "Below threshold", (-240, -240))
+    to_points = add_node(tree, "GeometryNodeMeshToPoints", "", (-240, 80))
+    too_low = add_node(tree, "FunctionNodeCompare", "Below threshold", (-240, -240))
     too_low.data_type, too_low.operation = "FLOAT", "LESS_THAN"
-    delete = _node(tree, "GeometryNodeDeleteGeometry", "", (0, 60))
+    delete = add_node(tree, "GeometryNodeDeleteGeometry", "", (0, 60))
     delete.domain = "POINT"
-    paint = _node(tree, "GeometryNodeSetMaterial", "", (220, 40))
+    paint = add_node(tree, "GeometryNodeSetMaterial", "", (220, 40))
     paint.inputs["Material"].default_value = material
-    group_out = _node(tree, "NodeGroupOutput", "", (440, 0))
+    group_out = add_node(tree, "NodeGroupOutput", "", (440, 0))
 
     link = tree.links.new
     link(group_in.outputs["Scale"], radius.inputs[0])
     link(group_in.outputs["Geometry"], to_points.inputs["Mesh"])
     link(radius.outputs["Value"], to_points.inputs["Radius"])
-    link(conf.outputs["Attribute"], _float_input(too_low, "A"))
-    link(group_in.outputs["Threshold"], _float_input(too_low, "B"))
+    link(conf.outputs["Attribute"], float_input(too_low, "A"))
+    link(group_in.outputs["Threshold"], float_input(too_low, "B"))
     link(to_points.outputs["Points"], delete.inputs["Geometry"])
     link(too_low.outputs["Result"], delete.inputs["Selection"])
     link(delete.outputs["Geometry"], paint.inputs["Geometry"])
@@ -65,20 +65,20 @@ def playing_tree() -> bpy.types.NodeTree:
     tree.is_modifier = True
     for direction in ("OUTPUT", "INPUT"):
         tree.interface.new_socket("Geometry", in_out=direction, socket_type="NodeSocketGeometry")
-    group_in = _node(tree, "NodeGroupInput", "", (-480, 80))
-    now = _node(tree, "GeometryNodeInputSceneTime", "", (-480, -80))
-    frame = _node(tree, "GeometryNodeInputNamedAttribute", "Frame", (-480, -220))
+    group_in = add_node(tree, "NodeGroupInput", "", (-480, 80))
+    now = add_node(tree, "GeometryNodeInputSceneTime", "", (-480, -80))
+    frame = add_node(tree, "GeometryNodeInputNamedAttribute", "Frame", (-480, -220))
     frame.data_type = "INT"
     frame.inputs["Name"].default_value = "frame"
-    another = _node(tree, "FunctionNodeCompare", "Of another frame", (-240, -120))
+    another = add_node(tree, "FunctionNodeCompare", "Of another frame", (-240, -120))
     another.data_type, another.operation = "FLOAT", "NOT_EQUAL"
-    _float_input(another, "Epsilon").default_value = 0.5
-    delete = _node(tree, "GeometryNodeDeleteGeometry", "", (0, 60))
+    float_input(another, "Epsilon").default_value = 0.5
+    delete = add_node(tree, "GeometryNodeDeleteGeometry", "", (0, 60))
     delete.domain = "POINT"
-    group_out = _node(tree, "NodeGroupOutput", "", (220, 60))
+    group_out = add_node(tree, "NodeGroupOutput", "", (220, 60))
     link = tree.links.new
-    link(frame.outputs["Attribute"], _float_input(another, "A"))
-    link(now.outputs["Frame"], _float_input(another, "B"))
+    link(frame.outputs["Attribute"], float_input(another, "A"))
+    link(now.outputs["Frame"], float_input(another, "B"))
     link(group_in.outputs["Geometry"], delete.inputs["Geometry"])
     link(another.outputs["Result"], delete.inputs["Selection"])
     link(delete.outputs["Geometry"], group_out.inputs["Geometry"])
@@ -131,12 +131,13 @@ def _identifier(tree: bpy.types.NodeTree, name: str) -> str:
     raise KeyError(f"The node group {tree.name} has no input called {name}")
 
 
-def _node(tree: bpy.types.NodeTree, kind: str, label: str, location: tuple[float, float]) -> bpy.types.Node:
+def add_node(tree: bpy.types.NodeTree, kind: str, label: str, location: tuple[float, float]) -> bpy.types.Node:
+    """A new node; ``label`` is what the person reads on it, empty for its own name."""
     node = tree.nodes.new(kind)
     node.label, node.location = label, location
     return node
 
 
-def _float_input(compare: bpy.types.Node, name: str) -> bpy.types.NodeSocket:
+def float_input(compare: bpy.types.Node, name: str) -> bpy.types.NodeSocket:
     """The Compare node holds an A and a B for every type."""
     return next(s for s in compare.inputs if s.name == name and s.type == "VALUE")

@@ -64,6 +64,7 @@ def test_an_image_turned_by_exif_is_seen_upright(tmp_path, orientation):
     np.testing.assert_array_equal(decode(tmp_path / "a.png").image, turned)
     header = read_header(tmp_path / "a.png")
     assert (header.height, header.width) == turned.shape[:2]
+    assert header.orientation == orientation
 
 
 def test_transparent_parts_are_marked_and_become_white(tmp_path):

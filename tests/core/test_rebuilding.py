@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import truth
+from da3_blender.core import fused
 from da3_blender.core.errors import BadInput
 from da3_blender.core.payload import CameraRecord, MeshArrays, Part
 from da3_blender.core.settings import Settings
@@ -128,3 +129,10 @@ def test_a_broken_file_of_a_kept_run_is_told_as_such(generate, rebuild, tmp_path
     (tmp_path / "kept" / report["run"] / "0.npz").write_bytes(b"PK\x03\x04 no more")
     with pytest.raises(BadInput, match="broken"):
         rebuild(report["run"])
+
+
+def test_the_edges_of_faces_are_each_there_once():
+    corners = np.array([[0, 1, 2], [2, 1, 3]], np.int32)
+    edges, corner_edges = fused.edges_of(corners)
+    assert edges.tolist() == [[0, 1], [0, 2], [1, 2], [1, 3], [2, 3]]
+    assert [sorted(edges[e].tolist()) for e in corner_edges[1]] == [[1, 2], [1, 3], [2, 3]]
