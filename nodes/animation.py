@@ -137,7 +137,7 @@ def frame_by_frame(
         matrices = np.array([camera.matrix_world for camera in still], np.float64).reshape(-1, 4, 4)
         return still, matrices, np.array([camera["frame"] for camera in still], int)
     (moving, *_) = found
-    curves = {(c.data_path, c.array_index): _keys(c) for c in read_curves(moving)}
+    curves = {(c.data_path, c.array_index): keys_of(c) for c in read_curves(moving)}
     frames = curves["location", 0][:, 0].astype(int)
     matrices = np.tile(np.eye(4), (len(frames), 1, 1))
     turns = np.stack([curves["rotation_quaternion", part][:, 1] for part in range(4)], axis=-1)
@@ -190,7 +190,7 @@ def write_curve(
     curves.find(path, index=index).update()
 
 
-def _keys(curve: bpy.types.FCurve) -> np.ndarray:
+def keys_of(curve: bpy.types.FCurve) -> np.ndarray:
     """(N, 2) frames and values."""
     out = np.empty(2 * len(curve.keyframe_points), np.float32)
     curve.keyframe_points.foreach_get("co", out)

@@ -42,6 +42,10 @@ class Run:
     batches: dict[int, Built] = field(default_factory=dict)
     shared: dict[str, bpy.types.Collection] = field(default_factory=dict)  # that several batches go into, by name
     built: list[bpy.types.ID] = field(default_factory=list)  # by the batches; some may have been deleted since
+    surfaces: mesh.Surfaces = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.surfaces = mesh.Surfaces(self.material)
 
 
 def begin(
@@ -77,6 +81,7 @@ def batch_steps(
     *,
     threshold: float = 0.5,
     scale: float = 1.0,
+    edge_length: float = 0.1,
 ) -> Generator[None, None, bpy.types.Collection]:
     """Build one batch in small steps and show it with the last one. Closed half-way, it leaves nothing behind.
 
@@ -86,7 +91,7 @@ def batch_steps(
     number : the batch's, as it appears in its name; None: what is of the whole run and of no batch
     parts : its objects; points that do not fit into one object become several
     records : its cameras
-    threshold, scale : inputs of the modifiers
+    threshold, scale, edge_length : inputs of the modifiers
 
     Returns
     -------
@@ -97,7 +102,9 @@ def batch_steps(
         objects, links = [], []
         for name, part in _named(places.name, parts):
             if isinstance(part.arrays, MeshArrays):
-                obj = yield from mesh.build_steps(name, part, threshold=threshold)
+                obj = yield from mesh.build_steps(
+                    name, part, run.surfaces, made, threshold=threshold, edge_length=edge_length
+                )
             else:
                 obj = yield from point_cloud.build_steps(name, part.arrays, run.tree, threshold=threshold, scale=scale)
             made.add(obj.data)

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 import bpy
 
 from ..panels import menu, preferences, properties, sidebar
-from . import dependencies, generate, handlers, inputs, job, models, session
+from . import dependencies, generate, handlers, inputs, job, models, session, surfaces, upright
 
-MODULES = (properties, session, handlers, job, preferences, generate, models, dependencies, inputs, sidebar, menu)
+MODULES = (
+    properties, session, handlers, job, preferences, generate, models, dependencies, inputs, upright, surfaces, sidebar, menu
+)  # fmt: skip
 
 
 def register() -> None:

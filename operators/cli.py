@@ -125,7 +125,8 @@ def _save(file: Path) -> None:
     """Save the scene, compressed, with the images' paths relative to it."""
     file = file.resolve()
     for image in bpy.data.images:
-        if image.source == "FILE" and Path(image.filepath).is_absolute():
+        is_relative = image.filepath.startswith("//")  # also of a picture that is in the file itself
+        if image.source == "FILE" and not is_relative and Path(image.filepath).is_absolute():
             try:
                 image.filepath_raw = "//" + os.path.relpath(image.filepath, file.parent).replace(os.sep, "/")
             except ValueError:

@@ -204,6 +204,7 @@ class GenerateJob(Job):
         yield from assembly.batch_steps(
             self._run, event.batch, parts, records,
             threshold=self._settings.min_confidence, scale=self._settings.point_scale,
+            edge_length=self._settings.mesh_edge_length,
         )  # fmt: skip
         self._records.extend(records)
 

@@ -12,7 +12,8 @@ from ..core.errors import Cancelled, DA3Error
 from .display import Display
 from .session import Session, Status, session
 
-TICK = 0.02  # seconds between two ticks of the timer, and what a tick may spend on building
+TICK = 0.02  # seconds between two ticks of the timer
+BUDGET = 0.01  # seconds that a tick may spend on building; what it has built is drawn before the next
 WAIT = 0.05  # seconds a job without a window waits for news
 
 
@@ -159,7 +160,7 @@ class JobOperator:
         if is_stop(event):
             self._job.cancel()
         elif event.type == "TIMER":
-            self._job.step(TICK)
+            self._job.step(BUDGET)
             if self._display:
                 self._display.show()
         elif event.type == "Z" and (event.ctrl or event.oskey) and self._job.builds:

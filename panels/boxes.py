@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import bpy
-from bpy.types import AddonPreferences, Context, UILayout
+from bpy.types import AddonPreferences, Collection, Context, UILayout
 
 from ..core import models
 from ..core.environment import Environment, State
 from ..core.installer.torch_builds import Device
 from ..core.model_folder import partial_bytes, size_text
 from ..core.models import NON_COMMERCIAL, ModelInfo
+from ..operators.kept import NOT_KEPT, why_not_kept
 from ..operators.session import Session, Status, status_text
 from .places import Places, places
 from .wording import label, lines_of
@@ -176,3 +177,29 @@ def draw_network(layout: UILayout, context: Context, chosen: AddonPreferences) -
     box.label(text="Hugging Face")
     box.prop(chosen, "hub_endpoint")
     box.prop(chosen, "hub_token")
+
+
+def draw_kept_runs(layout: UILayout, context: Context, chosen: AddonPreferences) -> None:
+    """Where finished runs are kept for Rebuild, and how much room they may take."""
+    box = layout.box()
+    box.label(text="Kept Runs")
+    box.prop(chosen, "kept_gigabytes")
+    box.prop(chosen, "kept_folder")
+    if not chosen.kept_folder:
+        label(box, context, f"Now: {places(context).kept_runs}", nested=1)
+
+
+def draw_after_run(layout: UILayout, context: Context, run: Collection) -> None:
+    """Which run is meant, and what can be done with it. A button that is grey says why when the mouse rests on it."""
+    label(layout, context, run.name, "OUTLINER_COLLECTION")
+    column = layout.column(align=True)
+    column.operator("da3.set_upright", icon="EMPTY_SINGLE_ARROW")
+    column.operator("da3.scale_by_distance", icon="DRIVER_DISTANCE")
+    column = layout.column(align=True)
+    column.operator("da3.rebuild", icon="FILE_REFRESH")
+    column.operator("da3.merge_points", icon="AUTOMERGE_ON")
+    column.operator("da3.fuse", icon="MESH_ICOSPHERE")
+    column.operator("da3.split_by_object", icon="MOD_EXPLODE")
+    reason = why_not_kept(context)
+    if reason == NOT_KEPT:
+        label(layout, context, reason, "INFO")

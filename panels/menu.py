@@ -7,6 +7,9 @@ from bpy.types import Context, Menu
 
 ENTRIES = (
     ("da3.choose_input", "FILEBROWSER"), ("da3.generate", "PLAY"), ("da3.cancel", "CANCEL"), None,
+    ("da3.set_upright", "EMPTY_SINGLE_ARROW"), ("da3.scale_by_distance", "DRIVER_DISTANCE"),
+    ("da3.rebuild", "FILE_REFRESH"), ("da3.merge_points", "AUTOMERGE_ON"), ("da3.fuse", "MESH_ICOSPHERE"),
+    ("da3.split_by_object", "MOD_EXPLODE"), None,
     ("da3.download_model", "IMPORT"), ("da3.unload_model", "NONE"), ("da3.remove_model", "TRASH"),
     ("da3.move_models", "FILE_FOLDER"), None,
     ("da3.install_dependencies", "IMPORT"), ("da3.repair_dependencies", "TOOL_SETTINGS"),

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import bpy
-from bpy.props import EnumProperty, StringProperty
+from bpy.props import EnumProperty, FloatProperty, StringProperty
 from bpy.types import AddonPreferences, Context
 
 from ..core.installer.torch_builds import Device
-from .boxes import draw_environment, draw_models, draw_network, draw_online_access
+from ..core.user_cache import KEPT_BYTES
+from .boxes import draw_environment, draw_kept_runs, draw_models, draw_network, draw_online_access
 from .places import ADDON
 
 
@@ -49,6 +50,19 @@ class DA3_AddonPreferences(AddonPreferences):
             "Empty: the one this machine is logged in with",
             subtype="PASSWORD",
         ),
+        "kept_folder": StringProperty(
+            name="Folder",
+            description="Where finished runs are kept, so that Rebuild and Fuse need no model; empty: the user's cache",
+            subtype="DIR_PATH",
+        ),
+        "kept_gigabytes": FloatProperty(
+            name="Limit (GB)",
+            description="Most that kept runs may take on the disk, the oldest go first; 0 keeps none",
+            default=round(KEPT_BYTES / 1e9, 1),
+            min=0.0,
+            soft_max=100.0,
+            precision=1,
+        ),
     }
 
     def draw(self, context: Context) -> None:
@@ -59,6 +73,7 @@ class DA3_AddonPreferences(AddonPreferences):
         draw_environment(layout, context, self)
         draw_models(layout, context, self)
         draw_network(layout, context, self)
+        draw_kept_runs(layout, context, self)
 
 
 CLASSES = (DA3_AddonPreferences,)

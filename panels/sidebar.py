@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import bpy
 from bpy.types import Context, Panel, UILayout
 
@@ -9,8 +11,9 @@ from ..core import models
 from ..core.model_folder import partial_bytes, size_text
 from ..core.models import NON_COMMERCIAL, ModelInfo
 from ..core.settings import PATCH, Choice, Option, options
+from ..nodes import placing
 from ..operators.needs import Lack, Mend, first_lack
-from .boxes import draw_environment_button, draw_online_access, draw_outcome, draw_progress
+from .boxes import draw_after_run, draw_environment_button, draw_online_access, draw_outcome, draw_progress
 from .places import places
 from .properties import rounded_resolution
 from .usefulness import why_unused
@@ -31,6 +34,10 @@ SHORT = {
     "start_frame": "Start",
     "end_frame": "End",
     "frame_stride": "Stride",
+    "motion_threshold": "Threshold",
+    "seg_model": "Model",
+    "seg_confidence": "Confidence",
+    "fuse_voxel_size": "Voxel Size",
 }
 
 
@@ -178,7 +185,28 @@ def _group_panel(group: str) -> type[Panel]:
     return type(name, (Panel,), words)
 
 
-CLASSES = (DA3_PT_main, *(_group_panel(group) for group in GROUPS))
+class DA3_PT_after(Panel):
+    """What can be done with a reconstruction that is there"""
+
+    bl_idname = "DA3_PT_after"
+    bl_label = "After a Run"
+    bl_space_type = "VIEW_3D"
+    bl_region_type = "UI"
+    bl_category = "DA3"
+    bl_parent_id = "DA3_PT_main"
+    bl_options: ClassVar[set[str]] = {"DEFAULT_CLOSED"}
+
+    @classmethod
+    def poll(cls, context: Context) -> bool:
+        return placing.run_of(context) is not None
+
+    def draw(self, context: Context) -> None:
+        run = placing.run_of(context)
+        if run is not None:
+            draw_after_run(self.layout, context, run)
+
+
+CLASSES = (DA3_PT_main, *(_group_panel(group) for group in GROUPS), DA3_PT_after)
 
 
 def register() -> None:

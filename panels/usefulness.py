@@ -5,7 +5,9 @@ from __future__ import annotations
 from bpy.types import PropertyGroup
 
 from ..core import models
-from ..core.settings import BatchMode
+from ..core.settings import BatchMode, options
+
+STREAMING = frozenset(option.name for option in options() if option.group == "streaming")
 
 
 def why_unused(name: str, settings: PropertyGroup) -> str:
@@ -33,6 +35,20 @@ def why_unused(name: str, settings: PropertyGroup) -> str:
             return "Only with Animate Sequence"
         case "batch_size" if all_at_once:
             return "All frames go in one pass"
+        case "fuse_voxel_size" | "fuse_faces" | "fuse_texture" if not settings.fuse_frames:
+            return "Only with Fuse Frames to Mesh, here or as a button after a run"
+        case "point_scale" if settings.generate_meshes:
+            return "Meshes have no dots"
+        case "merge_points" | "merge_voxel_size" if settings.generate_meshes and not settings.output_folder:
+            return "Meshes are not merged"
         case "merge_voxel_size" if not settings.merge_points:
             return "Only with Merge Overlapping Points"
+        case "motion_threshold" if not settings.detect_motion:
+            return "Only with Detect Motion"
+        case "seg_model" | "seg_confidence" if not settings.use_segmentation:
+            return "Only with Use Segmentation"
+        case "mesh_edge_length" if not settings.generate_meshes:
+            return "Only with Generate Meshes"
+        case _ if name in STREAMING and settings.batch_mode != str(BatchMode.DA3_STREAMING):
+            return f"Only with Batch Mode: {BatchMode.DA3_STREAMING.label}"
     return ""

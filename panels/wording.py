@@ -11,6 +11,7 @@ INDENT = 20.0  # what an icon takes
 BOX = 10.0  # pixels at scale 1 that a box takes
 PANEL = 54.0  # pixels at scale 1 that panel and tabs take
 NAME_SHARE = 0.4  # of the width, what Blender gives to the names of properties
+NAME_MARGIN = 10.0  # pixels at scale 1 that the name cannot take of it
 ARROW = 30.0  # pixels at scale 1, of a list's arrow and margins
 NO_REGION = 260.0  # pixels; the width of the sidebar as Blender opens it
 NARROWEST = 60.0  # pixels at scale 1
@@ -65,7 +66,8 @@ def fits_beside(context: Context, name: str, choices: list[str]) -> bool:
     room = (context.region.width if context.region else NO_REGION * scale) - PANEL * scale
     blf.size(0, POINTS * scale)
     widest = max((_width(choice) for choice in choices), default=0.0)
-    return _width(name) <= NAME_SHARE * room and widest <= (1.0 - NAME_SHARE) * room - ARROW * scale
+    name_room, choice_room = NAME_SHARE * room - NAME_MARGIN * scale, (1.0 - NAME_SHARE) * room - ARROW * scale
+    return _width(name) <= name_room and widest <= choice_room
 
 
 def label(

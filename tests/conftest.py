@@ -3,5 +3,14 @@
 import runpy
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parent.parent
 runpy.run_path(str(ROOT / "core" / "mount.py"))["mount"]()
+
+
+@pytest.fixture(autouse=True)
+def own_kept_runs(tmp_path, monkeypatch):
+    """A test's runs are kept in a folder of its own, not among the user's."""
+    monkeypatch.setenv("DA3_KEPT_RUNS", str(tmp_path / "kept"))
+    return tmp_path / "kept"

@@ -16,7 +16,8 @@ from window import play
 
 CONTROL_BACK = 0.3  # seconds from the key to Blender's main loop, also with a worker that computes on every core
 LONGEST_GAP = 0.1  # seconds: what a person does not feel as a stop
-CALM = 1.0  # processes that want a core beside the run's own; with more, a gap says nothing about the add-on
+STEP = 0.02  # seconds; a tick's budget (operators/job.py), and as much for the smallest piece of work that exceeds it
+CALM = 0.3  # cores that are busy when the run is not; with more, a gap says nothing about the add-on
 TRIES = 3
 NOTHING_LEFT = {"processes": [], "temporary": []}
 
@@ -89,20 +90,48 @@ def test_a_stop_is_told_as_one(stops):
 # ------------------------------------------------------------------------------------------------ the interface lives
 
 
-def test_the_interface_never_stands_still_for_a_tenth_of_a_second():
-    """With the view turned away from the cloud, as a processor draws here. Where something else loads the machine a gap is
-    a matter of luck: then it is tried again, and skipped in the end."""
-    for _ in range(TRIES):
-        runs = {fact["view"]: fact for fact in play("whole_run", timeout=600).facts["one"] if "view" in fact}
+@pytest.fixture(scope="module")
+def gaps():
+    """Runs of the courtyard, measured; played again where something else had the machine's cores, or a gap was too long."""
+    for number in range(1, TRIES + 1):
+        facts = play("whole_run", timeout=600).facts["one"]
+        runs = {fact["view"]: fact for fact in facts if "view" in fact}
+        alone = next(fact["alone"] for fact in facts if "alone" in fact)
         for run in runs.values():
             show(**run)
             assert not run["failed"]
-        measured = runs["away"]
-        if measured["longest"] < LONGEST_GAP:
-            return
-        if measured["load"][0] < CALM:
-            pytest.fail(f"the longest gap was {measured['longest']:.3f} s: {measured['worst']}")
-    pytest.skip("this machine was busy with something else")
+        show(alone={what: dict(zip(("least", "median", "most"), found, strict=True)) for what, found in alone.items()})
+        is_calm = max(runs["away"]["busy"]) < CALM
+        if runs["away"]["working"] < LONGEST_GAP and runs["away"]["showing"] < shown_by_blender(alone):
+            break
+        print(
+            f"\nGaps, try {number} of {TRIES}: not as claimed; this machine was {'calm' if is_calm else 'BUSY'}", end=""
+        )
+        if is_calm:
+            break
+    return runs["away"], alone, is_calm
+
+
+def shown_by_blender(alone):
+    """Seconds that Blender may stand still to show the cloud: what it takes without us, and one step of ours."""
+    return alone["cloud"][2] + STEP
+
+
+def judge(gap, most, gaps):
+    run, _, is_calm = gaps
+    if gap >= most and not is_calm:
+        pytest.skip(f"NOT SHOWN: {gap:.3f} s on a machine with {run['busy']} cores busy with something else")
+    assert gap < most, run["worst"]
+
+
+def test_the_interface_never_stands_still_for_a_tenth_of_a_second(gaps):
+    """From the click to the end, but for the one moment in which Blender draws the finished cloud for the first time."""
+    judge(gaps[0]["working"], LONGEST_GAP, gaps)
+
+
+def test_the_finished_cloud_is_shown_as_soon_as_blender_itself_can(gaps):
+    """The first drawing of 1.2 million points is Blender's: the same, without add-on and job, is measured in the same window."""
+    judge(gaps[0]["showing"], shown_by_blender(gaps[1]), gaps)
 
 
 # ------------------------------------------------------------------------------------------------ two Blenders
@@ -176,3 +205,15 @@ def test_closing_blender_in_a_run_leaves_no_process_and_no_file(meddled):
     assert meddled.one("closed_with") > 0, "there was nothing to end"
     show(processes=meddled.one("closed_with"), gone_after=meddled.end["gone_after"])
     assert left(meddled.end) == NOTHING_LEFT
+
+
+# ------------------------------------------------------------------------------------------------ keys alone
+
+
+def test_a_run_is_started_and_stopped_by_keys_alone():
+    """Its pictures show every group of settings at the sidebar's default width, to be looked at."""
+    played = play("sidebar", timeout=300)
+    show(width=played.one("width"))
+    assert played.one("sidebar_by_key") == [False, True]
+    assert played.one("started_by_keys") == "Generate" and played.one("stopped_by_keys") == "Cancelled"
+    assert left(played.end) == NOTHING_LEFT

@@ -7,7 +7,7 @@ import bpy
 import pytest
 from addon_fixtures import new_run, step_until
 from da3_blender.core.settings import options
-from da3_blender.operators import addon, dependencies, generate, inputs, job, models, needs
+from da3_blender.operators import addon, inputs, job, needs
 from da3_blender.panels import menu, places, preferences, sidebar, usefulness, wording
 
 
@@ -72,6 +72,23 @@ def test_a_setting_that_does_nothing_says_why(enabled):
     assert not usefulness.why_unused("merge_voxel_size", settings)
 
 
+@pytest.mark.parametrize(
+    ("switch", "value", "rules"),
+    [
+        ("detect_motion", True, ["motion_threshold"]),
+        ("use_segmentation", True, ["seg_model", "seg_confidence"]),
+        ("generate_meshes", True, ["mesh_edge_length"]),
+        ("fuse_frames", True, ["fuse_voxel_size", "fuse_faces", "fuse_texture"]),
+        ("batch_mode", "da3_streaming", [option.name for option in options() if option.group == "streaming"]),
+    ],
+)
+def test_what_a_switch_rules_is_grey_without_it(enabled, switch, value, rules):
+    settings = bpy.context.scene.da3
+    assert all(usefulness.why_unused(name, settings).startswith("Only with") for name in rules)
+    setattr(settings, switch, value)
+    assert not any(usefulness.why_unused(name, settings) for name in rules)
+
+
 def test_a_rounded_resolution_is_said(enabled):
     bpy.context.scene.da3.process_resolution = 500
     assert any(text.startswith("504 is used") for text in texts(draw_all()))
@@ -106,8 +123,8 @@ def test_the_preferences_show_the_environment_and_all_models(enabled, monkeypatc
 
 
 def test_everything_that_can_be_clicked_has_a_tooltip(enabled):
-    modules = (job, generate, models, dependencies, inputs)
-    operators = [cls for module in modules for cls in module.CLASSES if issubclass(cls, bpy.types.Operator)]
+    classes = [cls for module in addon.MODULES for cls in getattr(module, "CLASSES", ())]
+    operators = [cls for cls in classes if issubclass(cls, bpy.types.Operator)]
     assert len(operators) >= 11
     for cls in operators:
         described = getattr(bpy.ops.da3, cls.bl_idname.partition(".")[2]).get_rna_type()
@@ -147,12 +164,13 @@ def test_places_come_from_the_preferences_and_the_environment(enabled, monkeypat
     assert here.device is None and here.token is None
     chosen = SimpleNamespace(
         environment_folder="/e", model_folder="/m", device="rocm", wheel_folder="/w", hub_endpoint=" http://h ",
-        hub_token="t",
+        hub_token="t", kept_folder="/k", kept_gigabytes=2.5,
     )  # fmt: skip
     monkeypatch.setattr(places, "preferences", lambda context: chosen)
     here = places.places(bpy.context)
     assert [str(p) for p in (here.environment, here.models, here.wheels)] == ["/e", "/m", "/w"]
     assert (here.device, here.endpoint, here.token) == ("cuda", "http://h", "t")
+    assert (str(here.kept_runs), here.kept_bytes) == ("/k", 2_500_000_000)
 
 
 def test_import_and_drop_set_the_input(enabled, tmp_path):

@@ -202,73 +202,17 @@ def load() -> float:
     return os.getloadavg()[0]
 
 
-class Gaps:
-    """The time between two ticks of an application timer from a job's first tick on, and what was done in the longest."""
+def busy_cores(found: list[float]) -> Iterator[float]:
+    """Measure for two seconds, in which the scenario does nothing, how many cores are at work; goes into ``found``."""
+    began, before = time.monotonic(), _worked()
+    yield 2.0
+    found.append(round((_worked() - before) / (time.monotonic() - began), 2))
 
-    def __init__(self) -> None:
-        self.timer: list[tuple[float, str, dict[str, float]]] = []
-        self.start: float | None = None  # seconds from the tick before the click to the job's own first tick
-        self._open = True
-        self._last: float | None = None
-        self._spent: dict[str, float] = {}
-        self._since: dict[str, float] = {}
-        self._job = sys.modules[f"{NAME}.operators.job"].Job
-        self._step = step = self._job.step
 
-        def timed(job, budget):
-            if self.start is None:  # what came before was the click
-                now = time.monotonic()
-                self.start, self._last, self._spent = now - (self._last or now), now, {}
-            self._begin("step")
-            step(job, budget)
-            self._end("step")
-
-        self._job.step = timed
-        space = bpy.types.SpaceView3D
-        self._drawing = [
-            space.draw_handler_add(self._begin, ("draw",), "WINDOW", "PRE_VIEW"),
-            space.draw_handler_add(self._end, ("draw",), "WINDOW", "POST_PIXEL"),
-        ]
-        self._handlers = [
-            (bpy.app.handlers.depsgraph_update_pre, lambda *_: self._begin("evaluate")),
-            (bpy.app.handlers.depsgraph_update_post, lambda *_: self._end("evaluate")),
-        ]
-        for handlers, function in self._handlers:
-            handlers.append(function)
-        bpy.app.timers.register(self._tick)
-
-    def _begin(self, what: str) -> None:
-        self._since[what] = time.monotonic()
-
-    def _end(self, what: str) -> None:
-        if what in self._since:
-            self._spent[what] = self._spent.get(what, 0.0) + time.monotonic() - self._since.pop(what)
-
-    def _tick(self) -> float | None:
-        now = time.monotonic()
-        if self.start is not None and self._last is not None:
-            job = session().job
-            self.timer.append((now - self._last, job.status.stage if job else "", self._spent))
-        self._last, self._spent = now, {}
-        return 0.01 if self._open else None
-
-    def worst(self, count: int = 4) -> list[str]:
-        """The longest gaps in milliseconds, each with the job's stage and what was measured in it."""
-        longest = sorted(self.timer, key=lambda gap: -gap[0])[:count]
-        return [
-            f"{1000 * gap:.0f} ms in '{stage}'" + "".join(f", {what} {1000 * t:.0f}" for what, t in spent.items())
-            for gap, stage, spent in longest
-        ]
-
-    def close(self) -> float:
-        """Stop measuring; the longest gap in seconds."""
-        self._open = False
-        self._job.step = self._step
-        for handle in self._drawing:
-            bpy.types.SpaceView3D.draw_handler_remove(handle, "WINDOW")
-        for handlers, function in self._handlers:
-            handlers.remove(function)
-        return max(gap for gap, _, _ in self.timer)
+def _worked() -> float:
+    """Seconds that all cores have worked since the machine was started."""
+    user, nice, system = map(int, Path("/proc/stat").read_text().split()[1:4])
+    return (user + nice + system) / os.sysconf("SC_CLK_TCK")
 
 
 def play(scenario: Callable[[], Iterator[float]]) -> None:
