@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -75,6 +76,16 @@ class ConditionedPredictor:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._predictor, name)
+
+    @property
+    def cameras_fingerprint(self) -> str:
+        """Of all known cameras: others give other results."""
+        known = self._known
+        order = sorted(known.extrinsics)
+        values = [
+            np.ascontiguousarray(found[i]).tobytes() for found in (known.extrinsics, known.intrinsics) for i in order
+        ]
+        return hashlib.sha256(repr(order).encode() + b"".join(values)).hexdigest()
 
     def predict(
         self,

@@ -12,12 +12,13 @@ from .frames import FrameSource
 from .prediction import Prediction
 from .predictor import Predictor
 from .resizing import layout
-from .settings import PATCH, Settings
+from .settings import PATCH, BatchMode, Settings
 from .watch import Watch
 
 if TYPE_CHECKING:
     from .batching import Planner
 
+OVERLAPPING = (BatchMode.LAST_FRAME_OVERLAP, BatchMode.FIRST_LAST_OVERLAP, BatchMode.DA3_STREAMING)
 FALLBACK = 10  # images of a pass where nothing is known about memory: what the add-on has as its default
 
 
@@ -62,6 +63,9 @@ def predictions(
     Cancelled
     """
     found = False
+    if settings.batch_size == 1 and settings.batch_mode in OVERLAPPING and len(frames.selected) > 1:
+        label = settings.batch_mode.label
+        frames.warnings.append(f"Batch Size is 1, but passes of '{label}' share images: they take {planner.batch_size}")
     try:
         while (wanted := planner.next()) is not None:
             fits = True

@@ -45,6 +45,10 @@ class PlyWriter:
         """Append points: (P, 3) float32, (P, 3) uint8 sRGB, (P,) float32."""
         vertices = np.empty(len(position), VERTEX)
         vertices["position"], vertices["color"], vertices["confidence"] = position, color, confidence
+        self.add_vertices(vertices)
+
+    def add_vertices(self, vertices: np.ndarray) -> None:
+        """Append points as the file has them: (P,) of ``VERTEX``, contiguous."""
         self._file.write(vertices.data)
         self.count += len(vertices)
 

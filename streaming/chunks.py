@@ -42,6 +42,18 @@ class ChunkPlanner(Planner):
         return coming
 
     @property
+    def left(self) -> tuple[int, int]:
+        """Chunks to come, and frames that they will see, those seen twice counted twice; ``rest`` counted without making it."""
+        new, shared = len(self._new), min(len(self._shared), self.batch_size // 2)
+        if not new:
+            return 0, 0
+        first = min(self.batch_size, shared + new)
+        new -= first - shared
+        again = self.batch_size // 2
+        more = -(-new // (self.batch_size - again))
+        return 1 + more, first + new + more * again
+
+    @property
     def _smallest(self) -> int:
         return 2
 

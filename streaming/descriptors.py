@@ -1,8 +1,10 @@
-"""What a frame looks like, in few numbers: frames of one place get similar ones."""
+"""What a frame looks like, in few numbers: frames of one place get similar ones.
+
+A model may say it itself (``Prediction.looks``), as DA3 does by the early features of its backbone (``core/da3/looks.py``);
+what is here does for the others.
+"""
 
 from __future__ import annotations
-
-from typing import Protocol
 
 import cv2
 import numpy as np
@@ -13,14 +15,6 @@ DIRECTIONS = 8
 PARTS = (2.0, 0.7, 0.5, 0.7)  # weight of palette, coarse picture, gradients, colours by place
 COLORS = 8  # bins of hue
 FINE = (18, 4, 4)  # bins of hue, saturation and value of the palette, which does not care where in the image a thing is
-
-
-class Describes(Protocol):
-    """A predictor that can say by itself how alike frames are, as DA3 can by its backbone's early features."""
-
-    def describe(self, images: np.ndarray) -> np.ndarray:
-        """(N, H, W, 3) uint8 RGB to (N, D) float32 of length 1."""
-        ...
 
 
 def describe(images: np.ndarray) -> np.ndarray:
@@ -35,6 +29,12 @@ def describe(images: np.ndarray) -> np.ndarray:
     (N, D) float32, of length 1: the product of two is their similarity, at most 1
     """
     return np.stack([_one(image) for image in images])
+
+
+def without_common(looks: np.ndarray) -> np.ndarray:
+    """(N, D), of length 1: without what all frames of a run have in common, which is most of them."""
+    own = looks - looks.mean(axis=0)
+    return own / np.maximum(np.linalg.norm(own, axis=1, keepdims=True), 1e-6)
 
 
 def _one(image: np.ndarray) -> np.ndarray:

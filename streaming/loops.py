@@ -45,7 +45,7 @@ def by_looks(descriptors: np.ndarray, apart: int, most: int) -> list[Candidate]:
         best = int(np.argmax(alike))
         if alike[best] > ALIKE:
             found.append(Candidate(first, first + apart + best, float(alike[best])))
-    return suppress(found, apart // 2, most)
+    return suppress(found, apart // 4, most)
 
 
 def by_nearness(cameras: np.ndarray, depths: np.ndarray, apart: int, most: int) -> list[Candidate]:
@@ -65,7 +65,7 @@ def by_nearness(cameras: np.ndarray, depths: np.ndarray, apart: int, most: int) 
         best = int(np.argmax(score))
         if np.isfinite(score[best]):
             found.append(Candidate(first, first + apart + best, float(score[best])))
-    return suppress(found, apart // 2, most)
+    return suppress(found, apart // 4, most)
 
 
 def suppress(

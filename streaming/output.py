@@ -13,7 +13,7 @@ from ..core.geometry import homogeneous, unproject
 from ..core.ply import HEADER_BYTES, VERTEX, PlyWriter
 from ..core.prediction import Prediction
 
-PART = 1 << 18  # points in memory at a time
+PART = 1 << 18  # points in memory at a time, where a cloud is moved
 COMMENT = "DA3 for Blender, OpenCV axes, as camera_poses.txt"
 
 
@@ -46,14 +46,13 @@ class StreamingFiles:
             return
         path = self._folder / "pcd" / f"{len(self._clouds)}_pcd.ply"
         with self._writing(), PlyWriter(path, COMMENT) as ply:
-            for i in range(len(prediction)):
-                assert prediction.extrinsics is not None and prediction.intrinsics is not None
-                kept = (
-                    (prediction.depth[i] > 0) & (prediction.conf[i] > 0) & (prediction.conf[i] >= self._min_confidence)
-                )
+            assert prediction.extrinsics is not None and prediction.intrinsics is not None
+            pixels = np.empty(prediction.depth.shape[1:], VERTEX)
+            for i, conf in enumerate(prediction.conf):
                 one = slice(i, i + 1)
                 world = unproject(prediction.depth[one], prediction.intrinsics[one], prediction.extrinsics[one])[0]
-                ply.add(world[kept], prediction.images[i][kept], prediction.conf[i][kept])
+                pixels["position"], pixels["color"], pixels["confidence"] = world, prediction.images[i], conf
+                ply.add_vertices(pixels[(prediction.depth[i] > 0) & (conf > 0) & (conf >= self._min_confidence)])
             ply.finish()
         self._clouds.append(path)
 

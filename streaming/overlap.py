@@ -24,6 +24,7 @@ SAMPLES = 3000  # pixels of a frame that are looked at
 SURE = 0.1  # of the smaller median confidence: pixels below are left out, as the official method does it
 OUTLIER = 0.2  # of the logarithm of a ratio of depths
 ITERATIONS = 8
+ALIKE = 4.0  # neighbouring frames whose errors are about the same, since one chunk's pictures correct them together
 HUBER = 2.0  # standard deviations at which a frame's say stops growing
 # What is assumed before anything is seen (per axis; lengths relative to the median depth), worth this many frames.
 PRIOR_FRAMES = 0.1
@@ -82,6 +83,7 @@ def fit(
         fixed = float(np.exp(np.median(scales[seen_by_both]))) if seen_by_both.any() else 1.0
     start = _start(shared, scales, seen_by_both, fixed, method, library)
     found, information, spread = _refine(shared, scales, seen_by_both, start, fixed)
+    information = information / min(ALIKE, len(own_rows))
     return Fit(found, information, _residual(shared, found), len(own_rows), spread)
 
 

@@ -1,160 +1,109 @@
-"""Cameras of one chunk made more exact by its pictures.
+"""Cameras and depths of one chunk made more exact by its pictures.
 
-A model places each camera with an error of its own, while a video shows how each moves to the next very exactly. Corners are
-followed from a frame into some later ones, beginning where depth and cameras say that they should be, and all cameras of the
-chunk are then corrected at once (Gauss-Newton, Cauchy weights), held back by how far the model usually errs.
+A model places each camera with an error of its own, and the depths of a frame are all too large or too small together, while a
+video shows how each frame goes over into the next very exactly. Corners are followed (``corners``), and then all cameras of the
+chunk, a factor for the depths of each frame and the depth of each corner are corrected at once (Gauss-Newton, Cauchy weights),
+held back by how far the model usually errs.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from scipy.sparse import coo_matrix, csr_matrix
 from scipy.spatial.transform import Rotation
 
 from ..core.geometry import invert_rigid
 from ..core.prediction import Prediction
+from .corners import Ties, follow, pairs_across, pairs_ahead
 from .sim3 import cross
 
-AHEAD = (1, 2, 4, 7)  # frames later in which a frame's corners are looked for
-CORNERS = 120  # of a frame
-SURFACES = 40  # independent places of a pair of frames: depth errors of neighbours are alike
-FEWEST = 8  # corners that a pair of frames needs
-PIXELS = 0.4  # error of a corner's place
-DEPTH = 0.03  # relative error of a depth
+PIXELS = 0.3  # error of a corner's place
+DEPTH = 0.03  # relative error of a depth beside that of its frame
 TURN, SHIFT = np.radians(0.3), 0.01  # how far a camera errs at least; the latter relative to the median depth
-STRAY = 0.1  # of the image's width: a corner farther from where it was expected is another one
-STEEP = 1.2  # ratio of depths around a place beyond which there is more than one surface
-RETURN = 0.5  # pixels that a corner may be off when it is followed there and back
+GROW = 0.01  # how far the depths of a frame are off together, at least
+COARSEST = 0.4  # pixels that must not be more than ``TURN``
+SURFACES = 40  # independent places of a pair of frames: errors of neighbours are alike
 STEPS = 8
+UNKNOWNS = 7  # of a frame: turn, shift, logarithm of the factor of its depths
 
 
 @dataclass(frozen=True)
-class _Ties:
-    """M corners: seen in ``source`` with a depth, found again in ``target``."""
+class Polished:
+    """``extrinsics`` (N, 3, 4), world to camera, and ``factors`` (N,) for the depths of each frame."""
 
-    source: np.ndarray  # (M,)
-    target: np.ndarray
-    points: np.ndarray  # (M, 3) in the source's camera
-    rays: np.ndarray  # (M, 2) in the target's, at depth 1
-    depth: np.ndarray  # (M,) of the target there; 0 where it has none
-    share: np.ndarray  # (M,) weight
-    corner: np.ndarray  # (M,) number of the corner in its source, from 0
-    pixel: float  # at depth 1
+    extrinsics: np.ndarray
+    factors: np.ndarray
+
+    def apply_to(self, prediction: Prediction) -> None:
+        """Give a prediction of the same frames these cameras and depths."""
+        prediction.extrinsics = self.extrinsics
+        prediction.depth = prediction.depth * self.factors[:, None, None].astype(prediction.depth.dtype)
 
 
-def polish(prediction: Prediction) -> np.ndarray:
-    """(N, 3, 4) world to camera, corrected; as they were where the pictures say nothing."""
+def polish(prediction: Prediction, first: int | None = None) -> Polished:
+    """Corrected cameras and factors of depths; as they were, and 1, where the pictures say nothing.
+
+    Parameters
+    ----------
+    first : frames of the first side, where it is a joint pass of two sides
+    """
     assert prediction.extrinsics is not None and prediction.intrinsics is not None
-    if len(prediction) < 2 or prediction.images.shape[:3] != prediction.depth.shape:
-        return prediction.extrinsics
-    if PIXELS / prediction.intrinsics[:, 0, 0].mean() > TURN:
-        return prediction.extrinsics  # too coarse: a corner's place is less sure than the cameras are
+    count = len(prediction)
+    as_it_was = Polished(prediction.extrinsics, np.ones(count))
+    if count < 2 or prediction.images.shape[:3] != prediction.depth.shape:
+        return as_it_was
+    if COARSEST / prediction.intrinsics[:, 0, 0].mean() > TURN:
+        return as_it_was  # too coarse: a corner's place is less sure than the cameras are
     known = prediction.depth[:, ::4, ::4]
     unit = float(np.median(known[known > 0])) if (known > 0).any() else 1.0
     cameras = invert_rigid(prediction.extrinsics)
-    ties = _follow(prediction, cameras)
+    pairs = pairs_ahead(range(first or count))
+    if first is not None:
+        pairs += pairs_ahead(range(first, count)) + pairs_across(cameras, first)
+    ties = follow(prediction, cameras, pairs)
     if ties is None:
-        return prediction.extrinsics
-    return invert_rigid(_solve(cameras, ties, unit))
+        return as_it_was
+    cameras, factors = solve(cameras, ties, unit)
+    return Polished(invert_rigid(cameras), factors)
 
 
-def _follow(prediction: Prediction, cameras: np.ndarray) -> _Ties | None:
-    assert prediction.intrinsics is not None
-    count, height, width = prediction.depth.shape
-    grey = [cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY) for image in prediction.images]
-    size = int(np.clip(height // 6, 5, 15)) | 1
-    levels = 2 if height >= 150 else 1
-    smooth = [cv2.medianBlur(np.ascontiguousarray(d), 3) for d in prediction.depth]
-    flat = [_flat(d, c, size) for d, c in zip(smooth, prediction.conf, strict=True)]
-    parts = []
-    for i in range(count - 1):
-        usable = flat[i].astype(np.uint8)
-        corners = cv2.goodFeaturesToTrack(grey[i], CORNERS, 0.01, max(3, width // 40), mask=usable)
-        if corners is None or len(corners) < FEWEST:
-            continue
-        corners = corners.reshape(-1, 2)
-        column, row = np.rint(corners).astype(int).T
-        points = _rays(corners + 0.5, prediction.intrinsics[i]) * smooth[i][row, column].astype(np.float64)[:, None]
-        world = points @ cameras[i, :, :3].T + cameras[i, :, 3]
-        for j in (i + n for n in AHEAD if i + n < count):
-            there = (world - cameras[j, :, 3]) @ cameras[j, :, :3]
-            image = there @ prediction.intrinsics[j].T
-            with np.errstate(divide="ignore", invalid="ignore"):
-                expected = image[:, :2] / image[:, 2:] - 0.5
-            ahead = (there[:, 2] > 0) & (expected >= 2).all(axis=1) & (expected < (width - 3, height - 3)).all(axis=1)
-            rows = np.flatnonzero(ahead)
-            if len(rows) < FEWEST:
-                continue
-            start = expected[rows].astype(np.float32)
-            found, good, _ = cv2.calcOpticalFlowPyrLK(
-                grey[i], grey[j], corners[rows], start.copy(), winSize=(size, size), maxLevel=levels,
-                flags=cv2.OPTFLOW_USE_INITIAL_FLOW, minEigThreshold=1e-3,
-            )  # fmt: skip
-            at = np.rint(found).astype(int)
-            inside = (at >= 0).all(axis=1) & (at < (width, height)).all(axis=1)
-            near = np.linalg.norm(found - start, axis=1) < STRAY * width
-            back, returned, _ = cv2.calcOpticalFlowPyrLK(
-                grey[j], grey[i], found, corners[rows].copy(), winSize=(size, size), maxLevel=levels,
-                flags=cv2.OPTFLOW_USE_INITIAL_FLOW, minEigThreshold=1e-3,
-            )  # fmt: skip
-            same = np.linalg.norm(back - corners[rows], axis=1) < RETURN
-            kept = inside & near & same & (good[:, 0] > 0) & (returned[:, 0] > 0)
-            x, y = at[kept].T
-            kept[kept] = flat[j][y, x]
-            if kept.sum() < FEWEST:
-                continue
-            x, y = at[kept].T
-            rays = _rays(found[kept] + 0.5, prediction.intrinsics[j])[:, :2]
-            number = int(kept.sum())
-            share = np.full(number, min(1.0, SURFACES / number))
-            depth = smooth[j][y, x].astype(np.float64)
-            named = i * CORNERS + rows[kept]
-            parts.append((np.full(number, i), np.full(number, j), points[rows[kept]], rays, depth, share, named))
-    if not parts:
-        return None
-    columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
-    return _Ties(*columns, 1.0 / prediction.intrinsics[0, 0, 0])  # type: ignore[call-arg]
+def solve(cameras: np.ndarray, ties: Ties, unit: float) -> tuple[np.ndarray, np.ndarray]:
+    """Corrected cameras to world, and the factor of each frame's depths.
 
-
-def _flat(depth: np.ndarray, conf: np.ndarray, size: int) -> np.ndarray:
-    """(H, W) bool: places with one surface around them. At a step, what is seen slides over what is behind it."""
-    kernel = np.ones((min(size, 7), min(size, 7)), np.uint8)
-    near, far = cv2.erode(depth, kernel), cv2.dilate(depth, kernel)
-    return (conf > 0) & (near > 0) & (far < STEEP * near)
-
-
-def _rays(pixels: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:
-    """(P, 3) of z = 1."""
-    rays = np.ones((len(pixels), 3))
-    rays[:, :2] = (pixels - intrinsics[:2, 2]) / intrinsics[[0, 1], [0, 1]]
-    return rays
-
-
-def _solve(cameras: np.ndarray, ties: _Ties, unit: float) -> np.ndarray:
-    """Corrected cameras to world. Unknown: a turn and a shift of each camera, in its own axes, and the depth of each corner,
-    which is eliminated (Schur's complement)."""
-    count, size = len(cameras), 6 * len(cameras)
-    least = np.array([TURN] * 3 + [SHIFT * unit] * 3)
-    corrections = np.zeros((count, 6))
+    Unknown are also the depths of the corners, which are eliminated (Schur's complement).
+    """
+    count, size = len(cameras), UNKNOWNS * len(cameras)
+    least = np.array([TURN, SHIFT * unit, GROW])
+    axes = np.array([3, 3, 1])
+    kinds = np.cumsum(axes)[:-1]
+    corrections = np.zeros((count, UNKNOWNS))
     names, corner = np.unique(ties.corner, return_inverse=True)
     deeper = np.zeros(len(names))  # logarithm of the factor by which each corner's depth is off
-    columns = np.concatenate([6 * ties.source[:, None] + np.arange(6), 6 * ties.target[:, None] + np.arange(6)], axis=1)
-    rows = np.repeat(corner, 12)
+    columns = np.concatenate(
+        [UNKNOWNS * ties.source[:, None] + np.arange(UNKNOWNS), UNKNOWNS * ties.target[:, None] + np.arange(UNKNOWNS)],
+        axis=1,
+    )
+    width = 2 * UNKNOWNS
+    rows = np.repeat(corner, width)
+    pair = np.unique(ties.source * count + ties.target, return_inverse=True)[1]
+    share = np.minimum(1.0, SURFACES / np.bincount(pair))[pair]
     for step in range(STEPS):
-        # How far this model's cameras do err is seen by the corrections themselves.
-        off = np.sqrt((corrections**2).reshape(count, 2, 3).mean(axis=(0, 2)))
-        spread = np.tile(np.maximum(least, np.repeat(off, 3)) * (3.0 if step == 0 else 1.0), count)
+        # How far this model does err is seen by the corrections themselves.
+        off = np.array([np.sqrt((part**2).mean()) for part in np.split(corrections, kinds, axis=1)])
+        spread = np.tile(np.repeat(np.maximum(least, off) * (3.0 if step == 0 else 1.0), axes), count)
         rotations, centres = _corrected(cameras, corrections)
-        residual, jacobian, by_depth = _tied(ties, rotations, centres, deeper[corner])
+        residual, jacobian, by_depth = _tied(ties, rotations, centres, deeper[corner], corrections[:, 6])
         # Wide at first, so that a camera far off is not taken for a bad corner.
-        width = 25.0 if step < 2 else 9.0
-        weight = ties.share / (1.0 + (residual**2).sum(axis=1) / width)
+        wide = 25.0 if step < 2 else 9.0
+        weight = share / (1.0 + (residual**2).sum(axis=1) / wide)
         weighted = np.swapaxes(jacobian, 1, 2) * weight[:, None, None]
         hessian = coo_matrix(
-            ((weighted @ jacobian).ravel(), (np.repeat(columns, 12, axis=1).ravel(), np.tile(columns, 12).ravel())),
+            (
+                (weighted @ jacobian).ravel(),
+                (np.repeat(columns, width, axis=1).ravel(), np.tile(columns, width).ravel()),
+            ),
             (size, size),
         ).toarray()
         gradient = np.bincount(columns.ravel(), (weighted @ residual[..., None]).ravel(), size)
@@ -166,26 +115,26 @@ def _solve(cameras: np.ndarray, ties: _Ties, unit: float) -> np.ndarray:
         carried = mixed.multiply(1.0 / of_depth[:, None]).tocsr()
         change = -np.linalg.solve(hessian - (carried.T @ mixed).toarray(), gradient - carried.T @ slope)
         deeper -= (slope + mixed @ change) / of_depth
-        corrections += change.reshape(count, 6)
-        turns, shifts = np.abs(change).reshape(count, 2, 3).max(axis=(0, 2))
+        corrections += change.reshape(count, UNKNOWNS)
+        turns, shifts, _ = (np.abs(p).max() for p in np.split(change.reshape(count, UNKNOWNS), kinds, axis=1))
         if turns < 1e-5 and shifts < 1e-5 * unit:
             break
     rotations, centres = _corrected(cameras, corrections)
-    return np.concatenate([rotations, centres[:, :, None]], axis=2)
+    return np.concatenate([rotations, centres[:, :, None]], axis=2), np.exp(corrections[:, 6])
 
 
 def _corrected(cameras: np.ndarray, corrections: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     rotations = cameras[:, :, :3]
-    centres = cameras[:, :, 3] + np.einsum("kij,kj->ki", rotations, corrections[:, 3:])
+    centres = cameras[:, :, 3] + np.einsum("kij,kj->ki", rotations, corrections[:, 3:6])
     return rotations @ Rotation.from_rotvec(corrections[:, :3]).as_matrix(), centres
 
 
 def _tied(
-    ties: _Ties, rotations: np.ndarray, centres: np.ndarray, deeper: np.ndarray
+    ties: Ties, rotations: np.ndarray, centres: np.ndarray, deeper: np.ndarray, larger: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Residuals (M, 3) in standard deviations: place in the image, twice, and depth; and their derivatives by the corrections
-    of both cameras, (M, 3, 12), and by ``deeper``, (M, 3)."""
-    x = ties.points * np.exp(deeper)[:, None]
+    of both frames, (M, 3, 14), and by ``deeper``, (M, 3). ``larger``: (N,) logarithm of each frame's factor."""
+    x = ties.points * np.exp(deeper + larger[ties.source])[:, None]
     to_target = np.swapaxes(rotations, 1, 2)[ties.target]
     turn = to_target @ rotations[ties.source]
     y = (turn @ x[..., None])[..., 0] + (to_target @ (centres[ties.source] - centres[ties.target])[..., None])[..., 0]
@@ -196,7 +145,7 @@ def _tied(
         [
             (y[:, 0] / z - ties.rays[:, 0]) * image,
             (y[:, 1] / z - ties.rays[:, 1]) * image,
-            np.log(z / np.where(known, ties.depth, z)) * deep,
+            (np.log(z / np.where(known, ties.depth, z)) - larger[ties.target]) * deep,
         ],
         axis=-1,
     )
@@ -205,5 +154,8 @@ def _tied(
     by_y[:, 0, 2], by_y[:, 1, 2] = -image * y[:, 0] / z**2, -image * y[:, 1] / z**2
     by_y[:, 2, 2] = deep / z
     by_x = by_y @ turn
-    jacobian = np.concatenate([-by_x @ cross(x), by_x, by_y @ cross(y), -by_y], axis=2)
-    return residual, jacobian, (by_x @ x[..., None])[..., 0]
+    by_depth = by_x @ x[..., None]
+    by_larger = np.zeros((len(x), 3, 1))
+    by_larger[:, 2, 0] = -deep
+    jacobian = np.concatenate([-by_x @ cross(x), by_x, by_depth, by_y @ cross(y), -by_y, by_larger], axis=2)
+    return residual, jacobian, by_depth[..., 0]

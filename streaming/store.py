@@ -1,7 +1,8 @@
 """A run's chunks on disk: small, and whole or not there.
 
     manifest.json       which chunks are whole, which loops were looked at; replaced as one after each
-    chunks/00000.npz    cameras, depth and confidence, the latter two as 16 bit logarithms with a range per frame
+    chunks/00000.npz    cameras, depth and confidence, the latter two as 16 bit logarithms with a range per frame; what each
+                        frame looks like, sky, people and tracked things, where the model tells them
     images/000000.jpg   what the model saw
 
 A folder belongs to one input with one set of settings; another run's is emptied.
@@ -10,10 +11,11 @@ A folder belongs to one input with one set of settings; another run's is emptied
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import shutil
+import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,17 +24,16 @@ import cv2
 import numpy as np
 
 from ..core.errors import BadInput, DA3Error
-from ..core.frames import FrameSource
+from ..core.packing import packed, unpacked
+from ..core.ply import VERTEX
 from ..core.prediction import Prediction
-from ..core.settings import Settings
 
-VERSION = 1
+VERSION = 2
 MANIFEST = "manifest.json"
 QUALITY = 95  # of JPEG; every run sees the images as they come back from disk, so that all runs see the same
 CHUNK_BYTES = 4.1  # per pixel of a chunk's frame: depth and confidence
 IMAGE_BYTES = 1.0  # per pixel of an image, on the safe side
-OUTPUT_ONLY = ("output_folder", "save_debug")  # settings that a run may change and still go on
-LEVELS = 65535
+KEPT = 0.7  # of the pixels, that become points; each is in its chunk's cloud and in the one of all
 
 
 class Store:
@@ -58,9 +59,11 @@ class Store:
                 for part in ("chunks", "images"):
                     shutil.rmtree(folder / part, ignore_errors=True)
                 self._manifest = {"version": VERSION, "fingerprint": fingerprint, "chunks": [], "loops": []}
+            elif (whole := self._whole()) < len(self._manifest["chunks"]):
+                self._manifest |= {"chunks": self._manifest["chunks"][:whole], "loops": []}
             for part in ("chunks", "images"):
                 (folder / part).mkdir(parents=True, exist_ok=True)
-            self._commit()
+            self._commit(self._manifest)
 
     @property
     def chunks(self) -> list[list[int]]:
@@ -73,73 +76,62 @@ class Store:
         return [chunk["planned"] for chunk in self._manifest["chunks"]]
 
     @property
+    def cameras_known(self) -> bool:
+        """Whether the cameras were given, so that nothing may move a chunk."""
+        return any(chunk["cameras_known"] for chunk in self._manifest["chunks"])
+
+    @property
     def notes(self) -> dict[str, Any]:
         """What else is known of the run, plain values; kept by the next ``save`` or ``keep``."""
         return self._manifest
 
     def keep(self, **notes: Any) -> None:
         """Write plain values into the manifest, as one."""
-        self._manifest.update(notes)
         with self._writing():
-            self._commit()
+            self._commit({**self._manifest, **notes})
 
-    def save(self, frames: Sequence[int], prediction: Prediction, planned: Sequence[int] | None = None) -> None:
-        """Write the next chunk; it counts once all of it is there. ``planned``: the frames it was asked for."""
+    def save(
+        self, frames: Sequence[int], prediction: Prediction, planned: Sequence[int] | None = None, **notes: Any
+    ) -> None:
+        """Write the next chunk; it counts once all of it is there.
+
+        Parameters
+        ----------
+        planned : the frames it was asked for
+        notes : see ``keep``; what is true with this chunk
+        """
         number = len(self._manifest["chunks"])
         known = {i for chunk in self.chunks[-1:] for i in chunk}
-        depth, depth_range = _packed(prediction.depth)
-        conf, conf_range = _packed(prediction.conf)
-        arrays = {"depth": depth, "depth_range": depth_range, "conf": conf, "conf_range": conf_range}
-        for name in ("extrinsics", "intrinsics"):
-            if (value := getattr(prediction, name)) is not None:
-                arrays[name] = value.astype(np.float64)
-        if prediction.sky is not None:
-            arrays["sky"] = np.packbits(prediction.sky)
         about = {
             "frames": list(map(int, frames)),
             "planned": list(map(int, planned or frames)),
             "is_metric": bool(prediction.is_metric),
             "cameras_known": bool(prediction.cameras_known),
         }
+        sizes = about["bytes"] = {}  # of its files
         with self._writing():
             for index, image in zip(frames, prediction.images, strict=True):
                 if index not in known:
-                    _write(self._image(index), _jpeg(image))
+                    sizes[self._image(index).name] = _write(self._image(index), _jpeg(image))
             with self._chunk(number).open("wb") as file:
-                np.savez(file, **arrays)
+                np.savez(file, **packed(prediction))  # type: ignore[arg-type]
                 file.flush()
                 os.fsync(file.fileno())
-            self._manifest["chunks"].append(about)
-            try:
-                self._commit()
-            except OSError:
-                self._manifest["chunks"].pop()
-                raise
+                sizes[self._chunk(number).name] = file.tell()
+            self._commit({**self._manifest, **notes, "chunks": [*self._manifest["chunks"], about]})
 
     def load(self, number: int) -> Prediction:
         """A chunk as it was saved, to 16 bits."""
         about = self._manifest["chunks"][number]
         try:
             with np.load(self._chunk(number)) as arrays:
-                depth = _unpacked(arrays["depth"], arrays["depth_range"])
-                conf = _unpacked(arrays["conf"], arrays["conf_range"])
-                sky = np.unpackbits(arrays["sky"], count=depth.size) if "sky" in arrays else None
-                extrinsics, intrinsics = arrays.get("extrinsics"), arrays.get("intrinsics")
-            images = np.stack([self.image(index) for index in about["frames"]])
-        except (OSError, ValueError, KeyError) as error:
+                prediction = unpacked(arrays, np.stack([self.image(index) for index in about["frames"]]))
+        except (OSError, ValueError, KeyError, EOFError, zlib.error, zipfile.BadZipFile) as error:
             raise DA3Error(
                 f"Chunk {number} in '{self.folder}' cannot be read ({error}): was the folder changed while the run went on?"
             ) from error
-        return Prediction(
-            depth,
-            conf,
-            extrinsics,
-            intrinsics,
-            images,
-            None if sky is None else sky.reshape(depth.shape).astype(bool),
-            is_metric=about["is_metric"],
-            cameras_known=about["cameras_known"],
-        )
+        prediction.is_metric, prediction.cameras_known = about["is_metric"], about["cameras_known"]
+        return prediction
 
     def image(self, index: int) -> np.ndarray:
         """(H, W, 3) uint8 RGB. Raises OSError."""
@@ -157,19 +149,20 @@ class Store:
         with contextlib.suppress(OSError):  # not empty: not only ours
             self.folder.rmdir()
 
-    def require_space(self, frames: int, pixels: int) -> None:
+    def require_space(self, frames: int, pixels: int, clouds: bool = False) -> None:
         """Look before the long work whether all will fit.
 
         Parameters
         ----------
         frames : that are still to come
         pixels : of one of them
+        clouds : whether point clouds are written beside the chunks
 
         Raises
         ------
         BadInput
         """
-        needed = frames * pixels * (2 * CHUNK_BYTES + IMAGE_BYTES)
+        needed = frames * pixels * (2 * CHUNK_BYTES + IMAGE_BYTES + clouds * 2 * KEPT * VERTEX.itemsize)
         free = shutil.disk_usage(self.folder).free
         if needed > free:
             raise BadInput(
@@ -177,14 +170,28 @@ class Store:
                 "free some space, choose another output folder, or lower Process Resolution"
             )
 
+    def _whole(self) -> int:
+        """How many chunks are still as they were written: people clear up, and power cuts leave files without an end."""
+        for number, chunk in enumerate(self._manifest["chunks"]):
+            for name, size in chunk["bytes"].items():
+                try:
+                    found = (self.folder / ("images" if name.endswith(".jpg") else "chunks") / name).stat().st_size
+                except OSError:
+                    return number
+                if found != size:
+                    return number
+        return len(self._manifest["chunks"])
+
     def _chunk(self, number: int) -> Path:
         return self.folder / "chunks" / f"{number:05d}.npz"
 
     def _image(self, index: int) -> Path:
         return self.folder / "images" / f"{index:06d}.jpg"
 
-    def _commit(self) -> None:
-        _write(self.folder / MANIFEST, json.dumps(self._manifest).encode("utf-8"), sync=True)
+    def _commit(self, manifest: dict[str, Any]) -> None:
+        """The manifest is this one from now on, or, should it fail, still the old one."""
+        _write(self.folder / MANIFEST, json.dumps(manifest).encode("utf-8"), sync=True)
+        self._manifest = manifest
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
@@ -197,45 +204,6 @@ class Store:
             ) from error
 
 
-def fingerprint(frames: FrameSource, settings: Settings) -> str:
-    """Of everything that a run's result depends on: the files, by name, size and date, and the settings."""
-    files = {frames.paths[i] for i in frames.selected}
-    about = []
-    for path in sorted(files):
-        try:
-            stat = path.stat()
-        except OSError:  # gone since it was found: reading it will say so
-            continue
-        about.append((str(path), stat.st_size, stat.st_mtime_ns))
-    wanted = {k: v for k, v in settings.to_json().items() if k not in OUTPUT_ONLY}
-    text = json.dumps([about, list(frames.selected), wanted], sort_keys=True)
-    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
-
-
-def _packed(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(N, H, W) >= 0 as uint16 of the logarithm, 0 for 0, and each frame's range (N, 2): a relative step of 1e-4 or so."""
-    packed = np.zeros(values.shape, np.uint16)
-    ranges = np.zeros((len(values), 2))
-    for i, image in enumerate(values):
-        known = image > 0
-        if known.any():
-            logs = np.log(image, out=np.zeros(image.shape, np.float32), where=known)
-            low, high = float(logs[known].min()), float(logs[known].max())
-            ranges[i] = low, high
-            step = max(high - low, 1e-12) / (LEVELS - 1)
-            packed[i] = np.where(known, np.rint((logs - low) / step) + 1, 0).astype(np.uint16)
-    return packed, ranges
-
-
-def _unpacked(packed: np.ndarray, ranges: np.ndarray) -> np.ndarray:
-    values = np.zeros(packed.shape, np.float32)
-    for i, (low, high) in enumerate(ranges):
-        table = np.exp(low + max(high - low, 1e-12) / (LEVELS - 1) * np.arange(-1, LEVELS)).astype(np.float32)
-        table[0] = 0.0
-        values[i] = table[packed[i]]
-    return values
-
-
 def _jpeg(image: np.ndarray) -> bytes:
     done, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
     if not done:
@@ -243,7 +211,8 @@ def _jpeg(image: np.ndarray) -> bytes:
     return data.tobytes()
 
 
-def _write(path: Path, data: bytes, sync: bool = False) -> None:
+def _write(path: Path, data: bytes, sync: bool = False) -> int:
+    """Put a file in its place as one; its size in bytes."""
     temporary = path.with_name(path.name + ".part")
     with temporary.open("wb") as file:
         file.write(data)
@@ -251,6 +220,7 @@ def _write(path: Path, data: bytes, sync: bool = False) -> None:
             file.flush()
             os.fsync(file.fileno())
     temporary.replace(path)
+    return len(data)
 
 
 def _read(path: Path) -> dict[str, Any]:

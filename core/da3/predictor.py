@@ -22,10 +22,11 @@ from ..memory import is_out_of_memory
 from ..models import ModelInfo
 from ..prediction import Cameras, Prediction
 from ..resizing import Placement, place
-from ..settings import Settings
+from ..settings import BatchMode, Settings
 from ..watch import Watch
 from . import cameras as known
 from .guard import SkyOfNested, watched
+from .looks import Looks
 from .network import bytes_held, choose_device, load, repeatable
 
 # Of ImageNet, which the backbone was trained on; the package's input processor has the same.
@@ -97,7 +98,8 @@ class DA3Predictor:
         """One pass; see ``Predictor``.
 
         Models that give no cameras (metric, mono) leave ``extrinsics`` and ``intrinsics`` None, and their confidence
-        is 1. With known cameras the result is in their frame and unit, so it is not called metric.
+        is 1. For DA3 Streaming ``looks`` is filled. With known cameras the result is in their frame and unit, so it is not
+        called metric.
 
         Raises
         ------
@@ -117,10 +119,14 @@ class DA3Predictor:
             if not self.model.gives_cameras:
                 raise BadInput(f"{self.model.label} cannot use known cameras; choose another model or turn them off")
             check(cameras, len(images))
+        streams = settings.batch_mode is BatchMode.DA3_STREAMING  # which alone asks what frames look like
         canvas, valid, placements = place(images, settings.resolution, settings.resize_method)
         with _readable_failures(self):
-            raw = self._forward(self._net, canvas, placements, settings, cameras)
+            looks = Looks(valid)
+            with looks.reading(self._net) if streams else contextlib.nullcontext():
+                raw = self._forward(self._net, canvas, placements, settings, cameras)
         prediction = self._to_prediction(raw, canvas, valid)
+        prediction.looks = looks.found
         self._check_finite(prediction, indices)
         if cameras is not None:
             _move_to(cameras, placements, prediction)

@@ -208,3 +208,19 @@ def test_the_whole_way_survives_a_lack_of_memory_with_all_40_frames(folder):
     assert sorted(i for batch in batches for i in batch.indices) == list(range(40))
     told = source.warnings + [w for batch in batches for w in batch.warnings]
     assert any("Memory ran out" in w for w in told)
+    # Progress is told by them: passes of 3 (10, then 5, then 3) share one frame, so each brings two of the other 39.
+    assert {batch.passes for batch in batches if batch.passes} == {20}
+
+
+@pytest.mark.parametrize("mode", [BatchMode.LAST_FRAME_OVERLAP, BatchMode.FIRST_LAST_OVERLAP])
+def test_passes_that_share_images_take_two_and_say_so(folder, mode):
+    source = FrameSource.open(folder(3))
+    run(source, Recorder(), 1, mode)
+    assert any("Batch Size is 1" in w and "they take 2" in w for w in source.warnings)
+
+
+@pytest.mark.parametrize(("mode", "count"), [(BatchMode.NO_OVERLAP, 3), (BatchMode.LAST_FRAME_OVERLAP, 1)])
+def test_single_images_that_share_nothing_are_no_news(folder, mode, count):
+    source = FrameSource.open(folder(count))
+    run(source, Recorder(), 1, mode)
+    assert source.warnings == []

@@ -1,0 +1,81 @@
+"""What all parts of a streaming run share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..core import filters
+from ..core.frames import FrameSource
+from ..core.passes import images_per_pass
+from ..core.prediction import Prediction
+from ..core.predictor import Predictor
+from ..core.resizing import layout
+from ..core.settings import Settings
+from ..core.watch import Watch
+from .chunks import ChunkPlanner
+from .closing import JOINT_FRAMES, joint_passes
+from .folder import fingerprint
+from .pace import Pace
+from .store import Store
+
+STAGE = "streaming"  # its fraction is that of the whole run's time
+USUAL_LOOPS = 0.5  # of the joint passes that loops may cost, as long as nothing was seen of the path
+
+
+@dataclass
+class Run:
+    """One run: its input, its chunks on disk, its plan."""
+
+    frames: FrameSource
+    settings: Settings
+    predictor: Predictor
+    watch: Watch
+    store: Store
+    planner: ChunkPlanner
+    pace: Pace
+    loops_seen: float = 0.0  # of the joint passes that loops of the path so far may cost, those that they will
+    joint_left: int | None = None  # joint passes still to come, once that is known
+
+    @classmethod
+    def begin(cls, frames: FrameSource, settings: Settings, predictor: Predictor, watch: Watch, folder: Path) -> Run:
+        """A new run, or one that goes on from the whole chunks in ``folder``.
+
+        Raises
+        ------
+        BadInput
+            The disk is too small for it.
+        DA3Error
+            The folder cannot be written.
+        """
+        store = Store(folder, fingerprint(frames, settings, predictor))
+        planner = ChunkPlanner(frames.selected, settings, images_per_pass(frames, settings, predictor))
+        planner.batch_size = store.notes.get("batch_size", planner.batch_size)
+        planner.resume(store.planned)
+        sizes = {(h.width, h.height) for h in frames.headers.values()}
+        width, height, _ = layout(list(sizes), settings.resolution, settings.resize_method)
+        store.require_space(planner.frames_left, width * height, clouds=bool(settings.output_folder.strip()))
+        watch.progress(STAGE, 0.0)
+        return cls(frames, settings, predictor, watch, store, planner, Pace())
+
+    def load(self, number: int) -> Prediction:
+        """A chunk from disk, in its own frame, filtered."""
+        return self.filtered(self.store.load(number))
+
+    def filtered(self, prediction: Prediction) -> Prediction:
+        """Confidence 0 at edges of depth and 1 where people are; the same object."""
+        filters.apply(prediction, self.settings)
+        if prediction.people is not None:
+            prediction.conf[prediction.people & (prediction.conf > 0)] = 1.0
+        return prediction
+
+    def report(self) -> None:
+        """Tell how much of the run's time is over."""
+        to_come, frames = self.planner.left
+        done = len(self.store.chunks)
+        joint = float(self.joint_left or 0)
+        if self.joint_left is None and self.settings.loop_closure and done + to_come >= 3:
+            seen = done / (done + to_come)
+            joint = joint_passes(done + to_come) * (seen * self.loops_seen + (1.0 - seen) * USUAL_LOOPS)
+        frames += round(joint * min(2 * JOINT_FRAMES, self.planner.batch_size))
+        self.watch.progress(STAGE, self.pace.fraction(frames, len(self.frames.selected)))
