@@ -22,6 +22,7 @@ from ..nodes import assembly, known
 from ..nodes.animation import Play
 from ..nodes.created import is_there
 from ..panels.places import Places
+from .arrivals import Arrivals
 from .job import Job
 from .session import Session, time_text
 
@@ -51,7 +52,7 @@ class GenerateJob(Job):
         self._inbox: deque[protocol.Message] = deque()
         self._run: assembly.Run | None = None
         self._building: Generator[None, None, None] | None = None
-        self._batches: list[protocol.BatchReady] = []  # that have come
+        self._arrivals = Arrivals()
         self._undone = False  # Blender has undone or redone something: what was built may be half there
         self._lost = False  # something that is being built, or built into, has gone
         self._rebuilds = 0
@@ -151,6 +152,8 @@ class GenerateJob(Job):
         self._rebuilds += 1
         if self._rebuilds > MAX_REBUILDS:
             raise DA3Error("What the run builds was removed again and again, so the run was stopped")
+        if not self._arrivals.are_whole:
+            raise DA3Error("A run this long cannot be built again after an undo, so it was stopped: generate it again")
         if self._building is not None:
             self._building.close()
             self._building = None
@@ -160,8 +163,7 @@ class GenerateJob(Job):
         self._records.clear()
         self._settled = False
         self.changed = False
-        self._inbox.extendleft(reversed(self._batches))
-        self._batches.clear()
+        self._inbox.extendleft(reversed(self._arrivals.take()))
 
     def _receive(self, event: protocol.Message) -> None:
         if getattr(event, "job", None) != self._number:
@@ -172,7 +174,8 @@ class GenerateJob(Job):
             case protocol.Warned(message=message):
                 self.status.warnings.append(message)
             case protocol.BatchReady():
-                self._batches.append(event)
+                assert self._client
+                self._arrivals.add(event, self._client.folder(self._number))
                 self._building = self._batch_steps(event)
             case protocol.Done(report=report) if report.get("moves") and self._run and not self._settled:
                 self._inbox.appendleft(event)  # it is not done before its batches are where they belong
