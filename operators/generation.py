@@ -187,7 +187,7 @@ class GenerateJob(Job):
                 self.status.fraction = 1.0
                 seconds = time_text(time.monotonic() - self._started)
                 images = f"{report['frames']} image{'s' if report['frames'] != 1 else ''}"
-                self.end(f"{report['points']:,} points from {images} in {seconds}")
+                self.end(f"{report['points']:,} points, {images}, {seconds}")
             case protocol.Failed(kind=kind, message=message):
                 self.fail(BY_NAME.get(kind, DA3Error)(message))
             case protocol.Stopped():

@@ -48,7 +48,7 @@ def test_the_dependencies_are_installed_by_a_click(first_steps):
 def test_from_the_zip_to_a_cloud_nothing_but_the_window_is_touched(first_steps):
     assert first_steps.one("installed") is True
     assert first_steps.one("chosen").rstrip("/").endswith("courtyard")
-    assert "points from" in first_steps.one("generated")
+    assert " points, " in first_steps.one("generated")
     assert first_steps.one("preferences") is True
     assert left(first_steps.end) == NOTHING_LEFT
 
@@ -185,7 +185,7 @@ def test_a_whole_run_is_one_undo_step(meddled):
 def test_ctrl_z_in_a_run_waits_and_an_undo_is_built_over(meddled):
     assert meddled.one("ctrl_z_leaves_the_cube") and meddled.one("runs")
     assert meddled.one("rebuilt"), meddled.facts
-    assert "points from" in meddled.one("undone_in_a_run")
+    assert " points, " in meddled.one("undone_in_a_run")
 
 
 def test_deleting_the_collection_ends_the_run_with_a_sentence(meddled):
