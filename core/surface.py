@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from scipy.spatial import cKDTree
 
 from .errors import BadInput
-from .fusion import cleaning
+from .fusion import cleaning, texture
 from .fusion.agreement import Agreement, Noise
 from .fusion.coloring import Coloring
 from .fusion.extraction import extract
@@ -81,7 +82,7 @@ def fuse(pieces: Pieces, settings: Settings, watch: Watch, *, device: str = "cpu
         in all, four where memory runs short): from memory, a cache folder, or streaming's store. Pixels of confidence 0 or
         below Min Confidence, people and sky take no part
     settings : ``min_confidence``, ``fuse_voxel_size``, ``fuse_faces``, ``fuse_texture``
-    device : torch's, for the field
+    device : torch's, for the field; where its memory does not do, the processor takes over
 
     Raises
     ------
@@ -91,35 +92,69 @@ def fuse(pieces: Pieces, settings: Settings, watch: Watch, *, device: str = "cpu
     """
     found = _survey(pieces, settings, watch)
     wanted = settings.fuse_voxel_size or FOOTPRINTS * found.footprint
-    voxel = _voxel(found, wanted)
-    while True:
-        volume = Volume(voxel, found.origin, BAND * voxel, MOST_BLOCKS, device)
-        try:
-            for frame, depth in _corrected(pieces, settings, found, voxel, watch, 0.2, 0.6):
-                band = NOISY * found.noise.after
-                volume.integrate(View(depth, frame.weight, frame.facing, band, frame.intrinsics, frame.extrinsics))
-            break
-        except VolumeFull:
-            voxel *= COARSER
-        finally:
-            volume.close()
+    volume = _field(pieces, settings, found, _voxel(found, wanted, watch), device, watch)
+    voxel = volume.voxel
     vertices, faces = extract(volume, 0.0, watch)
     del volume
     coloring = Coloring(vertices, cleaning.normals(vertices, faces), voxel)
-    for frame, depth in _corrected(pieces, settings, found, voxel, watch, 0.65, 0.95):
-        coloring.add(frame, depth, NOISY * found.noise.after)
+    try:
+        for frame, depth in _corrected(
+            pieces, settings, found, voxel, watch, 0.65, 0.8 if settings.fuse_texture else 0.95
+        ):
+            coloring.add(frame, depth, NOISY * found.noise.after)
+    finally:
+        coloring.close()
     faces = faces[~coloring.contradicted()[faces].any(axis=1)]
     faces = cleaning.without_small_pieces(vertices, faces, voxel)
     if not len(faces):
         raise BadInput("The frames show no surface that could be fused; lower Min Confidence or Fusion Voxel Size")
     used, faces = cleaning.compact(len(vertices), faces)
-    vertices, colors = vertices[used], coloring.result()[used]
-    if 0 < settings.fuse_faces < len(faces):
-        full, full_colors = vertices, colors
-        vertices, faces = cleaning.simplified(vertices, faces, settings.fuse_faces)
-        colors = full_colors[cKDTree(full).query(vertices)[1]]
+    mesh = FusedMesh(vertices[used].astype(np.float32), faces, coloring.result()[used], voxel, found.noise)
+    if voxel > wanted * 1.001:
+        mesh.warnings.append(
+            f"Voxels of {wanted:.3g} scene units are too fine for this scene: the fused surface was made with voxels of {voxel:.3g}"
+        )
+    _reduce(mesh, settings)
+    if settings.fuse_texture:
+        watch.progress(STAGE, 0.8)
+        texel = found.footprint / texture.FINER
+        unfolded = texture.unfold(mesh.vertices, mesh.faces, cleaning.normals(mesh.vertices, mesh.faces), texel, watch)
+        views = _corrected(pieces, settings, found, voxel, watch, 0.85, 1.0)
+        mesh.uv, mesh.texture = unfolded.uv, texture.paint(unfolded, views, voxel, NOISY * found.noise.after)
     watch.progress(STAGE, 1.0)
-    return FusedMesh(vertices.astype(np.float32), faces, colors, voxel, found.noise, _warnings(wanted, voxel))
+    return mesh
+
+
+def _field(pieces: Pieces, settings: Settings, found: _Found, voxel: float, device: str, watch: Watch) -> Volume:
+    """The field of all frames; coarser than ``voxel`` where that does not fit after all."""
+    band = NOISY * found.noise.after
+    while True:
+        volume = Volume(voxel, found.origin, BAND * voxel, MOST_BLOCKS, device)
+        try:
+            for frame, depth in _corrected(pieces, settings, found, voxel, watch, 0.2, 0.6):
+                volume.integrate(View(depth, frame.weight, frame.facing, band, frame.intrinsics, frame.extrinsics))
+            return volume
+        except VolumeFull:
+            voxel *= COARSER
+        except torch.OutOfMemoryError:  # a model may fill the graphics card
+            if device == "cpu":
+                raise
+            device = "cpu"
+        finally:
+            volume.close()
+
+
+def _reduce(mesh: FusedMesh, settings: Settings) -> None:
+    """To the wished number of faces, or to what can be unfolded for a texture."""
+    target = settings.fuse_faces
+    if settings.fuse_texture and len(mesh.faces) > texture.MOST_FACES and not 0 < target <= texture.MOST_FACES:
+        target = texture.MOST_FACES
+        mesh.warnings.append(f"The fused surface was reduced to {target} faces for its texture")
+    if 0 < target < len(mesh.faces):
+        vertices, colors = mesh.vertices, mesh.colors
+        found, mesh.faces = cleaning.simplified(vertices.astype(np.float64), mesh.faces, target)
+        mesh.vertices = found.astype(np.float32)
+        mesh.colors = colors[cKDTree(vertices).query(mesh.vertices)[1]]
 
 
 def _survey(pieces: Pieces, settings: Settings, watch: Watch) -> _Found:
@@ -127,40 +162,32 @@ def _survey(pieces: Pieces, settings: Settings, watch: Watch) -> _Found:
     agreement = Agreement()
     footprints: list[float] = []
     centers: list[np.ndarray] = []
-    for frame in frames(pieces, settings.min_confidence):
-        watch.progress(STAGE, 0.15 * (1.0 - 1.0 / (1.0 + 0.02 * len(centers))))  # how many there will be is not known
+    for number, frame in enumerate(frames(pieces, settings.min_confidence)):
+        watch.progress(STAGE, 0.15 * (1.0 - 1.0 / (1.0 + 0.02 * number)))  # how many there will be is not known
         agreement.add(frame)
-        centers.append(-frame.extrinsics[:, :3].T @ frame.extrinsics[:, 3])
         seen = frame.depth[frame.depth > 0]
         if len(seen):
             footprints.append(float(np.median(seen)) / frame.intrinsics[0, 0])
+            centers.append(-frame.extrinsics[:, :3].T @ frame.extrinsics[:, 3])
     if not footprints:
         raise BadInput("No pixel is sure enough to be fused to a surface; lower Min Confidence")
     noise = agreement.solve(watch)
-    return _Found(agreement, noise, float(np.median(footprints)), np.mean(centers, axis=0), len(centers))
+    return _Found(agreement, noise, float(np.median(footprints)), np.mean(centers, axis=0), len(agreement.small))
 
 
-def _voxel(found: _Found, wanted: float) -> float:
+def _voxel(found: _Found, wanted: float, watch: Watch) -> float:
     """The voxel's edge: ``wanted``, but not too fine for the pixels, nor for the memory."""
     voxel = max(wanted, FINEST * found.footprint)
-    while _blocks(found, voxel) > MOST_BLOCKS:
-        voxel *= COARSER
+    while (count := _blocks(found, voxel, watch)) > MOST_BLOCKS:
+        voxel *= max(COARSER, (count / MOST_BLOCKS) ** 0.5)  # a surface's blocks are as many as its area over theirs
     return voxel
 
 
-def _warnings(wanted: float, voxel: float) -> list[str]:
-    """What the person should know of the voxels."""
-    if voxel <= wanted * 1.001:
-        return []
-    return [
-        f"Voxels of {wanted:.3g} scene units are too fine for this scene: the fused surface was made with voxels of {voxel:.3g}"
-    ]
-
-
-def _blocks(found: _Found, voxel: float) -> int:
-    """How many blocks the small depth maps say there will be."""
+def _blocks(found: _Found, voxel: float, watch: Watch) -> int:
+    """How many blocks the small depth maps say there will be; counted up to four times the budget."""
     keys = np.zeros(0, np.int64)
     for small in found.agreement.small:
+        watch.check()
         depth = small.depth * np.exp(small.log_scale)
         depth[depth > _farthest(found, voxel, small.intrinsics[0, 0] * small.step)] = 0.0
         view = View(depth, depth, small.facing, NOISY * found.noise.after, small.intrinsics,

@@ -17,6 +17,7 @@ LOCKS = [
     (paths.BLENDER_LOCK, "3.11"),
     *((paths.other_lock(version), python) for version, python in paths.OTHER_BLENDERS.items()),
     (paths.TEST_LOCK, "3.11"),
+    (paths.OPEN3D_LOCK, "3.11"),
     (paths.WORKER_LOCK, "3.11"),
 ]
 

@@ -18,6 +18,7 @@ UV_LOCK = REQUIREMENTS / "uv.txt"
 BLENDER_LOCK = REQUIREMENTS / "blender.txt"
 TEST_LOCK = REQUIREMENTS / "test.txt"
 PIP_LOCK = REQUIREMENTS / "pip.txt"
+OPEN3D_LOCK = REQUIREMENTS / "open3d.txt"  # only for `tools/bench_fusion.py`
 WORKER_LOCK = ROOT / "core" / "requirements" / "worker.txt"
 BLENDER_PYTHON = "3.11"  # what bpy 5.0 is built for; the worker takes the same, as an installed add-on would
 OTHER_BLENDERS = {"4.2": "3.11", "4.5": "3.11", "5.2": "3.13"}  # only for `make test-versions`, with their Python
@@ -68,6 +69,11 @@ def worker_environment() -> Path:
 def test_packages() -> Path:
     """Packages that only the tests add to the worker's (by ``PYTHONPATH``), so that it stays what users get."""
     return cache() / f"test-{_key(TEST_LOCK, BLENDER_PYTHON)}"
+
+
+def open3d_environment() -> Path:
+    """Open3D, which one benchmark compares with; made when that first runs."""
+    return cache() / f"open3d-{_key(OPEN3D_LOCK, BLENDER_PYTHON)}"
 
 
 def pip_folder() -> Path:

@@ -14,7 +14,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from ..watch import Watch
-from .frames import Frame
+from .frames import Frame, turned
 
 WIDTH = 56  # pixels of the longer side of the small depth maps
 NEIGHBOURS = 10  # of a frame that it is compared with
@@ -73,8 +73,10 @@ class Agreement:
         before = after = 0.0
         gate = GATE
         for number in range(ROUNDS + 1):
-            watch.check()
-            found = [self._differences(i, neighbours[i], gate) for i in range(len(self.small))]
+            found = []
+            for i in range(len(self.small)):
+                watch.check()
+                found.append(self._differences(i, neighbours[i], gate))
             spread = _spread([f[0][f[1] > 0] for f in found])
             if number == 0:
                 before = spread
@@ -162,12 +164,12 @@ def _world(small: Small, row: np.ndarray, column: np.ndarray, z: np.ndarray) -> 
     """(P, 3) places of pixels at depths ``z``."""
     k = small.intrinsics
     rays = np.stack([(column + 0.5 - k[0, 2]) / k[0, 0], (row + 0.5 - k[1, 2]) / k[1, 1], np.ones(len(row))], axis=-1)
-    return (rays * z[:, None] - small.extrinsics[:, 3]) @ small.extrinsics[:, :3]
+    return turned(rays * z[:, None] - small.extrinsics[:, 3], small.extrinsics[:, :3].T)
 
 
 def _project(points: np.ndarray, small: Small) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Row, column, depth of places in a frame, and whether it has them in view; rows and columns are within it."""
-    image = points @ (small.intrinsics @ small.extrinsics[:, :3]).T + small.intrinsics @ small.extrinsics[:, 3]
+    image = turned(points, small.intrinsics @ small.extrinsics[:, :3]) + small.intrinsics @ small.extrinsics[:, 3]
     z = image[:, 2]
     safe = np.maximum(z, 1e-9)
     height, width = small.depth.shape

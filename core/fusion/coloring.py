@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
+
 import cv2
 import numpy as np
 from scipy.spatial import cKDTree
 
-from .frames import Frame
+from .frames import Frame, turned
 
 SHARPNESS = 4  # power of a view's weight: the best views count, and none changes abruptly into another
 CELL = 32.0  # voxels along the edge of the cells that vertices are looked for in
 THROUGH = 3.0  # voxels, at least, that a frame sees farther than a vertex, to see through it
 AGAINST = 1.0  # frames that see through a vertex, for each that sees it, beyond which it goes
+PART = 20_000  # vertices, at least, for a thread
+MOST_THREADS = 8
 NOWHERE = 128  # grey, of vertices that no frame shows
 
 
@@ -41,6 +46,12 @@ class Coloring:
         self._seen = np.zeros(len(vertices), np.float32)
         self._through = np.zeros(len(vertices), np.float32)
         self._voxel = voxel
+        self._workers = max(1, min(MOST_THREADS, os.cpu_count() or 1))
+        self._threads = ThreadPoolExecutor(self._workers, "coloring")
+
+    def close(self) -> None:
+        """Let the threads go."""
+        self._threads.shutdown()
 
     def add(self, frame: Frame, depth: np.ndarray, tolerance: float) -> None:
         """Take the colours that a frame shows, and what it says for and against the surface.
@@ -51,11 +62,18 @@ class Coloring:
         tolerance : relative to the depth, how far a vertex may lie from it and still be what is seen there
         """
         rows = self._in_view(frame)
-        if not len(rows):
-            return
+        # The nearest around: beside an outline a frame may see past what it does not see through.
+        nearest = cv2.erode(depth, np.ones((3, 3), np.uint8))
+        parts = np.array_split(rows, max(1, min(self._workers, len(rows) // PART)))
+        for done in [self._threads.submit(self._add, part, frame, depth, nearest, tolerance) for part in parts]:
+            done.result()
+
+    def _add(self, rows: np.ndarray, frame: Frame, depth: np.ndarray, nearest: np.ndarray, tolerance: float) -> None:
+        """``add`` for some vertices; ``nearest`` (H, W) depth of the pixels around each."""
         height, width = depth.shape
-        camera = self._vertices[rows] @ frame.extrinsics[:, :3].T + frame.extrinsics[:, 3]
-        camera = camera.astype(np.float32)
+        center = frame.extrinsics[:, :3].T @ frame.extrinsics[:, 3]
+        rotation = frame.extrinsics[:, :3].astype(np.float32)
+        camera = turned((self._vertices[rows] + center).astype(np.float32), rotation)
         z = np.maximum(camera[:, 2], np.float32(1e-9))
         k = frame.intrinsics.astype(np.float32)
         u = camera[:, 0] / z * k[0, 0] + k[0, 2]
@@ -64,15 +82,14 @@ class Coloring:
         rows, camera, u, v, z = rows[inside], camera[inside], u[inside], v[inside], z[inside]
         row, column = v.astype(np.int32), u.astype(np.int32)
         there = depth[row, column]
-        turned = self._normals[rows] @ frame.extrinsics[:, :3].T.astype(np.float32)
-        length = np.linalg.norm(camera, axis=1)
-        facing = -np.einsum("ij,ij->i", turned, camera) / np.maximum(length, 1e-9)
+        length = np.sqrt(np.einsum("ij,ij->i", camera, camera))
+        facing = -np.einsum("ij,ij->i", turned(self._normals[rows], rotation), camera) / np.maximum(length, 1e-9)
         reach = np.maximum(2.0 * self._voxel, tolerance * z) / np.maximum(facing, 0.2)
         shown = (there > 0) & (np.abs(there - z) < reach) & (facing > 0.05)
-        # The nearest around: beside an outline a frame may see past what it does not see through.
-        nearest = cv2.erode(depth, np.ones((3, 3), np.uint8))[row, column]
         self._seen[rows[shown]] += 1.0
-        self._through[rows[nearest - z > np.maximum(THROUGH * self._voxel, tolerance * z)]] += 1.0
+        self._through[rows[nearest[row, column] - z > np.maximum(THROUGH * self._voxel, tolerance * z)]] += 1.0
+        if not shown.any():
+            return
         rows, u, v = rows[shown], u[shown], v[shown]
         # How large the vertex's surroundings are in the picture, to a power.
         weight = (facing[shown] / z[shown] ** 2 * frame.intrinsics[0, 0] ** 2 * self._voxel**2) ** (SHARPNESS / 2)
@@ -104,7 +121,7 @@ class Coloring:
         """Rows of the vertices whose cells a frame has in view, or nearly."""
         if not len(self._centers):
             return np.zeros(0, int)
-        camera = self._centers @ frame.extrinsics[:, :3].T + frame.extrinsics[:, 3]
+        camera = turned(self._centers, frame.extrinsics[:, :3]) + frame.extrinsics[:, 3]
         k = frame.intrinsics
         height, width = frame.depth.shape
         good = camera[:, 2] > -self._radii

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from ..errors import DA3Error
+from .frames import turned
 
 SIDE = 8  # voxels along a block's edge
 VOXELS = SIDE**3
@@ -74,6 +75,9 @@ class Volume:
         self._distance: list[torch.Tensor] = []  # pages of (PAGE, VOXELS), in scene units
         self._weight: list[torch.Tensor] = []
         count = max(1, min(MOST_THREADS, os.cpu_count() or 1)) if self.device.type == "cpu" else 1
+        # Every operation is short: torch's own threads would wait for each other longer than they work.
+        self._before = torch.get_num_threads()
+        torch.set_num_threads(1)
         self._threads = ThreadPoolExecutor(count, "fusion", initializer=torch.set_num_threads, initargs=(1,))
         cells = np.stack(np.meshgrid(*[np.arange(SIDE)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
         self._cells = cells * self.voxel  # (VOXELS, 3), from a block's first voxel; z runs fastest
@@ -82,8 +86,9 @@ class Volume:
         return len(self.numbers)
 
     def close(self) -> None:
-        """Let the threads go."""
+        """Let the threads go; torch has its own back."""
         self._threads.shutdown()
+        torch.set_num_threads(self._before)
 
     def integrate(self, view: View) -> None:
         """Add what a frame sees.
@@ -100,8 +105,8 @@ class Volume:
         rotation = view.intrinsics @ view.extrinsics[:, :3]
         corners = self.origin + self.numbers[slots] * (SIDE * self.voxel)
         # Homogeneous pixels (u z, v z, z) of each block's first voxel, in float64, and of the others relative to it.
-        first = corners @ rotation.T + view.intrinsics @ view.extrinsics[:, 3]
-        others = torch.from_numpy((self._cells @ rotation.T).T.astype(np.float32)).to(self.device)
+        first = turned(corners, rotation) + view.intrinsics @ view.extrinsics[:, 3]
+        others = torch.from_numpy(turned(self._cells, rotation).T.astype(np.float32)).to(self.device)
         base = torch.from_numpy(first.T.astype(np.float32)).to(self.device)
         size = view.depth.shape
 
@@ -217,7 +222,7 @@ def surface_blocks(view: View, origin: np.ndarray, voxel: float, band: float) ->
     center = -view.extrinsics[:, :3].T @ view.extrinsics[:, 3]
     places = np.stack([column, row, np.zeros_like(row)], axis=-1) * float(stride) + (stride // 2 + 0.5)
     places[:, 2] = 1.0
-    rays = places @ (to_world.T / edge)
+    rays = turned(places, to_world / edge)
     start = (center - origin) / edge
     reach = np.maximum(band, view.band * z)
     # Along the ray a band is longer than across the surface.
