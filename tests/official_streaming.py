@@ -26,38 +26,40 @@ def irls_fit(source, target, weights, delta=0.1, iterations=5, tolerance=1e-9):
     return scale, rotation, translation
 
 
-def run(predict, chunks):
-    """Every chunk but the last emits the frames that the next one does not have.
+class Official:
+    """Takes chunks as they come; every chunk but the last emits the frames that the next one does not have.
 
     Parameters
     ----------
-    predict : frames to a ``Prediction``
-    chunks : lists of frames, half of each shared with the next
+    surfaces : whether to keep them; they are large
 
-    Returns
-    -------
+    Attributes
+    ----------
     poses : by frame, (3, 4) camera to world
-    points : a list by emitted part, (frames, world points (n, H, W, 3), conf)
+    surfaces : by frame, its depth in that world and its confidence, (H, W) each
     """
-    poses, points, before, total = {}, [], None, (1.0, np.eye(3), np.zeros(3))
-    for number, chunk in enumerate(chunks):
-        p = predict(chunk)
+
+    def __init__(self, surfaces=True):
+        self.poses, self.surfaces = {}, {}
+        self._keep_surfaces = surfaces
+        self._before, self._total = None, (1.0, np.eye(3), np.zeros(3))
+
+    def add(self, chunk, p):
+        """A chunk's frames, and what the model says of them; a later chunk takes back what it has in common."""
         world = unproject(p.depth, p.intrinsics, p.extrinsics).astype(np.float64)
-        if before is not None:
-            old_chunk, old_world, old_conf = before
+        if self._before is not None:
+            old_chunk, old_world, old_conf = self._before
             shared = [i for i in chunk if i in old_chunk]
             a, b = [old_chunk.index(i) for i in shared], [chunk.index(i) for i in shared]
             c1, c2 = old_conf[a], p.conf[b]
             good = (c1 > 0) & (c2 > 0) & (np.minimum(c1, c2) > 0.1 * min(np.median(c1), np.median(c2)))
             s, r, t = irls_fit(world[b][good], old_world[a][good], np.sqrt(c1 * c2)[good].astype(np.float64))
-            s0, r0, t0 = total
-            total = s0 * s, r0 @ r, s0 * r0 @ t + t0
-        s, r, t = total
+            s0, r0, t0 = self._total
+            self._total = s0 * s, r0 @ r, s0 * r0 @ t + t0
+        s, r, t = self._total
         cameras = invert_rigid(p.extrinsics)
-        last = number == len(chunks) - 1
-        keep = [k for k, i in enumerate(chunk) if last or i not in chunks[number + 1]]
-        for k in keep:
-            poses[chunk[k]] = np.column_stack([r @ cameras[k, :, :3], s * r @ cameras[k, :, 3] + t])
-        points.append(([chunk[k] for k in keep], s * world[keep] @ r.T + t, p.conf[keep]))
-        before = chunk, world, p.conf
-    return poses, points
+        for k, i in enumerate(chunk):
+            self.poses[i] = np.column_stack([r @ cameras[k, :, :3], s * r @ cameras[k, :, 3] + t])
+            if self._keep_surfaces:
+                self.surfaces[i] = s * p.depth[k], p.conf[k]
+        self._before = list(chunk), world, p.conf.copy()

@@ -1,8 +1,10 @@
 """A long walk chunk by chunk: every frame once, in its place, and a run that died goes on."""
 
 import contextlib
+import copy
 import errno
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import official_streaming
@@ -83,28 +85,45 @@ def test_every_frame_comes_once_and_lands_where_it_was(walk, tmp_path):
     assert not (tmp_path / "s").exists()
 
 
+class Shared(DisturbedPredictor):
+    """Hands every chunk to the official way too, so that both get the very same."""
+
+    def __init__(self, walk, seed):
+        super().__init__(walk, seed)
+        self.official = official_streaming.Official()
+
+    def predict(self, images, indices, settings, cameras=None):
+        made = super().predict(images, indices, settings, cameras)
+        if np.ptp(indices) < len(indices):  # else two sides of a loop
+            self.official.add(indices, copy.deepcopy(made))
+        return made
+
+
 @pytest.fixture(scope="module")
 def compared(walk, tmp_path_factory):
-    """ATE of the official way, ours without and with loops, for some seeds; all 100 frames."""
+    """Median ATE over three seeds of the official way, of ours as batches come and after loops; all 100 frames."""
     found = []
-    for seed in (0, 1):
-        predictor = DisturbedPredictor(walk, seed)
-        chunks = ChunkPlanner(range(100), Settings(), 20).rest()
-        theirs, _ = official_streaming.run(lambda c, p=predictor: p.predict(walk.images[c], c, None), chunks)
-        folder = tmp_path_factory.mktemp("store")
-        without = run(walk, predictor, folder, settings(walk, loop_closure=False), end=-1)[2]
-        closed = run(walk, predictor, folder, settings(walk), end=-1)[2]
-        found.append([ate(poses, walk) for poses in (theirs, without, closed)])
+    for seed in range(3):
+        predictor = Shared(walk, seed)
+        batches, settled, closed = run(walk, predictor, tmp_path_factory.mktemp("store"), settings(walk), end=-1)
+        without = cameras(batches, replace(settled, moves=np.repeat(np.eye(4)[None], len(batches), axis=0)))
+        found.append([ate(poses, walk) for poses in (predictor.official.poses, without, closed)])
     return np.median(found, axis=0)
 
 
 def test_the_path_drifts_much_less_than_the_official_one(compared):
-    # Measured over 8 seeds by tools/bench_streaming.py; room for the luck of two.
-    assert compared[1] < 0.7 * compared[0]
+    # The claim; over 8 seeds tools/bench_streaming.py measures about half of it.
+    assert compared[1] < 0.45 * compared[0]
 
 
 def test_loops_make_it_better_still(compared):
     assert compared[2] < compared[1]
+
+
+def test_without_loops_batches_stay_where_they_came(walk, tmp_path):
+    chosen = settings(walk, loop_closure=False)
+    settled = run(walk, DisturbedPredictor(walk), tmp_path, chosen, end=29)[1]
+    np.testing.assert_allclose(settled.moves, np.repeat(np.eye(4)[None], len(settled.moves), axis=0), atol=1e-12)
 
 
 class Dies(Exception):
@@ -190,10 +209,10 @@ def test_save_debug_keeps_the_chunks(walk, tmp_path):
 
 def test_a_full_disk_ends_the_run_clearly_and_what_was_built_stays(walk, tmp_path, monkeypatch):
     class Full(output.PlyWriter):
-        def add(self, *arrays):
+        def add_vertices(self, vertices):
             if "1_pcd" in self.path.name:
                 raise OSError(errno.ENOSPC, "No space left on device")
-            super().add(*arrays)
+            super().add_vertices(vertices)
 
     monkeypatch.setattr(output, "PlyWriter", Full)
     with pytest.raises(DA3Error, match="No space left on device"):
