@@ -40,15 +40,16 @@ def unproject(depth: np.ndarray, intrinsics: np.ndarray, extrinsics: np.ndarray)
     (N, H, W, 3) float32, in the unit of ``depth``
     """
     height, width = depth.shape[1:]
-    v, u = np.mgrid[0.5:height, 0.5:width]
-    pixels = np.stack([u, v, np.ones_like(u)], axis=-1).reshape(-1, 3)
+    u, v = np.arange(0.5, width), np.arange(0.5, height)[:, None]
     cameras_to_world = invert_rigid(extrinsics)
     points = np.empty((*depth.shape, 3), np.float32)
-    for i in range(len(depth)):  # one frame at a time: the float64 rays of all frames at once would be the peak
+    along = np.empty((height, width), np.float32)  # one axis of one frame: a fifth of the time of 64 bits for all
+    for i, frame in enumerate(depth):
         to_world = cameras_to_world[i, :, :3] @ np.linalg.inv(intrinsics[i])
-        rays = pixels @ to_world.T
-        world = rays * depth[i].reshape(-1, 1) + cameras_to_world[i, :, 3]
-        points[i] = world.reshape(height, width, 3)
+        for axis, (by_u, by_v, ahead) in enumerate(to_world):
+            np.add((by_u * u).astype(np.float32), (by_v * v + ahead).astype(np.float32), out=along)
+            along *= frame
+            np.add(along, np.float32(cameras_to_world[i, axis, 3]), out=points[i, :, :, axis])
     return points
 
 

@@ -35,6 +35,11 @@ from .whole_files import write
 
 VERSION = 1
 MANIFEST = "manifest.json"
+# Of PNG: a third to a half of the time of level 1 by itself, for files of about the same size.
+QUICK = (
+    cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_SUB,
+    cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE,
+)  # fmt: skip
 LOCK = "lock"  # held as long as somebody writes the run
 
 
@@ -166,7 +171,7 @@ class KeptRun:
             np.savez(file, **arrays)
         for index, image in zip(batch.indices, prediction.images, strict=True):
             paths.append(self._picture(index))
-            done, data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 1])
+            done, data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), QUICK)
             if not done:
                 raise OSError("an image could not be packed")
             data.tofile(paths[-1])

@@ -62,22 +62,27 @@ def _logarithms(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     ranges = np.zeros((len(values), 2))
     for i, image in enumerate(values):
         known = image > 0
-        if known.any():
-            logs = np.log(image, out=np.zeros(image.shape, np.float32), where=known)
-            low, high = float(logs[known].min()), float(logs[known].max())
+        least = float(image.min(initial=np.inf, where=known))
+        if np.isfinite(least):
+            logs = np.log(np.maximum(image, least, dtype=np.float32))
+            low, high = float(logs.min()), float(logs.max())
             ranges[i] = low, high
-            step = max(high - low, 1e-12) / (LEVELS - 1)
-            codes[i] = np.where(known, np.rint((logs - low) / step) + 1, 0).astype(np.uint16)
+            logs -= np.float32(low)
+            logs *= np.float32((LEVELS - 1) / max(high - low, 1e-12))
+            logs += np.float32(1.5)  # the nearest level, counted from 1
+            codes[i] = logs
+            codes[i] *= known
     return codes, ranges
 
 
 def _values(codes: np.ndarray, ranges: np.ndarray) -> np.ndarray:
-    values = np.zeros(codes.shape, np.float32)
-    for i, (low, high) in enumerate(ranges):
-        logs = low + max(high - low, 1e-12) / (LEVELS - 1) * np.arange(-1, LEVELS)
-        table = np.exp(logs.astype(np.float32))  # a fifth of the time of 64 bits, and far finer than a level still
-        table[0] = 0.0
-        values[i] = table[codes[i]]
+    values = np.empty(codes.shape, np.float32)
+    for code, value, (low, high) in zip(codes, values, ranges, strict=True):
+        step = max(high - low, 1e-12) / (LEVELS - 1)
+        np.multiply(code, np.float32(step), out=value)  # 32 bits are far finer than a level still
+        value += np.float32(low - step)
+        np.exp(value, out=value)
+        value *= code > 0
     return values
 
 

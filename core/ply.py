@@ -8,6 +8,8 @@ import numpy as np
 
 #: One vertex, packed as binary little endian PLY has it.
 VERTEX = np.dtype([("position", "<f4", 3), ("color", "u1", 3), ("confidence", "<f4")])
+# The same bytes, which take half the time to copy.
+_WHOLE = np.dtype([("position", "V12"), ("color", "V3"), ("confidence", "<f4")])
 HEADER_BYTES = 512
 
 
@@ -43,9 +45,11 @@ class PlyWriter:
 
     def add(self, position: np.ndarray, color: np.ndarray, confidence: np.ndarray) -> None:
         """Append points: (P, 3) float32, (P, 3) uint8 sRGB, (P,) float32."""
-        vertices = np.empty(len(position), VERTEX)
-        vertices["position"], vertices["color"], vertices["confidence"] = position, color, confidence
-        self.add_vertices(vertices)
+        vertices = np.empty(len(position), _WHOLE)
+        vertices["position"] = np.ascontiguousarray(position, "<f4").view("V12")[:, 0]
+        vertices["color"] = np.ascontiguousarray(color, np.uint8).view("V3")[:, 0]
+        vertices["confidence"] = confidence
+        self.add_vertices(vertices.view(VERTEX))
 
     def add_vertices(self, vertices: np.ndarray) -> None:
         """Append points as the file has them: (P,) of ``VERTEX``, contiguous."""

@@ -14,13 +14,14 @@ import numpy as np
 
 from ..core.prediction import Prediction
 
-AHEAD = (1, 2, 4, 7)  # frames later in which a frame's corners are looked for
+AHEAD = (1, 3, 7)  # frames later in which a frame's corners are looked for
 ACROSS = 3  # frames of a joint pass's other side likewise
 COARSE = 4  # pixels between those of a surface that are placed in another view
 CORNERS = 120  # of a frame
 FEWEST = 8  # corners that a pair of frames needs
 STRAY = 0.1  # of the image's width: a corner farther from where it was expected is another one
 STEEP = 1.2  # ratio of depths around a place beyond which there is more than one surface
+ENOUGH = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 15, 0.02)  # steps of one search, and pixels of the last
 RETURN = 0.5  # pixels that a corner may be off when it is followed there and back
 
 
@@ -93,11 +94,12 @@ def follow(prediction: Prediction, cameras: np.ndarray, pairs: Sequence[tuple[in
             start = corners[rows]
             found, good, _ = cv2.calcOpticalFlowPyrLK(
                 grey[i], other, start, start.copy(), winSize=(size, size), maxLevel=levels,
-                flags=cv2.OPTFLOW_USE_INITIAL_FLOW, minEigThreshold=1e-3,
+                criteria=ENOUGH, flags=cv2.OPTFLOW_USE_INITIAL_FLOW, minEigThreshold=1e-3,
             )  # fmt: skip
+            # What does not find back from close by is not wanted: one level is enough.
             back, returned, _ = cv2.calcOpticalFlowPyrLK(
-                other, grey[i], found, start.copy(), winSize=(size, size), maxLevel=levels,
-                flags=cv2.OPTFLOW_USE_INITIAL_FLOW, minEigThreshold=1e-3,
+                other, grey[i], found, start.copy(), winSize=(size, size), maxLevel=0,
+                criteria=ENOUGH, flags=cv2.OPTFLOW_USE_INITIAL_FLOW, minEigThreshold=1e-3,
             )  # fmt: skip
             there = _look_up(where, found)
             at = np.rint(np.clip(there, -1, 1e6)).astype(int)

@@ -47,12 +47,12 @@ class StreamingFiles:
         path = self._folder / "pcd" / f"{len(self._clouds)}_pcd.ply"
         with self._writing(), PlyWriter(path, COMMENT) as ply:
             assert prediction.extrinsics is not None and prediction.intrinsics is not None
-            pixels = np.empty(prediction.depth.shape[1:], VERTEX)
             for i, conf in enumerate(prediction.conf):
                 one = slice(i, i + 1)
-                world = unproject(prediction.depth[one], prediction.intrinsics[one], prediction.extrinsics[one])[0]
-                pixels["position"], pixels["color"], pixels["confidence"] = world, prediction.images[i], conf
-                ply.add_vertices(pixels[(prediction.depth[i] > 0) & (conf > 0) & (conf >= self._min_confidence)])
+                world = unproject(prediction.depth[one], prediction.intrinsics[one], prediction.extrinsics[one])
+                rows = np.flatnonzero((prediction.depth[i] > 0) & (conf > 0) & (conf >= self._min_confidence))
+                position, color = (a.reshape(-1, 3).take(rows, axis=0) for a in (world, prediction.images[i]))
+                ply.add(position, color, conf.ravel().take(rows))
             ply.finish()
         self._clouds.append(path)
 
@@ -79,11 +79,10 @@ class StreamingFiles:
                     still = bool(np.allclose(move, np.eye(4), rtol=0, atol=1e-12))
                     with PlyWriter(path, COMMENT) as own:
                         for part in _parts(path):
-                            place = part["position"]
                             if not still:
-                                place = (place @ move[:3, :3].T + move[:3, 3]).astype(np.float32)
-                                own.add(place, part["color"], part["confidence"])
-                            combined.add(place, part["color"], part["confidence"])
+                                part["position"] = part["position"] @ move[:3, :3].T + move[:3, 3]
+                                own.add_vertices(part)
+                            combined.add_vertices(part)
                         if not still:
                             own.finish()
                 combined.finish()

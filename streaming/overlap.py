@@ -21,6 +21,7 @@ from ..core.settings import AlignmentLibrary, AlignmentMethod
 from . import sim3
 
 SAMPLES = 3000  # pixels of a frame that are looked at
+STARTING = 6000  # points of all frames that a first guess needs
 SURE = 0.1  # of the smaller median confidence: pixels below are left out, as the official method does it
 OUTLIER = 0.2  # of the logarithm of a ratio of depths
 ITERATIONS = 8
@@ -143,9 +144,10 @@ def _start(
     """From the points of all shared frames; from the cameras where there are too few."""
     good = shared.weights > 0
     if good.sum() >= 100:
-        source = _world(shared.own, shared.own_rays, shared.own_depth)[good]
-        target = _world(shared.reference, shared.rays, shared.reference_depth)[good]
-        return sim3.fit_points(source, target, shared.weights[good], method, library, scale=fixed).matrix
+        some = slice(None, None, max(1, int(good.sum()) // STARTING))
+        source = _world(shared.own, shared.own_rays, shared.own_depth)[good][some]
+        target = _world(shared.reference, shared.rays, shared.reference_depth)[good][some]
+        return sim3.fit_points(source, target, shared.weights[good][some], method, library, scale=fixed).matrix
     rotation = mean_rotation(shared.reference[:, :, :3] @ np.swapaxes(shared.own[:, :, :3], 1, 2))
     scale = fixed if fixed is not None else float(np.exp(np.median(scales[seen]))) if seen.any() else 1.0
     offset = np.median(shared.reference[:, :, 3] - scale * shared.own[:, :, 3] @ rotation.T, axis=0)

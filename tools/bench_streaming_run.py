@@ -3,7 +3,7 @@
     python tools/bench_streaming_run.py [--frames 2000] [memory cost pace kills]     all parts by default
 
 memory  peak of the worker at 2,000 frames against 400, and how the time of a frame grows; low resolution
-cost    processor time of a frame of 504 x 280, point clouds on disk included
+cost    processor time of a frame of 504 x 280, point clouds on disk and the run kept for Rebuild included
 pace    the time left that is told, against the time that it took
 kills   SIGKILL at ten random moments: the same cameras, and what was whole is not computed again
 """
@@ -91,7 +91,7 @@ def memory(frames: int) -> bool:
 
 def cost(_frames: int) -> bool:
     count = 400
-    made = run_lap(count, 504, 280)
+    made = run_lap(count, 504, 280, kept=True)
     each = made.processor / count * 1e3
     print(
         f"504 x 280: {each:.1f} ms of processor a frame beside the model (wanted {MOST_MILLISECONDS:.0f})", flush=True
@@ -234,12 +234,12 @@ class Lives:
         self._whole |= kept
 
 
-def run_lap(count: int, width: int, height: int) -> Result:
-    """``count`` frames of that size, all files written, loops closed."""
+def run_lap(count: int, width: int, height: int, kept: bool = False) -> Result:
+    """``count`` frames of that size, all files written, loops closed; ``kept``: for Rebuild too."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         frames = pictures(folder / "frames", count, width, height)
-        return run(settings_for(frames, width), "lap", folder / "out", {})
+        return run(settings_for(frames, width), "lap", folder / "out", {}, kept=folder / "kept" if kept else None)
 
 
 def settings_for(frames: Path, resolution: int) -> Settings:
@@ -259,9 +259,14 @@ def pictures(folder: Path, count: int, width: int, height: int, lap: int = long_
 
 
 def run(
-    settings: Settings, model: str, output: Path, environment: Mapping[str, str], kill_after: float | None = None
+    settings: Settings,
+    model: str,
+    output: Path,
+    environment: Mapping[str, str],
+    kill_after: float | None = None,
+    kept: Path | None = None,
 ) -> Result:
-    """A job in a worker of its own; ``kill_after``: seconds from its first word on the chunks."""
+    """A job in a worker of its own; ``kill_after``: seconds from its first word on the chunks; ``kept``: see the worker."""
     output.mkdir(exist_ok=True)
     log = output.with_suffix(".passes")
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
@@ -272,7 +277,7 @@ def run(
     values = settings.to_json() | {"output_folder": str(output)}
     seen, started, before = Result(), 0.0, 0.0
     try:
-        job = client.generate(values, output)
+        job = client.generate(values, output, kept=(kept, sys.maxsize) if kept else None)
         for event in events(client):
             now = time.monotonic()
             if isinstance(event, protocol.Progress) and event.stage == "streaming" and not started:
