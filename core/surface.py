@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from scipy.spatial import cKDTree
 
 from .errors import BadInput
@@ -82,7 +81,7 @@ def fuse(pieces: Pieces, settings: Settings, watch: Watch, *, device: str = "cpu
         in all, four where memory runs short): from memory, a cache folder, or streaming's store. Pixels of confidence 0 or
         below Min Confidence, people and sky take no part
     settings : ``min_confidence``, ``fuse_voxel_size``, ``fuse_faces``, ``fuse_texture``
-    device : torch's, for the field; where its memory does not do, the processor takes over
+    device : torch's, for the field; where it fails, or its memory does not do, the processor takes over and ``warnings`` says so
 
     Raises
     ------
@@ -92,10 +91,8 @@ def fuse(pieces: Pieces, settings: Settings, watch: Watch, *, device: str = "cpu
     """
     found = _survey(pieces, settings, watch)
     wanted = settings.fuse_voxel_size or FOOTPRINTS * found.footprint
-    volume = _field(pieces, settings, found, _voxel(found, wanted, watch), device, watch)
-    voxel = volume.voxel
-    vertices, faces = extract(volume, 0.0, watch)
-    del volume
+    warnings: list[str] = []
+    vertices, faces, voxel = _extracted(pieces, settings, found, _voxel(found, wanted, watch), device, watch, warnings)
     coloring = Coloring(vertices, cleaning.normals(vertices, faces), voxel)
     try:
         for frame, depth in _corrected(
@@ -109,7 +106,7 @@ def fuse(pieces: Pieces, settings: Settings, watch: Watch, *, device: str = "cpu
     if not len(faces):
         raise BadInput("The frames show no surface that could be fused; lower Min Confidence or Fusion Voxel Size")
     used, faces = cleaning.compact(len(vertices), faces)
-    mesh = FusedMesh(vertices[used].astype(np.float32), faces, coloring.result()[used], voxel, found.noise)
+    mesh = FusedMesh(vertices[used].astype(np.float32), faces, coloring.result()[used], voxel, found.noise, warnings)
     if voxel > wanted * 1.001:
         mesh.warnings.append(
             f"Voxels of {wanted:.3g} scene units are too fine for this scene: the fused surface was made with voxels of {voxel:.3g}"
@@ -125,20 +122,26 @@ def fuse(pieces: Pieces, settings: Settings, watch: Watch, *, device: str = "cpu
     return mesh
 
 
-def _field(pieces: Pieces, settings: Settings, found: _Found, voxel: float, device: str, watch: Watch) -> Volume:
-    """The field of all frames; coarser than ``voxel`` where that does not fit after all."""
+def _extracted(
+    pieces: Pieces, settings: Settings, found: _Found, voxel: float, device: str, watch: Watch, warnings: list[str]
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """Vertices and faces of the field of all frames, and its voxels: coarser than ``voxel`` where that does not fit after all."""
     band = NOISY * found.noise.after
     while True:
         volume = Volume(voxel, found.origin, BAND * voxel, MOST_BLOCKS, device)
         try:
             for frame, depth in _corrected(pieces, settings, found, voxel, watch, 0.2, 0.6):
                 volume.integrate(View(depth, frame.weight, frame.facing, band, frame.intrinsics, frame.extrinsics))
-            return volume
+            return *extract(volume, 0.0, watch), voxel
         except VolumeFull:
             voxel *= COARSER
-        except torch.OutOfMemoryError:  # a model may fill the graphics card
+        except (
+            RuntimeError
+        ) as error:  # torch's: a model may fill the graphics card, and not every card can do everything
             if device == "cpu":
                 raise
+            reason = str(error).strip().partition("\n")[0] or type(error).__name__
+            warnings.append(f"The surface was fused on the processor, as the device {device} failed: {reason}")
             device = "cpu"
         finally:
             volume.close()

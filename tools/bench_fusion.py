@@ -3,7 +3,8 @@
     python tools/bench_fusion.py [--seeds 5] [--without classic|speed ...] [--cores 2]
 
 Runs in the worker's environment; makes Open3D one of its own (1.4 GB, from tools/requirements/open3d.txt) when it is first
-needed. Exits with 1 where a claim is missed.
+needed, but not where all benchmarks are run: there the speed is left out as long as Open3D is not there. Exits with 1 where a
+claim is missed.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import Any
 
 import numpy as np
 import paths
+import setup
 
 HERE = Path(__file__).resolve().parent
 WIDTH, HEIGHT, FRAMES = 504, 280, 200
@@ -141,7 +143,10 @@ def speed(claims: Claims, cores: int) -> None:
 
 def fuse_folder(folder: Path, count: int) -> None:
     """What the child process does: like ``open3d_fusion.py``."""
+    from da3_blender.core import surface
     from da3_blender.core.prediction import Prediction
+    from da3_blender.core.settings import Settings
+    from da3_blender.core.watch import Watch
 
     arrays = [
         np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("depth", "extrinsics", "intrinsics", "images")
@@ -153,8 +158,8 @@ def fuse_folder(folder: Path, count: int) -> None:
             depth, extrinsics, intrinsics, images = (np.array(a[rows.start : rows.stop]) for a in arrays)
             yield rows, Prediction(depth, np.where(depth > 0, 5, 0).astype(np.float32), extrinsics, intrinsics, images)
 
-    started = time.perf_counter()
-    mesh = _fused(pieces)
+    started = time.perf_counter()  # everything is imported, as it is in ``open3d_fusion.py``
+    mesh = surface.fuse(pieces, Settings(), Watch())
     seconds = time.perf_counter() - started
     peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     print(json.dumps({"seconds": seconds, "faces": len(mesh.faces), "bytes": peak, "voxel": mesh.voxel}))
@@ -201,7 +206,6 @@ def _child(command: list[str], cores: int) -> dict[str, float]:
 
 def _open3d() -> Path:
     """The interpreter that has Open3D."""
-    import setup
 
     def make(folder: Path) -> None:
         setup.run([setup.uv(), "venv", "--clear", "--quiet", "--python", paths.BLENDER_PYTHON, str(folder)])
@@ -210,8 +214,13 @@ def _open3d() -> Path:
 
     setup.once(paths.open3d_environment(), "Open3D, to compare with (1.4 GB)", make)
     python = paths.executable(paths.open3d_environment(), "python")
-    if subprocess.call([str(python), "-c", "import open3d"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) != 0:
-        raise SystemExit("Open3D does not start. It wants a system library: apt-get install libusb-1.0-0")
+    tried = subprocess.run(
+        [str(python), "-c", "import open3d"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    if tried.returncode:
+        if "libusb" in tried.stderr:
+            raise SystemExit("Open3D, to compare with, wants the system library libusb: apt-get install libusb-1.0-0")
+        raise SystemExit(f"Open3D, to compare with, does not start: {(tried.stderr.strip().splitlines() or ['?'])[-1]}")
     return python
 
 
@@ -230,8 +239,11 @@ def main() -> int:
     if "quality" not in options.without:
         quality(claims, options.seeds, "classic" not in options.without)
     if "speed" not in options.without:
-        speed(claims, options.cores)
-    print(f"missed: {', '.join(claims.missed)}" if claims.missed else "every claim holds")
+        if "DA3_ALL_BENCHMARKS" in os.environ and not (paths.open3d_environment() / setup.COMPLETE).exists():
+            print("speed left out: it downloads Open3D (1.4 GB) when it is asked for by name: bench.py fusion")
+        else:
+            speed(claims, options.cores)
+    print(f"missed: {', '.join(claims.missed)}" if claims.missed else "every claim that was measured holds")
     return 1 if claims.missed else 0
 
 

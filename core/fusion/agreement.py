@@ -69,14 +69,16 @@ class Agreement:
 
     def solve(self, watch: Watch) -> Noise:
         """Find the corrections. The frames' ``log_scale`` hold them afterwards."""
-        neighbours = self._neighbours(watch)
+        together = _Together(self.small)
+        neighbours = self._neighbours(together, watch)
         before = after = 0.0
         gate = GATE
         for number in range(ROUNDS + 1):
+            together.correct(self.small)
             found = []
             for i in range(len(self.small)):
                 watch.check()
-                found.append(self._differences(i, neighbours[i], gate))
+                found.append(self._differences(i, neighbours[i], together, gate))
             spread = _spread([f[0][f[1] > 0] for f in found])
             if number == 0:
                 before = spread
@@ -93,7 +95,7 @@ class Agreement:
         small = self.small[number]
         return np.exp(cv2.resize(small.log_scale, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR))
 
-    def _neighbours(self, watch: Watch) -> list[np.ndarray]:
+    def _neighbours(self, together: _Together, watch: Watch) -> list[np.ndarray]:
         """Frames that see much of what each frame sees."""
         count = len(self.small)
         probes = [_probes(s) for s in self.small]
@@ -106,7 +108,7 @@ class Agreement:
         for i, near in zip(usable, usable[np.atleast_2d(nearest)], strict=True):
             watch.check()
             others = near[near != i]
-            shared = np.array([_share(probes[i], self.small[j]) for j in others])
+            shared = _shares(probes[i], together, others)
             good = others[shared >= LEAST_SHARED]
             order = good[np.argsort(-shared[shared >= LEAST_SHARED], kind="stable")]
             # Spread over all that see it, so that what is found travels far.
@@ -114,7 +116,9 @@ class Agreement:
             result[i] = order[chosen] if len(order) else order
         return result
 
-    def _differences(self, i: int, others: np.ndarray, gate: float) -> tuple[np.ndarray, np.ndarray]:
+    def _differences(
+        self, i: int, others: np.ndarray, together: _Together, gate: float
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Of each pixel of a frame, the log of the factor that neighbours would put on its depth, and their weight; (h, w)."""
         own = self.small[i]
         total, weight = np.zeros(own.depth.shape, np.float32), np.zeros(own.depth.shape, np.float32)
@@ -122,25 +126,57 @@ class Agreement:
         if not len(row) or not len(others):
             return total, weight
         z = own.depth[row, column] * np.exp(own.log_scale[row, column])
-        points = _world(own, row, column, z)
-        facing = own.facing[row, column]
-        sums, weights = np.zeros(len(z)), np.zeros(len(z))
-        for j in others:
-            other = self.small[j]
-            r, c, reached, inside = _project(points, other)
-            theirs = np.where(inside, other.depth[r, c], 0) * np.exp(other.log_scale[r, c])
-            ratio = facing * z / np.maximum(other.facing[r, c] * theirs, 1e-9)
-            even = np.clip(ratio, 1.0 / MOST_UNEVEN, MOST_UNEVEN) ** 2
-            # What the difference along the other's ray means along the own one, on a surface that both see.
-            with np.errstate(divide="ignore", invalid="ignore"):
-                along = (theirs - reached) * other.facing[r, c] / (facing * z)
-            near = inside & (theirs > 0) & (np.abs(theirs - reached) < gate * theirs) & (np.abs(along) < gate)
-            w = np.where(near, even, 0.0)
-            sums += w * np.log1p(np.where(near, along, 0.0))
-            weights += w
+        pixel, reached, inside = together.project(_world(own, row, column, z), others)
+        theirs = np.where(inside, together.depth[pixel], np.float32(0))
+        their_facing, away = together.facing[pixel], own.facing[row, column] * z
+        even = np.clip(away / np.maximum(their_facing * theirs, 1e-9), 1.0 / MOST_UNEVEN, MOST_UNEVEN) ** 2
+        # What the difference along the other's ray means along the own one, on a surface that both see.
+        difference = theirs - reached
+        along = difference * their_facing / np.maximum(away, 1e-9)
+        near = (theirs > 0) & (np.abs(difference) < gate * theirs) & (np.abs(along) < gate)
+        w = np.where(near, even, np.float32(0))
+        weights = w.sum(axis=0)
+        sums = (w * np.log1p(np.where(near, along, np.float32(0)))).sum(axis=0)
         total[row, column] = sums / np.maximum(weights, 1e-9)
         weight[row, column] = weights
         return total, weight
+
+
+class _Together:
+    """The small depth maps of all frames in one row, so that many are looked at in one step."""
+
+    def __init__(self, small: list[Small]) -> None:
+        self._height, self._width = np.array([s.depth.shape for s in small], np.int64).reshape(-1, 2).T
+        self._begin = np.cumsum(self._height * self._width) - self._height * self._width
+        self._rotation = np.array([s.intrinsics @ s.extrinsics[:, :3] for s in small]).reshape(-1, 3, 3)
+        self._shift = np.array([s.intrinsics @ s.extrinsics[:, 3] for s in small]).reshape(-1, 3)
+        self.facing = _row([s.facing for s in small])
+        self.correct(small)
+
+    def correct(self, small: list[Small]) -> None:
+        """Take the depths as they have been found to be."""
+        self.depth = _row([s.depth * np.exp(s.log_scale) for s in small])
+
+    def project(self, points: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Places (P, 3) in some frames (M,): pixel in the row, depth (float32), and whether the frame has it in view; (M, P)
+        each. A pixel is always one of the frame's."""
+        a, b = self._rotation[others][..., None], self._shift[others][..., None]
+        x, y, depth = (
+            a[:, n, 0] * points[:, 0] + a[:, n, 1] * points[:, 1] + a[:, n, 2] * points[:, 2] + b[:, n]
+            for n in range(3)
+        )
+        safe = np.maximum(depth, 1e-9)
+        u, v = x / safe, y / safe
+        width, height = self._width[others][:, None], self._height[others][:, None]
+        inside = (depth > 0) & (u >= 0) & (u < width) & (v >= 0) & (v < height)
+        column = np.clip(u, 0, width - 1).astype(np.int64)
+        row = np.clip(v, 0, height - 1).astype(np.int64)
+        return self._begin[others][:, None] + row * width + column, depth.astype(np.float32), inside
+
+
+def _row(maps: list[np.ndarray]) -> np.ndarray:
+    """Maps one after the other, (S,) float32."""
+    return np.concatenate([np.zeros(0, np.float32), *(m.reshape(-1) for m in maps)])
 
 
 def _probes(small: Small) -> np.ndarray:
@@ -153,11 +189,11 @@ def _probes(small: Small) -> np.ndarray:
     return _world(small, row, column, small.depth[row, column])
 
 
-def _share(points: np.ndarray, other: Small) -> float:
-    """Share of the places that another frame sees."""
-    r, c, reached, inside = _project(points, other)
-    theirs = other.depth[r, c]
-    return float((inside & (np.abs(theirs - reached) < GATE * theirs)).mean())
+def _shares(points: np.ndarray, together: _Together, others: np.ndarray) -> np.ndarray:
+    """(M,) share of the places that each of the other frames sees."""
+    pixel, reached, inside = together.project(points, others)
+    theirs = together.depth[pixel]
+    return (inside & (np.abs(theirs - reached) < GATE * theirs)).mean(axis=1)
 
 
 def _world(small: Small, row: np.ndarray, column: np.ndarray, z: np.ndarray) -> np.ndarray:
@@ -165,19 +201,6 @@ def _world(small: Small, row: np.ndarray, column: np.ndarray, z: np.ndarray) -> 
     k = small.intrinsics
     rays = np.stack([(column + 0.5 - k[0, 2]) / k[0, 0], (row + 0.5 - k[1, 2]) / k[1, 1], np.ones(len(row))], axis=-1)
     return turned(rays * z[:, None] - small.extrinsics[:, 3], small.extrinsics[:, :3].T)
-
-
-def _project(points: np.ndarray, small: Small) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Row, column, depth of places in a frame, and whether it has them in view; rows and columns are within it."""
-    image = turned(points, small.intrinsics @ small.extrinsics[:, :3]) + small.intrinsics @ small.extrinsics[:, 3]
-    z = image[:, 2]
-    safe = np.maximum(z, 1e-9)
-    height, width = small.depth.shape
-    u, v = image[:, 0] / safe, image[:, 1] / safe
-    inside = (z > 0) & (u >= 0) & (u < width) & (v >= 0) & (v < height)
-    column = np.clip(u, 0, width - 1).astype(np.intp)
-    row = np.clip(v, 0, height - 1).astype(np.intp)
-    return row, column, z, inside
 
 
 def _smooth_part(difference: np.ndarray, weight: np.ndarray) -> np.ndarray:

@@ -15,6 +15,9 @@ SHARPNESS = 4  # power of a view's weight: the best views count, and none change
 CELL = 32.0  # voxels along the edge of the cells that vertices are looked for in
 THROUGH = 3.0  # voxels, at least, that a frame sees farther than a vertex, to see through it
 AGAINST = 1.0  # frames that see through a vertex, for each that sees it, beyond which it goes
+# Neighbouring frames of a film show the same: every fourth is looked at in full, the others only for vertices that have
+# not had so many views yet.
+EVERY, ENOUGH = 4, 8
 PART = 20_000  # vertices, at least, for a thread
 MOST_THREADS = 8
 NOWHERE = 128  # grey, of vertices that no frame shows
@@ -34,17 +37,19 @@ class Coloring:
         _, label = np.unique(cell, axis=0, return_inverse=True)
         # In the order of cells, so that what a frame has in view is a few runs of vertices.
         self._order = np.argsort(label.reshape(-1), kind="stable")
-        self._vertices = vertices[self._order]
-        self._normals = normals[self._order].astype(np.float32)
+        placed = vertices[self._order]
+        self._vertices = placed.T.copy()  # (3, V)
+        self._normals = normals[self._order].astype(np.float32).T.copy()
         self._starts = np.concatenate([[0], np.cumsum(np.bincount(label.reshape(-1)))]).astype(int)
         filled = len(vertices) > 0
-        low = np.minimum.reduceat(self._vertices, self._starts[:-1]) if filled else np.zeros((0, 3))
-        high = np.maximum.reduceat(self._vertices, self._starts[:-1]) if filled else np.zeros((0, 3))
+        low = np.minimum.reduceat(placed, self._starts[:-1]) if filled else np.zeros((0, 3))
+        high = np.maximum.reduceat(placed, self._starts[:-1]) if filled else np.zeros((0, 3))
         self._centers, self._radii = (low + high) / 2, np.linalg.norm(high - low, axis=1) / 2
         self._total = np.zeros((len(vertices), 3), np.float32)
         self._weight = np.zeros(len(vertices), np.float32)
         self._seen = np.zeros(len(vertices), np.float32)
         self._through = np.zeros(len(vertices), np.float32)
+        self._frames = 0
         self._voxel = voxel
         self._workers = max(1, min(MOST_THREADS, os.cpu_count() or 1))
         self._threads = ThreadPoolExecutor(self._workers, "coloring")
@@ -62,6 +67,9 @@ class Coloring:
         tolerance : relative to the depth, how far a vertex may lie from it and still be what is seen there
         """
         rows = self._in_view(frame)
+        if self._frames % EVERY:
+            rows = rows[self._seen[rows] + self._through[rows] < ENOUGH]
+        self._frames += 1
         # The nearest around: beside an outline a frame may see past what it does not see through.
         nearest = cv2.erode(depth, np.ones((3, 3), np.uint8))
         parts = np.array_split(rows, max(1, min(self._workers, len(rows) // PART)))
@@ -71,28 +79,35 @@ class Coloring:
     def _add(self, rows: np.ndarray, frame: Frame, depth: np.ndarray, nearest: np.ndarray, tolerance: float) -> None:
         """``add`` for some vertices; ``nearest`` (H, W) depth of the pixels around each."""
         height, width = depth.shape
-        center = frame.extrinsics[:, :3].T @ frame.extrinsics[:, 3]
+        center = frame.extrinsics[:, :3].T @ frame.extrinsics[:, 3]  # the negative of where the camera stands
         rotation = frame.extrinsics[:, :3].astype(np.float32)
-        camera = turned((self._vertices[rows] + center).astype(np.float32), rotation)
-        z = np.maximum(camera[:, 2], np.float32(1e-9))
+        # Axis by axis: thin arrays take NumPy several times as long.
+        point = [(self._vertices[a][rows] + center[a]).astype(np.float32) for a in range(3)]
+        x, y, z = (point[0] * r[0] + point[1] * r[1] + point[2] * r[2] for r in rotation)
         k = frame.intrinsics.astype(np.float32)
-        u = camera[:, 0] / z * k[0, 0] + k[0, 2]
-        v = camera[:, 1] / z * k[1, 1] + k[1, 2]
-        inside = (camera[:, 2] > 0) & (u >= 0) & (u < width) & (v >= 0) & (v < height)
-        rows, camera, u, v, z = rows[inside], camera[inside], u[inside], v[inside], z[inside]
-        row, column = v.astype(np.int32), u.astype(np.int32)
-        there = depth[row, column]
-        length = np.sqrt(np.einsum("ij,ij->i", camera, camera))
-        facing = -np.einsum("ij,ij->i", turned(self._normals[rows], rotation), camera) / np.maximum(length, 1e-9)
-        reach = np.maximum(2.0 * self._voxel, tolerance * z) / np.maximum(facing, 0.2)
-        shown = (there > 0) & (np.abs(there - z) < reach) & (facing > 0.05)
-        self._seen[rows[shown]] += 1.0
-        self._through[rows[nearest[row, column] - z > np.maximum(THROUGH * self._voxel, tolerance * z)]] += 1.0
-        if not shown.any():
+        safe = np.maximum(z, np.float32(1e-9))
+        u = x / safe * k[0, 0] + k[0, 2]
+        v = y / safe * k[1, 1] + k[1, 2]
+        inside = np.flatnonzero((z > 0) & (u >= 0) & (u < width) & (v >= 0) & (v < height))
+        rows, u, v, z = rows[inside], u[inside], v[inside], z[inside]
+        pixel = v.astype(np.int32) * width + u.astype(np.int32)
+        reach = np.maximum(np.float32(2.0 * self._voxel), np.float32(tolerance) * z)
+        behind = nearest.reshape(-1)[pixel] - z
+        self._through[rows[behind > np.maximum(np.float32(THROUGH * self._voxel), np.float32(tolerance) * z)]] += 1.0
+        there = depth.reshape(-1)[pixel]
+        # Those that may be shown, however slanted: few, where much is hidden.
+        near = np.flatnonzero((there > 0) & (np.abs(there - z) < reach * np.float32(5.0)))
+        rows, u, v, z, reach, there = rows[near], u[near], v[near], z[near], reach[near], there[near]
+        point = [p[inside[near]] for p in point]
+        along = sum(p * self._normals[a][rows] for a, p in enumerate(point))
+        facing = -along / np.sqrt(sum(p * p for p in point))
+        shown = np.flatnonzero((np.abs(there - z) < reach / np.maximum(facing, np.float32(0.2))) & (facing > 0.05))
+        if not len(shown):
             return
-        rows, u, v = rows[shown], u[shown], v[shown]
+        rows, u, v, z, facing = rows[shown], u[shown], v[shown], z[shown], facing[shown]
+        self._seen[rows] += 1.0
         # How large the vertex's surroundings are in the picture, to a power.
-        weight = (facing[shown] / z[shown] ** 2 * frame.intrinsics[0, 0] ** 2 * self._voxel**2) ** (SHARPNESS / 2)
+        weight = (facing * (np.float32(frame.intrinsics[0, 0] * self._voxel) / z) ** 2) ** (SHARPNESS // 2)
         picture = frame.image
         x, y = u * (picture.shape[1] / width) - 0.5, v * (picture.shape[0] / height) - 0.5
         colors = _sampled(picture, x, y)
@@ -105,7 +120,7 @@ class Coloring:
         colors = np.full(self._total.shape, NOWHERE, np.float32)
         colors[known] = self._total[known] / self._weight[known, None]
         if known.any() and not known.all():
-            nearest = cKDTree(self._vertices[known]).query(self._vertices[~known])[1]
+            nearest = cKDTree(self._vertices.T[known]).query(self._vertices.T[~known])[1]
             colors[~known] = colors[known][nearest]
         out = np.empty(colors.shape, np.uint8)
         out[self._order] = np.rint(colors).clip(0, 255).astype(np.uint8)

@@ -19,6 +19,7 @@ from .frames import turned
 
 SIDE = 8  # voxels along a block's edge
 VOXELS = SIDE**3
+WHOLE = (slice(None),) * 3  # of a block
 PAGE = 2048  # blocks that memory is taken for at once
 CHUNK = 128  # blocks that are worked on at once: what they need stays in the processor's cache
 SPACING = 0.3  # of a block's edge, at most, between the points that say which blocks a surface passes
@@ -100,8 +101,7 @@ class Volume:
         slots = self._touched(view)
         if not len(slots):
             return
-        pixels = torch.from_numpy(np.stack([view.depth, view.weight, view.facing], axis=-1)).to(self.device)
-        pixels = pixels.reshape(-1, 3)
+        pixels = self._pixels(view)
         rotation = view.intrinsics @ view.extrinsics[:, :3]
         corners = self.origin + self.numbers[slots] * (SIDE * self.voxel)
         # Homogeneous pixels (u z, v z, z) of each block's first voxel, in float64, and of the others relative to it.
@@ -114,21 +114,24 @@ class Volume:
             page = int(slots[rows[0]]) // PAGE
             at = torch.from_numpy(slots[rows] - page * PAGE).to(self.device)
             part = torch.from_numpy(rows).to(self.device)
-            self._add(page, at, base[:, part], others, pixels, size, view.band)
+            self._add(page, at, base[:, part], others, pixels, size)
 
         self._each(slots, add)
 
-    def take(self, slots: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Distances, in scene units, and weights of blocks, (B, 8, 8, 8) float32 each."""
-        shape = (len(slots), VOXELS)
-        distance, weight = np.empty(shape, np.float32), np.empty(shape, np.float32)
+    def take(self, slots: np.ndarray, part: tuple[slice, ...] = WHOLE) -> tuple[np.ndarray, np.ndarray]:
+        """Distances, in scene units, and weights of blocks or of a part of each, (B, 8, 8, 8) float32 each or less."""
+        shape = (len(slots), *np.empty((SIDE,) * 3, bool)[part].shape)
+        found = np.empty(shape, np.float32), np.empty(shape, np.float32)
         for page in np.unique(slots // PAGE):
             rows = np.flatnonzero(slots // PAGE == page)
-            at = torch.from_numpy(slots[rows] - page * PAGE).to(self.device)
-            distance[rows] = self._distance[page][at].cpu().numpy()
-            weight[rows] = self._weight[page][at].cpu().numpy()
-        grid = (len(slots), SIDE, SIDE, SIDE)
-        return distance.reshape(grid), weight.reshape(grid)
+            at = slots[rows] - page * PAGE
+            for values, pages in zip(found, (self._distance, self._weight), strict=True):
+                grid = pages[page].reshape(PAGE, SIDE, SIDE, SIDE)
+                if self.device.type == "cpu":  # NumPy sees the same memory, and has no threads that wait for each other
+                    values[rows] = grid.numpy()[(at, *part)]
+                else:
+                    values[rows] = grid[(torch.from_numpy(at).to(self.device), *part)].cpu().numpy()
+        return found
 
     def find(self, numbers: np.ndarray) -> np.ndarray:
         """(B,) int64 slots of blocks by their numbers (B, 3); -1 where there is none."""
@@ -163,6 +166,14 @@ class Volume:
                     pages.append(torch.zeros((PAGE, VOXELS), dtype=torch.float32, device=self.device))
         return np.sort(slots)
 
+    def _pixels(self, view: View) -> list[torch.Tensor]:
+        """Of each pixel, with one of no weight all around the picture, ((H + 2) (W + 2),) float32 each: how far it is to its surface,
+        what of that goes with each unit of z, its weight, and the truncation; distances in truncations."""
+        depth, weight, facing = (np.pad(part, 1) for part in (view.depth, view.weight, view.facing))
+        reach = np.maximum(depth * view.band, self.band)
+        found = depth * facing / reach, facing / reach, np.where(depth > 0, weight, 0), reach
+        return [torch.from_numpy(part.astype(np.float32).reshape(-1)).to(self.device) for part in found]
+
     def _each(self, slots: np.ndarray, work: Callable[[np.ndarray], None]) -> None:
         """Do ``work`` for rows of ``slots`` (sorted), a chunk of one page at a time, on all cores."""
         bounds = np.searchsorted(slots, np.arange(0, len(self._distance) + 1) * PAGE)
@@ -181,30 +192,26 @@ class Volume:
         at: torch.Tensor,
         base: torch.Tensor,
         others: torch.Tensor,
-        pixels: torch.Tensor,
+        pixels: list[torch.Tensor],
         size: tuple[int, ...],
-        band: float,
     ) -> None:
         """Update the blocks ``at`` of a page; ``base`` (3, B) and ``others`` (3, VOXELS) are homogeneous pixels."""
         height, width = size
         z = base[2][:, None] + others[2]
-        inverse = 1.0 / z.clamp(min=1e-9)
-        u = (base[0][:, None] + others[0]).mul_(inverse)
-        v = (base[1][:, None] + others[1]).mul_(inverse)
-        seen = (u >= 0) & (u < width) & (v >= 0) & (v < height) & (z > 1e-9)
-        pixel = v.clamp_(0, height - 1).to(torch.int32) * width + u.clamp_(0, width - 1).to(torch.int32)
-        found = pixels[pixel.reshape(-1)].reshape(*pixel.shape, 3)
-        depth, weight, facing = found.unbind(-1)
-        reach = (depth * band).clamp_(min=self.band)
-        distance = (depth - z).mul_(facing).div_(reach)
+        inverse = z.clamp(min=1e-9).reciprocal_()  # what is behind the camera falls outside of the picture
+        u = (base[0][:, None] + others[0]).mul_(inverse).clamp_(-1.0, width).add_(1.0)
+        v = (base[1][:, None] + others[1]).mul_(inverse).clamp_(-1.0, height).add_(1.0)
+        pixel = v.to(torch.int32).mul_(width + 2).add_(u.to(torch.int32)).reshape(-1)
+        distance, slope, weight, reach = (part.index_select(0, pixel).reshape(z.shape) for part in pixels)
+        distance.addcmul_(z, slope, value=-1.0)
         # Behind the surface the view says less the farther it is: there may be another surface.
-        weight = weight * (1.0 + distance / BEHIND).clamp_(0.0, 1.0) * seen
-        old, total = self._distance[page][at], self._weight[page][at]
+        weight.mul_(distance.mul(1.0 / BEHIND).add_(1.0).clamp_(0.0, 1.0))
+        old, total = (pages[page].index_select(0, at) for pages in (self._distance, self._weight))
         total.add_(weight)
         change = distance.clamp_(-1.0, 1.0).mul_(reach).sub_(old)
-        old.add_(change.mul_(weight).div_(total.clamp(min=1e-12)))
-        self._distance[page][at] = old
-        self._weight[page][at] = total
+        old.addcdiv_(change.mul_(weight), total.clamp(min=1e-12))
+        self._distance[page].index_copy_(0, at, old)
+        self._weight[page].index_copy_(0, at, total)
 
 
 def surface_blocks(view: View, origin: np.ndarray, voxel: float, band: float) -> np.ndarray:

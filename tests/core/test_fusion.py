@@ -91,9 +91,10 @@ class Field:
         inside = ((numbers >= 0) & (numbers < self._count)).all(axis=1)
         return np.where(inside, numbers @ [self._count[1] * self._count[2], self._count[2], 1], -1)
 
-    def take(self, slots):
+    def take(self, slots, part):
         blocks = [self._values[tuple(slice(n * SIDE, (n + 1) * SIDE) for n in self.numbers[s])] for s in slots]
         values = np.array(blocks, np.float32).reshape(-1, SIDE, SIDE, SIDE)
+        values = values[(slice(None), *part)]
         return values, np.ones_like(values)
 
 
@@ -286,6 +287,25 @@ def test_voxels_that_would_not_fit_into_memory_are_made_larger_and_it_is_said(ex
     mesh = fuse(rows_of(exact, range(0, 14, 4)))
     assert len(mesh.faces) and mesh.voxel > 0.05
     assert len(mesh.warnings) == 1 and "too fine" in mesh.warnings[0]
+
+
+def test_a_device_that_fails_leaves_the_work_to_the_processor_and_it_is_said():
+    pieces = [([0, 1], wall())]
+    mesh = surface.fuse(lambda: pieces, Settings(), Watch(), device="meta")  # torch's device that computes nothing
+    assert np.array_equal(mesh.vertices, surface.fuse(lambda: pieces, Settings(), Watch()).vertices)
+    assert len(mesh.warnings) == 1 and "on the processor" in mesh.warnings[0]
+
+
+def test_many_frames_of_one_place_give_the_colours_of_all():
+    # Only a part of them is looked at, but of every place enough: the wall is bright on one side and dark on the other.
+    prediction = wall(count=30, step=0.2)
+    shade = (60 + (np.arange(120) + 0.5 - 60) / 100 * 4.0 * 10 + 2.0 * np.arange(30)[:, None]).clip(0, 255)
+    prediction.images = np.repeat(np.rint(shade)[:, None, :, None].astype(np.uint8), 80, axis=1).repeat(3, axis=3)
+    mesh = fuse(prediction)
+    seen = np.abs(mesh.colors - (60 + 10 * mesh.vertices[:, :1]))
+    assert (
+        np.quantile(seen, 0.99) < 1.5
+    )  # rounding to whole colours 0.5, and once more in the picture; at the border, more
 
 
 def test_what_cannot_be_fused_is_said():
