@@ -23,6 +23,7 @@ from ..core.installer.torch_builds import Device
 from ..core.model_folder import size_text
 from ..nodes import scene as scenes
 from ..nodes.preview import render_preview
+from ..nodes.replacing import is_fused
 from ..panels import properties
 from ..panels.places import Places, places
 from .arguments import check_input, check_output, parser, settings_of
@@ -118,7 +119,8 @@ def _render(job: GenerateJob, file: Path) -> None:
     assert job.collection
     built = list(job.collection.all_objects)
     clouds, cameras = ([obj for obj in built if obj.type == kind] for kind in ("MESH", "CAMERA"))
-    render_preview(clouds, cameras, file.resolve())
+    fused = [obj for obj in clouds if is_fused(obj)]  # one surface says what the cloud would say a second time
+    render_preview(fused or clouds, cameras, file.resolve())
 
 
 def _save(file: Path) -> None:

@@ -76,6 +76,15 @@ def test_generate_saves_a_scene_a_picture_and_a_report(run, wall, tmp_path):
     assert len(made["objects"]) == 4
 
 
+def test_a_fused_surface_is_in_the_scene_and_alone_in_the_picture(run, wall, tmp_path):
+    report, picture = tmp_path / "report.json", tmp_path / "picture.png"
+    code, said = run(*generate(wall, tmp_path, "--report", report, "--render", picture, "--fuse-frames", "on"))
+    assert code == 0, said
+    objects = {entry["name"]: entry for entry in json.loads(report.read_text())["objects"]}
+    assert objects["wall_Fused"]["vertices"] > 0 and objects["wall_Fused"]["collection"] == "wall"
+    assert picture.stat().st_size > 0
+
+
 def test_the_saved_scene_holds_the_run_its_settings_and_nothing_else(run, wall, tmp_path):
     bpy.ops.wm.read_factory_settings()  # with the cube, the lamp and the camera of every new file
     assert run(*generate(wall, tmp_path, "--min-confidence", "0.25"))[0] == 0
