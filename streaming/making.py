@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..core.errors import BadInput
+from ..core.fusion.agreement import bring_together
 from ..core.passes import predictions
 from ..core.pipeline import Batch, drop_empty, hide_transparent
 from .placing import without_people
@@ -49,6 +50,7 @@ def _store(run: Run, planned: list[int], batch: Batch, things: Things) -> None:
     prediction = batch.prediction
     if not prediction.cameras_known:
         polish(without_people(prediction)).apply_to(prediction)
+        bring_together(prediction, run.watch)
     names = {**run.store.notes.get("names", {}), **things.adopt(batch.indices, prediction)}
     warnings = list(run.frames.warnings)
     run.store.save(

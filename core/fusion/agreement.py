@@ -13,8 +13,9 @@ import cv2
 import numpy as np
 from scipy.spatial import cKDTree
 
+from ..prediction import Prediction
 from ..watch import Watch
-from .frames import Frame, turned
+from .frames import Frame, frames, turned
 
 WIDTH = 56  # pixels of the longer side of the small depth maps
 NEIGHBOURS = 10  # of a frame that it is compared with
@@ -140,6 +141,22 @@ class Agreement:
         total[row, column] = sums / np.maximum(weights, 1e-9)
         weight[row, column] = weights
         return total, weight
+
+
+def bring_together(prediction: Prediction, watch: Watch) -> None:
+    """Take the smooth error inside each depth map out of a prediction, in place, by what its N frames say of each other.
+
+    The mean of a frame's log depth stays what it is: how large frames are beside each other is not decided here.
+    """
+    agreement = Agreement()
+    for frame in frames(lambda: [(range(len(prediction)), prediction)], 0.0):
+        agreement.add(frame)
+    agreement.solve(watch)
+    for i, depth in enumerate(prediction.depth):
+        known = depth > 0
+        if known.any():
+            correction = agreement.correction(i, depth.shape)
+            depth *= correction / np.exp(np.log(correction[known]).mean())
 
 
 class _Together:

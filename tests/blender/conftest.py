@@ -1,5 +1,7 @@
 """Every test of this folder starts from an empty Blender file."""
 
+import os
+import sys
 import tempfile
 from pathlib import Path
 
@@ -8,7 +10,22 @@ import pictures
 import pytest
 from da3_blender.operators import addon
 
+EXIT_STATUS = pytest.StashKey[int]()
+
 STAND_INS = Path(__file__).resolve().parent.parent / "stand_ins.py"
+
+
+def pytest_sessionfinish(session, exitstatus):
+    session.config.stash[EXIT_STATUS] = int(exitstatus)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config):
+    """Blender 4.2 and 4.5 as modules may crash or hang in their own clean-up, with or without the add-on."""
+    if bpy.app.version < (5, 0, 0):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(config.stash.get(EXIT_STATUS, 1))
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ import truth
 from da3_blender.core import surface
 from da3_blender.core.errors import BadInput, Cancelled, DA3Error
 from da3_blender.core.fusion import cleaning, cube_table
-from da3_blender.core.fusion.agreement import Agreement
+from da3_blender.core.fusion.agreement import Agreement, bring_together
 from da3_blender.core.fusion.extraction import extract
 from da3_blender.core.fusion.frames import facing_of, frames
 from da3_blender.core.fusion.volume import SIDE, View, Volume, VolumeFull
@@ -17,7 +17,7 @@ from da3_blender.core.geometry import unproject
 from da3_blender.core.prediction import Prediction
 from da3_blender.core.settings import Settings
 from da3_blender.core.watch import Watch
-from disturbed_predictor import DisturbedPredictor
+from disturbed_predictor import Disturbance, DisturbedPredictor
 
 CAMERA = np.array([[100.0, 0, 60], [0, 100, 40], [0, 0, 1]])
 
@@ -348,3 +348,22 @@ def test_one_frame_and_frames_of_other_sizes_are_fused_too():
 def test_it_stops_when_asked_to():
     with pytest.raises(Cancelled):
         surface.fuse(lambda: [([0, 1], wall())], Settings(), Watch(cancelled=lambda: True))
+
+
+def test_the_smooth_error_inside_depth_maps_goes_and_their_means_stay():
+    known = truth.load("courtyard")
+    rows = list(range(0, len(known), 2))
+    random = DisturbedPredictor(known, seed=5, disturbance=Disturbance(outliers=0.0, bleeding=0))
+    prediction = random.predict(list(known.images[rows]), rows, Settings())
+    before = prediction.depth.copy()
+    bring_together(prediction, Watch())
+    seen = known.depth[rows] > 0
+
+    def unevenness(depth):
+        """Standard deviation of the log error inside a frame, median over frames."""
+        return np.median([np.std(np.log(d[s] / t[s])) for d, t, s in zip(depth, known.depth[rows], seen, strict=True)])
+
+    # Seven frames that share half of what they see leave about half of it; all of the walk leave less.
+    assert unevenness(prediction.depth) < 0.6 * unevenness(before)
+    for now, then, s in zip(prediction.depth, before, seen, strict=True):
+        assert np.log(now[s]).mean() == pytest.approx(np.log(then[s]).mean(), abs=1e-4)
