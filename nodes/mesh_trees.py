@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bpy
 
-from .trees import add_node, float_input, set_input
+from .trees import add_node, attach, float_input
 
 NAME = "FilterMesh"
 
@@ -73,11 +73,7 @@ def add_filter(
     obj: bpy.types.Object, tree: bpy.types.NodeTree, *, threshold: float = 0.5, edge_length: float = 0.1
 ) -> bpy.types.NodesModifier:
     """Put ``filter_tree`` on an object as its modifier "FilterMesh"."""
-    modifier = obj.modifiers.new(NAME, "NODES")
-    modifier.node_group = tree
-    set_input(modifier, "Threshold", threshold)
-    set_input(modifier, "Edge Length", edge_length)
-    return modifier
+    return attach(obj, NAME, tree, {"Threshold": threshold, "Edge Length": edge_length})
 
 
 def _attribute(tree: bpy.types.NodeTree, name: str, label: str, location: tuple[float, float]) -> bpy.types.Node:

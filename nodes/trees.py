@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import bpy
 
 NAME = "DA3 Point Cloud"
@@ -87,8 +89,7 @@ def playing_tree() -> bpy.types.NodeTree:
 
 def add_playing(obj: bpy.types.Object, tree: bpy.types.NodeTree) -> bpy.types.NodesModifier:
     """Put ``playing_tree`` on an object, before what is there already."""
-    modifier = obj.modifiers.new("Play", "NODES")
-    modifier.node_group = tree
+    modifier = attach(obj, "Play", tree)
     obj.modifiers.move(len(obj.modifiers) - 1, 0)
     return modifier
 
@@ -97,10 +98,17 @@ def add_modifier(
     obj: bpy.types.Object, tree: bpy.types.NodeTree, *, threshold: float = 0.5, scale: float = 1.0
 ) -> bpy.types.NodesModifier:
     """Put the node group on an object as its modifier "GeometryNodes"."""
-    modifier = obj.modifiers.new(MODIFIER, "NODES")
+    return attach(obj, MODIFIER, tree, {"Threshold": threshold, "Scale": scale})
+
+
+def attach(
+    obj: bpy.types.Object, name: str, tree: bpy.types.NodeTree, inputs: Mapping[str, float] | None = None
+) -> bpy.types.NodesModifier:
+    """Put a node group on an object as its modifier ``name``; ``inputs``: values of the group's inputs by their name."""
+    modifier = obj.modifiers.new(name, "NODES")
     modifier.node_group = tree
-    set_input(modifier, "Threshold", threshold)
-    set_input(modifier, "Scale", scale)
+    for key, value in (inputs or {}).items():
+        set_input(modifier, key, value)
     return modifier
 
 

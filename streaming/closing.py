@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..core import alignment
 from . import descriptors, loops, placing, pose_graph, sim3
 from .polish import polish
 
@@ -112,9 +113,9 @@ class LoopCloser:
         if joint.extrinsics is None:
             return {}
         run.filtered(joint)
-        if not loops.sides_agree(placing.without_people(joint), len(sides[0])):
+        if not loops.sides_agree(alignment.without_people(joint), len(sides[0])):
             return {}
-        polish(placing.without_people(joint), side).apply_to(joint)
+        polish(alignment.without_people(joint), side).apply_to(joint)
         fits = []
         for number, frames, rows in ((a, sides[0], range(side)), (b, sides[1], range(side, 2 * side))):
             chunk = run.load(number)

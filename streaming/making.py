@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ..core.alignment import without_people
 from ..core.errors import BadInput
 from ..core.fusion.agreement import bring_together
 from ..core.passes import predictions
 from ..core.pipeline import Batch, drop_empty, hide_transparent
-from .placing import without_people
 from .polish import polish
 from .run import Run
 from .things import Things

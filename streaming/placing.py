@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -94,7 +94,7 @@ class Placer:
         if shared:
             rows = [before.indices.index(i) for i in shared]
             return fit(before.prediction, rows, own, [indices.index(i) for i in shared], self._run.settings)
-        guess = alignment.align(without_people(before.prediction), [], without_people(own), [])
+        guess = alignment.align(before.prediction, [], own, [])
         s = guess.similarity
         return overlap.Fit(sim3.matrix(s.scale, s.rotation, s.translation), np.eye(7), guess.residual, 0, {})
 
@@ -124,16 +124,9 @@ def fit(
     reference: Prediction, rows: Sequence[int], own: Prediction, own_rows: Sequence[int], settings: Settings
 ) -> overlap.Fit:
     """``overlap.fit`` by the settings, over what stands still; ``rows``, ``own_rows``: the frames that both have."""
-    reference, own = (without_people(select(p, r)) for p, r in ((reference, rows), (own, own_rows)))
+    reference, own = (alignment.without_people(select(p, r)) for p, r in ((reference, rows), (own, own_rows)))
     every = range(len(rows))
     return overlap.fit(reference, every, own, every, settings.alignment_method, settings.alignment_library)
-
-
-def without_people(prediction: Prediction) -> Prediction:
-    """For fits: confidence 0 where people are, in a copy."""
-    if prediction.people is None or not prediction.people.any():
-        return prediction
-    return replace(prediction, conf=np.where(prediction.people, 0.0, prediction.conf).astype(np.float32))
 
 
 def moved(prediction: Prediction, similarity: np.ndarray) -> Prediction:
