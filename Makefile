@@ -1,7 +1,7 @@
 # `make demo` and `make test` are the two to know; each sets up what is missing first.
 .PHONY: demo test test-weights test-versions test-app bench python zip lint format lock clean
 
-SETUP := @sh tools/bootstrap.sh
+SETUP := @sh tools/setup/bootstrap.sh
 
 demo:    ## a folder of images becomes out/courtyard.blend, .png and .json
 	$(SETUP) run tools/demo.py
@@ -19,7 +19,7 @@ test-app: ## a real Blender 4.3 with its window, under Xvfb; needs root on Debia
 	$(SETUP) run tools/app.py
 
 bench:   ## measured figures; some take many minutes
-	$(SETUP) run tools/bench.py
+	$(SETUP) run tools/bench/run_all.py
 
 python:  ## `make -s python` prints the interpreter that has bpy
 	$(SETUP) python
@@ -34,7 +34,7 @@ format:  ## ruff's form for every Python file
 	$(SETUP) run -m ruff format .
 
 lock:    ## the lock files anew, with today's versions
-	$(SETUP) boot tools/lock.py
+	$(SETUP) boot tools/setup/lock.py
 
 clean:   ## what the commands above left in the checkout; environments stay
 	rm -rf out dist

@@ -2,12 +2,12 @@
 
 
 def register() -> None:
-    from .operators import addon
+    from . import addon
 
     addon.register()
 
 
 def unregister() -> None:
-    from .operators import addon
+    from . import addon
 
     addon.unregister()

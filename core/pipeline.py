@@ -9,23 +9,24 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from . import delivery, filters, merging
-from .batching import Planner
-from .blending import select
+from .alignment.blending import select
+from .alignment.metric_scale import MetricScaler
+from .alignment.stitching import Joined, Joiner
 from .errors import BadInput
-from .frames import FrameSource
-from .geometry import pinhole
-from .joining import Joined, Joiner
-from .meshes import mesh_parts
-from .metric import MetricScaler
-from .parts import point_parts
-from .passes import images_per_pass, predictions
-from .payload import CameraRecord, Part, PointArrays
-from .prediction import Prediction
-from .predictor import Predictor
-from .resizing import Placement, on_canvas
+from .frames.resizing import Placement, on_canvas
+from .frames.source import FrameSource
+from .geometry.projection import pinhole
+from .monitor import Monitor
+from .output import blender_arrays, voxel_merging
+from .output.payload import CameraRecord, Part, PointArrays
+from .output.point_clouds import point_parts
+from .prediction import filters
+from .prediction.batching import Planner
+from .prediction.passes import images_per_pass, predictions
+from .prediction.prediction import Prediction
+from .prediction.predictor import Predictor
 from .settings import Settings
-from .watch import Watch
+from .surfaces.image_meshes import mesh_parts
 
 
 @dataclass
@@ -63,11 +64,11 @@ def reconstruct(
     Cancelled, BadInput
         and what the predictor raises
     """
-    watch = Watch(on_progress, cancelled)
+    monitor = Monitor(on_progress, cancelled)
     planner = Planner(frames.selected, settings, images_per_pass(frames, settings, predictor))
-    metres = MetricScaler(metric, frames, settings, watch) if metric is not None else None
+    metres = MetricScaler(metric, frames, settings, monitor) if metric is not None else None
     scene = Joiner()
-    for indices, prediction in predictions(frames, settings, predictor, planner, watch):
+    for indices, prediction in predictions(frames, settings, predictor, planner, monitor):
         batch = drop_empty(Batch(indices, prediction), frames)
         if not batch.indices:
             continue
@@ -76,7 +77,7 @@ def reconstruct(
         if metres is not None and not batch.prediction.cameras_known:
             batch.prediction = metres.apply(batch.indices, batch.prediction)
         filters.apply(batch.prediction, settings)
-        watch.progress("alignment", 0.0)
+        monitor.progress("alignment", 0.0)
         joined = scene.add(batch.indices, batch.prediction, planner.peek() or (), fitted)
         yield replace(_finished(joined, batch.warnings), passes=planner.total)
     if scene.is_empty:
@@ -102,7 +103,7 @@ def deliver(
     batch: Batch,
     records: list[CameraRecord],
     settings: Settings,
-    merger: merging.Merger | None = None,
+    merger: voxel_merging.Merger | None = None,
     packed: Sequence[str] = (),
 ) -> Delivered:
     """What a batch becomes, in Blender's axes.
@@ -125,8 +126,8 @@ def deliver(
         if not settings.merge_points or len(cloud) == 0:
             return cloud
         assert prediction.intrinsics is not None
-        footprint = merging.median_footprint(prediction.depth, prediction.conf, prediction.intrinsics)
-        return (merger or merging.Merger(settings.merge_voxel_size)).add(cloud, footprint)
+        footprint = voxel_merging.median_footprint(prediction.depth, prediction.conf, prediction.intrinsics)
+        return (merger or voxel_merging.Merger(settings.merge_voxel_size)).add(cloud, footprint)
 
     given: dict[str, Any] = {"motion": batch.motion, "moving": batch.moving, "names": batch.names}
     parts = point_parts(prediction, batch.indices, settings, merge=merge, **given)
@@ -141,7 +142,7 @@ def camera_records(batch: Batch, frames: FrameSource, settings: Settings) -> lis
     names, pictures = [frames.stem(i) for i in batch.indices], [frames.picture(i) for i in batch.indices]
     placements = _placements(batch, frames, settings)
     orientations = [frames.headers[i].orientation for i in batch.indices]
-    return delivery.cameras(batch.prediction, batch.indices, names, pictures, placements, orientations)
+    return blender_arrays.cameras(batch.prediction, batch.indices, names, pictures, placements, orientations)
 
 
 def drop_empty(batch: Batch, frames: FrameSource) -> Batch:

@@ -1,6 +1,6 @@
 """Every option once: name, type, default, range and help.
 
-Blender's properties (``panels/properties.py``), the command line (``operators/cli.py``) and ``docs/settings.md`` are made
+Blender's properties (``operators/state/properties.py``), the command line (``operators/command_line/cli.py``) and ``docs/settings.md`` are made
 from this table; nothing else may define an option.
 """
 

@@ -12,10 +12,10 @@ import bpy
 import numpy as np
 from mathutils import Matrix, Quaternion
 
-from ..core.payload import CameraRecord
+from ..core.output.payload import CameraRecord
 from ..core.settings import Settings
 from . import cameras
-from .created import Created
+from .datablocks.created import Created
 
 CAMERA = "DA3_Camera"
 # Blender's numbers for how values run between two keys.

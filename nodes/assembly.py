@@ -9,9 +9,10 @@ import bpy
 import numpy as np
 from mathutils import Matrix
 
-from ..core.payload import CameraRecord, MeshArrays, Part, camera_table, split
-from . import animation, cameras, collections, materials, mesh, point_cloud, scene, trees
-from .created import Created, is_there
+from ..core.output.payload import CameraRecord, MeshArrays, Part, camera_table, split
+from . import animation, cameras, mesh, point_cloud
+from .datablocks import collections, materials, point_trees, scene
+from .datablocks.created import Created, is_there
 
 TEXT = "DA3_Camera_Intrinsics"
 
@@ -67,7 +68,7 @@ def begin(
     with Created() as made:
         top = made.add(collections.new_top(input_name))
         material = made.add(materials.point_material())
-        tree = made.add(trees.point_cloud_tree(material))
+        tree = made.add(point_trees.point_cloud_tree(material))
         text = made.add(bpy.data.texts.new(TEXT))
         into.collection.children.link(top)
     return Run(into, top, material, tree, text, play or animation.Play(), frame_rate, shares_collection)
@@ -111,8 +112,8 @@ def batch_steps(
             objects.append(made.add(obj))
             if part.plays:
                 if run.playing is None or not is_there(run.playing):
-                    run.playing = made.add(trees.playing_tree())
-                trees.add_playing(obj, run.playing)
+                    run.playing = made.add(point_trees.playing_tree())
+                point_trees.add_playing(obj, run.playing)
             links.append((places.of(part.group), obj))
             if part.frame is not None:
                 made.add(animation.show_only_at(obj, part.frame, _shown(run, records)))

@@ -11,10 +11,10 @@ import bpy
 import numpy as np
 from mathutils import Matrix
 
-from ..core.payload import CameraRecord
+from ..core.output.payload import CameraRecord
 from . import orientation
-from .collections import fitting
-from .created import Created
+from .datablocks.collections import fitting
+from .datablocks.created import Created
 
 SENSOR_WIDTH = 36.0  # mm, a full-frame camera's: lenses read as photographers know them
 # Blender's own limits.
@@ -122,7 +122,7 @@ def set_up(camera: bpy.types.Object, record: CameraRecord, spacing: float) -> No
         "fov_h_deg": horizontal, "fov_v_deg": vertical,
         "width": record.width, "height": record.height,
         "pixel_aspect_x": lens.pixel_aspect_x, "pixel_aspect_y": lens.pixel_aspect_y, "frame": record.frame,
-        "placement": list(record.placement),  # of the original in the picture, for nodes/known.py
+        "placement": list(record.placement),  # of the original in the picture, for nodes/scene_cameras.py
     }  # fmt: skip
     for key, value in values.items():
         camera[key] = value

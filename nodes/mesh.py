@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 import bpy
 import numpy as np
 
-from ..core.payload import MeshArrays, Part
-from . import image_materials, mesh_trees
-from .collections import fitting
-from .created import Created, is_there
+from ..core.output.payload import MeshArrays, Part
+from .datablocks import image_materials, mesh_trees
+from .datablocks.collections import fitting
+from .datablocks.created import Created, is_there
 from .point_cloud import attribute_steps, read_ahead
 
 #: Arrays of a mesh that are not attributes of its vertices.

@@ -12,10 +12,10 @@ from dataclasses import fields
 import bpy
 import numpy as np
 
-from ..core.payload import PointArrays
-from . import trees
-from .collections import fitting
-from .created import Created
+from ..core.output.payload import PointArrays
+from .datablocks import point_trees
+from .datablocks.collections import fitting
+from .datablocks.created import Created
 
 # Bytes that one step may bring into memory. The arrays are memory-mapped files, and may have to come from the disk: one
 # of 100 MB/s delivers this within the 50 ms of a timer tick.
@@ -62,7 +62,7 @@ def build_steps(
             mesh.color_attributes.render_color_index = mesh.color_attributes.active_color_index
         mesh.update()
         obj = made.add(bpy.data.objects.new(fitting(name), mesh))
-        trees.add_modifier(obj, tree, threshold=threshold, scale=scale)
+        point_trees.add_modifier(obj, tree, threshold=threshold, scale=scale)
         yield
     return obj
 

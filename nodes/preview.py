@@ -14,11 +14,12 @@ import numpy as np
 from mathutils import Matrix
 
 from ..core.errors import BadInput
-from . import materials, mesh_trees, point_cloud, trees, viewpoint
-from . import scene as scenes
+from . import point_cloud, viewpoint
 from .animation import frame_by_frame
 from .cameras import median_distance
-from .created import Created
+from .datablocks import materials, mesh_trees, point_trees
+from .datablocks import scene as scenes
+from .datablocks.created import Created
 
 SIZE = (1280, 720)
 SAMPLES = 8
@@ -111,9 +112,9 @@ def _gather(
 
 def _shown(cloud: bpy.types.Object) -> np.ndarray:
     """(P,) bool, the vertices that its modifier does not hide."""
-    for name in (trees.MODIFIER, mesh_trees.NAME):
+    for name in (point_trees.MODIFIER, mesh_trees.NAME):
         if name in cloud.modifiers:
-            return read(cloud.data, "conf") >= trees.get_input(cloud.modifiers[name], "Threshold")
+            return read(cloud.data, "conf") >= point_trees.get_input(cloud.modifiers[name], "Threshold")
     return np.ones(len(cloud.data.vertices), bool)
 
 
@@ -153,7 +154,7 @@ def _add_dots(scene: bpy.types.Scene, made: Created, points: np.ndarray, colors:
             pass
     obj = made.add(bpy.data.objects.new("preview", mesh))
     material = made.add(materials.point_material())
-    obj.modifiers.new(trees.MODIFIER, "NODES").node_group = made.add(_dots_tree(material))
+    obj.modifiers.new(point_trees.MODIFIER, "NODES").node_group = made.add(_dots_tree(material))
     scene.collection.objects.link(obj)
 
 

@@ -9,13 +9,13 @@ from pathlib import Path
 import bpy
 from bpy.types import Context, Event, Operator
 
-from ..core.environment import Environment, State
 from ..core.errors import DA3Error
+from ..core.installer.environment import Environment, State
 from ..core.installer.torch_builds import Device
-from ..panels.places import places
-from .job import Job, JobOperator
-from .session import Session, session
-from .threads import Tell, ThreadJob
+from .jobs.job import Job, JobOperator
+from .jobs.thread_job import Tell, ThreadJob
+from .state.places import places
+from .state.session import Session, session
 
 LOCK_PATIENCE = 2.0  # seconds to wait for another Blender that works on the same environment
 
@@ -149,7 +149,7 @@ class DA3_OT_check_device(JobOperator, Operator):
         return True
 
     def make_job(self, context: Context) -> Job:
-        from .device_job import InfoJob  # late: enabling the add-on should not pay for it
+        from .jobs.device_job import InfoJob  # late: enabling the add-on should not pay for it
 
         return InfoJob(session(context), places(context))
 

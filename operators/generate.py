@@ -5,11 +5,11 @@ from __future__ import annotations
 import bpy
 from bpy.types import Context, Operator
 
-from ..panels.places import places
-from ..panels.properties import read
-from .job import Job, JobOperator
-from .needs import why_not
-from .session import session
+from .jobs.job import Job, JobOperator
+from .state.needs import why_not
+from .state.places import places
+from .state.properties import read
+from .state.session import session
 
 
 class DA3_OT_generate(JobOperator, Operator):
@@ -27,7 +27,7 @@ class DA3_OT_generate(JobOperator, Operator):
         return not reason
 
     def make_job(self, context: Context) -> Job:
-        from .generation import GenerateJob  # late: enabling the add-on should not pay for it
+        from .jobs.generation import GenerateJob  # late: enabling the add-on should not pay for it
 
         return GenerateJob(session(context), context.scene, read(context.scene), places(context))
 

@@ -9,9 +9,9 @@ from bpy.props import BoolProperty, CollectionProperty, StringProperty
 from bpy.types import Context, Event, FileHandler, Menu, Operator, OperatorFileListElement
 
 from ..core.errors import BadInput
-from ..core.input_files import IMAGE_SUFFIXES, VIDEO_SUFFIXES, select
-from .needs import why_not
-from .session import session
+from ..core.frames.input_files import IMAGE_SUFFIXES, VIDEO_SUFFIXES, select
+from .state.needs import why_not
+from .state.session import session
 
 
 class _Chooser:

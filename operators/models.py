@@ -8,13 +8,13 @@ import bpy
 from bpy.props import StringProperty
 from bpy.types import Context, Event, Operator, OperatorProperties
 
-from ..core import models
 from ..core.errors import BadInput, DA3Error
-from ..core.model_folder import size_text
-from ..panels.places import places
-from .job import Job, JobOperator
-from .needs import environment_lack
-from .session import session
+from ..core.models import catalogue
+from ..core.models.folder import size_text
+from .jobs.job import Job, JobOperator
+from .state.needs import environment_lack
+from .state.places import places
+from .state.session import session
 
 
 def _no_job(operator: type[Operator], context: Context) -> bool:
@@ -25,7 +25,7 @@ def _no_job(operator: type[Operator], context: Context) -> bool:
 
 
 def _describe(properties: OperatorProperties, verb: str) -> str:
-    model = models.find(properties.model)
+    model = catalogue.find(properties.model)
     return f"{verb} {model.label} ({size_text(model.file_bytes)}, licence {model.licence})"
 
 
@@ -58,9 +58,9 @@ class DA3_OT_download_model(JobOperator, Operator):
         return f"{_describe(properties, 'Download')}. What a cancelled download has brought is kept for the next time"
 
     def make_job(self, context: Context) -> Job:
-        from .model_jobs import DownloadJob  # late: enabling the add-on should not pay for it
+        from .jobs.model_jobs import DownloadJob  # late: enabling the add-on should not pay for it
 
-        model = models.find(self.model or context.scene.da3.model)
+        model = catalogue.find(self.model or context.scene.da3.model)
         return DownloadJob(session(context), model, places(context))
 
 
@@ -83,24 +83,24 @@ class DA3_OT_remove_model(Operator):
         return _describe(properties, "Delete the file of") if properties.model else str(cls.__doc__)
 
     def invoke(self, context: Context, event: Event) -> set[str]:
-        label = models.find(self.model or context.scene.da3.model).label
+        label = catalogue.find(self.model or context.scene.da3.model).label
         return context.window_manager.invoke_confirm(
             self, event, title=f"Remove {label}?", message="The file is deleted. It can be downloaded again.",
             confirm_text="Remove",
         )  # fmt: skip
 
     def execute(self, context: Context) -> set[str]:
-        from ..core import model_files  # late, as above
+        from ..core.models import files  # late, as above
 
         name = self.model or context.scene.da3.model
         if session(context).model == name:
             session(context).unload()  # Windows deletes no file that is open
         try:
-            freed = model_files.remove(name, places(context).models)
+            freed = files.remove(name, places(context).models)
         except DA3Error as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
-        self.report({"INFO"}, f"{models.find(name).label} was removed, {size_text(freed)} are free again")
+        self.report({"INFO"}, f"{catalogue.find(name).label} was removed, {size_text(freed)} are free again")
         return {"FINISHED"}
 
 
@@ -136,7 +136,7 @@ class DA3_OT_move_models(JobOperator, Operator):
     def make_job(self, context: Context) -> Job:
         if not self.directory:
             raise BadInput("Choose the folder that the models are in now")
-        from .model_jobs import move_job  # late, as above
+        from .jobs.model_jobs import move_job  # late, as above
 
         session(context).unload()
         return move_job(session(context), Path(bpy.path.abspath(self.directory)), places(context).models)

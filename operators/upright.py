@@ -7,11 +7,11 @@ import numpy as np
 from bpy.props import BoolProperty, FloatProperty, FloatVectorProperty
 from bpy.types import Context, Event, Operator
 
-from ..core import upright
-from ..nodes import placing
-from .job import is_stop
-from .kept import why_no_run
+from ..core.geometry import upright
+from ..nodes.edits import transforming
+from .jobs.job import is_stop
 from .picking import Picker
+from .state.kept_run import why_no_run
 
 NEAREST = 1e-6  # scene units; two picked points that are nearer are one
 
@@ -38,14 +38,14 @@ class DA3_OT_set_upright(Operator):
         return not reason
 
     def execute(self, context: Context) -> set[str]:
-        run = placing.run_of(context)
+        run = transforming.run_of(context)
         assert run
-        points = placing.read_points(run)
-        found = upright.find(points, placing.camera_matrices(run), from_above=self.from_above)
+        points = transforming.read_points(run)
+        found = upright.find(points, transforming.camera_matrices(run), from_above=self.from_above)
         if found is None:
             self.report({"ERROR"}, f"'{run.name}' has neither cameras nor flat pieces that say where up is")
             return {"CANCELLED"}
-        for _ in placing.move_steps(run, found.matrix):
+        for _ in transforming.move_steps(run, found.matrix):
             pass  # a matrix each
         if found.has_ground:
             self.report({"INFO"}, f"'{run.name}' stands upright, its ground at z = 0")
@@ -99,7 +99,7 @@ class DA3_OT_scale_by_distance(Operator):
         if context.area is None or context.area.type != "VIEW_3D":
             self.report({"ERROR"}, "Scale by Distance needs a 3D view to pick two points in")
             return {"CANCELLED"}
-        self._picker = Picker(context, placing.read_points(placing.run_of(context)))
+        self._picker = Picker(context, transforming.read_points(transforming.run_of(context)))
         context.window_manager.modal_handler_add(self)
         return {"RUNNING_MODAL"}
 
@@ -145,9 +145,9 @@ class DA3_OT_scale_by_distance(Operator):
         if self.distance <= 0.0:
             self.report({"ERROR"}, "Distance: 0 is no distance to scale to")
             return {"CANCELLED"}
-        run, scale = placing.run_of(context), self.distance / length
+        run, scale = transforming.run_of(context), self.distance / length
         assert run
-        for _ in placing.move_steps(run, scaling(scale, np.array(self.first))):
+        for _ in transforming.move_steps(run, scaling(scale, np.array(self.first))):
             pass  # a matrix each
         self.report({"INFO"}, f"'{run.name}' was scaled by {scale:.4g}")
         return {"FINISHED"}

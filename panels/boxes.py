@@ -5,14 +5,14 @@ from __future__ import annotations
 import bpy
 from bpy.types import AddonPreferences, Collection, Context, UILayout
 
-from ..core import models
-from ..core.environment import Environment, State
+from ..core.installer.environment import Environment, State
 from ..core.installer.torch_builds import Device
-from ..core.model_folder import partial_bytes, size_text
-from ..core.models import NON_COMMERCIAL, ModelInfo
-from ..operators.kept import NOT_KEPT, why_not_kept
-from ..operators.session import Session, Status, status_text
-from .places import Places, places
+from ..core.models import catalogue
+from ..core.models.catalogue import NON_COMMERCIAL, ModelInfo
+from ..core.models.folder import partial_bytes, size_text
+from ..operators.state.kept_run import NOT_KEPT, why_not_kept
+from ..operators.state.places import Places, places
+from ..operators.state.session import Session, Status, status_text
 from .wording import label, lines_of
 
 GENERATE = "Generate"  # the job whose end is told in the sidebar only
@@ -143,10 +143,10 @@ def draw_models(layout: UILayout, context: Context, chosen: AddonPreferences) ->
     contents = session.contents(here.models)
     broken = {file.name for file in contents.broken}
     grid = box.column(align=True)
-    for model in models.MODELS:
+    for model in catalogue.MODELS:
         if model.needs_file and (not model.obsolete or model in contents.models or model.file_name in broken):
             _draw_model(grid, model, here, is_there=model in contents.models, is_broken=model.file_name in broken)
-    if any(model.licence == NON_COMMERCIAL for model in models.MODELS):
+    if any(model.licence == NON_COMMERCIAL for model in catalogue.MODELS):
         label(box, context, f"{NON_COMMERCIAL}: not for commercial use", "INFO", nested=1)
     if contents.unknown:
         label(box, context, f"Not known: {', '.join(file.name for file in contents.unknown)}", nested=1)

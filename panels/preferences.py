@@ -6,10 +6,10 @@ import bpy
 from bpy.props import EnumProperty, FloatProperty, StringProperty
 from bpy.types import AddonPreferences, Context
 
+from ..core.files.user_cache import KEPT_BYTES
 from ..core.installer.torch_builds import Device
-from ..core.user_cache import KEPT_BYTES
+from ..operators.state.places import ADDON
 from .boxes import draw_environment, draw_kept_runs, draw_models, draw_network, draw_online_access
-from .places import ADDON
 
 
 def _devices() -> list[tuple[str, str, str]]:

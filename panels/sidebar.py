@@ -7,15 +7,15 @@ from typing import ClassVar
 import bpy
 from bpy.types import Context, Panel, UILayout
 
-from ..core import models
-from ..core.model_folder import partial_bytes, size_text
-from ..core.models import NON_COMMERCIAL, ModelInfo
+from ..core.models import catalogue
+from ..core.models.catalogue import NON_COMMERCIAL, ModelInfo
+from ..core.models.folder import partial_bytes, size_text
 from ..core.settings import PATCH, Choice, Option, options
-from ..nodes import placing
-from ..operators.needs import Lack, Mend, first_lack
+from ..nodes.edits import transforming
+from ..operators.state.needs import Lack, Mend, first_lack
+from ..operators.state.places import places
+from ..operators.state.properties import rounded_resolution
 from .boxes import draw_after_run, draw_environment_button, draw_online_access, draw_outcome, draw_progress
-from .places import places
-from .properties import rounded_resolution
 from .usefulness import why_unused
 from .wording import fits_beside, label
 
@@ -101,7 +101,7 @@ def _licence(model: ModelInfo) -> str:
 def draw_group(layout: UILayout, context: Context, group: str) -> None:
     """The settings of one group; those that do nothing are grey, with the reason below."""
     settings = context.scene.da3
-    hidden = {"input"} | (METRIC if models.find(settings.model).is_metric else set())
+    hidden = {"input"} | (METRIC if catalogue.find(settings.model).is_metric else set())
     rows = [option for option in options() if option.group == group and option.name not in hidden]
     column = layout.column()
     for number, option in enumerate(rows):
@@ -149,7 +149,7 @@ def draw_rounding(layout: UILayout, context: Context) -> None:
 def draw_model(layout: UILayout, context: Context) -> None:
     """Licence, size, whether it is there, and Unload Model."""
     session, here = context.window_manager.da3_session, places(context)
-    model = models.find(context.scene.da3.model)
+    model = catalogue.find(context.scene.da3.model)
     box = layout.box()
     if not model.needs_file:
         label(box, context, "Needs no download: cameras and depth are computed from overlapping images", nested=1)
@@ -198,10 +198,10 @@ class DA3_PT_after(Panel):
 
     @classmethod
     def poll(cls, context: Context) -> bool:
-        return placing.run_of(context) is not None
+        return transforming.run_of(context) is not None
 
     def draw(self, context: Context) -> None:
-        run = placing.run_of(context)
+        run = transforming.run_of(context)
         if run is not None:
             draw_after_run(self.layout, context, run)
 

@@ -8,18 +8,18 @@ from pathlib import Path
 
 import numpy as np
 
-from ..core.frames import FrameSource
-from ..core.geometry import BLENDER_FROM_OPENCV
+from ..core.frames.source import FrameSource
+from ..core.geometry.projection import BLENDER_FROM_OPENCV
+from ..core.monitor import Monitor
 from ..core.pipeline import Batch
-from ..core.predictor import Predictor
+from ..core.prediction.predictor import Predictor
 from ..core.settings import Settings
-from ..core.watch import Watch
-from .closing import LoopCloser
-from .folder import alone, default_folder
-from .giving import Giver
-from .making import chunks
-from .placing import Placer
+from .chunk_alignment import Placer
+from .chunk_inference import chunks
+from .emission import Giver
+from .loop_closure import LoopCloser
 from .run import STAGE, Run
+from .storage.run_folder import alone, default_folder
 
 __all__ = ["STAGE", "Settled", "moves_to_blender", "reconstruct"]
 
@@ -63,7 +63,7 @@ def reconstruct(
     """
     folder = folder or default_folder(frames, settings)
     with alone(folder):
-        run = Run.begin(frames, settings, predictor, Watch(on_progress, cancelled), folder)
+        run = Run.begin(frames, settings, predictor, Monitor(on_progress, cancelled), folder)
         placer, giver = Placer(run), Giver(run, metric)
         loops = LoopCloser(run, placer)
         try:

@@ -5,19 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..core import filters
-from ..core.frames import FrameSource
-from ..core.passes import images_per_pass
-from ..core.prediction import Prediction
-from ..core.predictor import Predictor
-from ..core.resizing import layout
+from ..core.frames.resizing import layout
+from ..core.frames.source import FrameSource
+from ..core.monitor import Monitor
+from ..core.prediction import filters
+from ..core.prediction.passes import images_per_pass
+from ..core.prediction.prediction import Prediction
+from ..core.prediction.predictor import Predictor
 from ..core.settings import Settings
-from ..core.watch import Watch
-from .chunks import ChunkPlanner
-from .closing import JOINT_FRAMES, joint_passes
-from .folder import fingerprint
-from .pace import Pace
-from .store import Store
+from .chunk_plan import ChunkPlanner
+from .loop_closure import JOINT_FRAMES, joint_passes
+from .storage.chunk_store import Store
+from .storage.run_folder import fingerprint
+from .time_left import Pace
 
 STAGE = "streaming"  # its fraction is that of the whole run's time
 USUAL_LOOPS = 0.5  # of the joint passes that loops may cost, as long as nothing was seen of the path
@@ -30,7 +30,7 @@ class Run:
     frames: FrameSource
     settings: Settings
     predictor: Predictor
-    watch: Watch
+    monitor: Monitor
     store: Store
     planner: ChunkPlanner
     pace: Pace
@@ -38,7 +38,9 @@ class Run:
     joint_left: int | None = None  # joint passes still to come, once that is known
 
     @classmethod
-    def begin(cls, frames: FrameSource, settings: Settings, predictor: Predictor, watch: Watch, folder: Path) -> Run:
+    def begin(
+        cls, frames: FrameSource, settings: Settings, predictor: Predictor, monitor: Monitor, folder: Path
+    ) -> Run:
         """A new run, or one that goes on from the whole chunks in ``folder``.
 
         Raises
@@ -55,8 +57,8 @@ class Run:
         sizes = {(h.width, h.height) for h in frames.headers.values()}
         width, height, _ = layout(list(sizes), settings.resolution, settings.resize_method)
         store.require_space(planner.frames_left, width * height, clouds=bool(settings.output_folder.strip()))
-        watch.progress(STAGE, 0.0)
-        return cls(frames, settings, predictor, watch, store, planner, Pace())
+        monitor.progress(STAGE, 0.0)
+        return cls(frames, settings, predictor, monitor, store, planner, Pace())
 
     def load(self, number: int) -> Prediction:
         """A chunk from disk, in its own frame, filtered."""
@@ -78,4 +80,4 @@ class Run:
             seen = done / (done + to_come)
             joint = joint_passes(done + to_come) * (seen * self.loops_seen + (1.0 - seen) * USUAL_LOOPS)
         frames += round(joint * min(2 * JOINT_FRAMES, self.planner.batch_size))
-        self.watch.progress(STAGE, self.pace.fraction(frames, len(self.frames.selected)))
+        self.monitor.progress(STAGE, self.pace.fraction(frames, len(self.frames.selected)))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-runpy.run_path(str(ROOT / "core" / "mount.py"))["mount"]()
+runpy.run_path(str(ROOT / "core" / "package.py"))["make_importable"]()
 
 
 @pytest.fixture(autouse=True)

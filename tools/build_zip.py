@@ -12,7 +12,7 @@ from pathlib import Path
 
 import paths
 
-FILES = ("__init__.py", "blender_manifest.toml", "README.md", "LICENSE", "models/README.md")
+FILES = ("__init__.py", "addon.py", "blender_manifest.toml", "README.md", "LICENSE", "models/README.md")
 FOLDERS = ("core", "streaming", "nodes", "operators", "panels", "sample_images")
 TRUTH = "_truth"  # ground truth of the sample images is for the tests
 STAMP = (1980, 1, 1, 0, 0, 0)  # the same files give the same zip

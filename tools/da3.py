@@ -19,9 +19,9 @@ def main() -> int:
     os.environ.setdefault("DA3_ENVIRONMENT", str(paths.worker_environment()))
     import bpy  # after BLENDER_USER_RESOURCES, which it reads once
 
-    runpy.run_path(str(paths.ROOT / "core" / "mount.py"))["mount"]()
-    addon = importlib.import_module("da3_blender.operators.addon")
-    cli = importlib.import_module("da3_blender.operators.cli")
+    runpy.run_path(str(paths.ROOT / "core" / "package.py"))["make_importable"]()
+    addon = importlib.import_module("da3_blender.addon")
+    cli = importlib.import_module("da3_blender.operators.command_line.cli")
     addon.register()
     code = cli.main(sys.argv[1:])
     addon.unregister()

@@ -26,7 +26,7 @@ import bpy
 zip_file, *arguments = sys.argv[1:]
 bpy.ops.extensions.package_install_files(
     filepath=zip_file, repo="user_default", enable_on_install=True, overwrite=True)
-cli = importlib.import_module("bl_ext.user_default.da3_blender.operators.cli")
+cli = importlib.import_module("bl_ext.user_default.da3_blender.operators.command_line.cli")
 sys.exit(cli.main(arguments))
 """
 

@@ -7,7 +7,7 @@ import runpy
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-runpy.run_path(str(ROOT / "core" / "mount.py"))["mount"]()
+runpy.run_path(str(ROOT / "core" / "package.py"))["make_importable"]()
 
 from da3_blender.core.settings import Choice, Option, options  # noqa: E402
 

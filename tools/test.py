@@ -41,8 +41,8 @@ def main(arguments: list[str]) -> int:
     count = lint()
     if arguments != ["--lint"]:
         worker = paths.executable(paths.worker_environment(), "python")
-        count += run_tests("core", worker, arguments, PYTHONPATH=str(paths.test_packages()))
-        count += run_tests("blender", Path(sys.executable), arguments)
+        count += run_tests(["core", "streaming"], worker, arguments, PYTHONPATH=str(paths.test_packages()))
+        count += run_tests(["blender"], Path(sys.executable), arguments)
     print(count, flush=True)
     return 1 if count.failed else 0
 
@@ -78,9 +78,9 @@ def check(name: str, command: list[str], cwd: Path = paths.ROOT) -> Count:
     return Count(passed=1) if passed else Count(failed=1)
 
 
-def run_tests(folder: str, python: Path, arguments: list[str], **extra: str) -> Count:
-    """pytest on one folder of tests, in an isolated Blender configuration."""
-    print(f"--- tests/{folder}", flush=True)
+def run_tests(folders: list[str], python: Path, arguments: list[str], **extra: str) -> Count:
+    """pytest on folders of tests, in an isolated Blender configuration."""
+    print(f"--- tests: {', '.join(folders)}", flush=True)
     with tempfile.TemporaryDirectory(prefix="da3-test-") as temporary:
         report = Path(temporary) / "report.xml"
         environ = {
@@ -94,13 +94,13 @@ def run_tests(folder: str, python: Path, arguments: list[str], **extra: str) -> 
             **extra,
         }
         command = [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junit-xml={report}"]
-        command += [f"tests/{folder}", *arguments]
+        command += [*(f"tests/{folder}" for folder in folders), *arguments]
         code = subprocess.call(command, cwd=paths.ROOT, env=environ, stdin=subprocess.DEVNULL)
         if code == NO_TESTS:
             return Count()
         count = read(report)
     if code != 0 and count.failed == 0:
-        print(f"tests/{folder}: pytest ended with exit code {code}", flush=True)
+        print(f"tests ({folders[0]}): pytest ended with exit code {code}", flush=True)
         count += Count(failed=1)
     return count
 

@@ -1,4 +1,4 @@
-"""Real weights on the sample images: the same scores as ``bench_classic.py`` prints, for every model that is installed.
+"""Real weights on the sample images: the same scores as ``classic.py`` prints, for every model that is installed.
 
 Looks in ``models/``, or in ``$DA3_MODELS``; without weights it says so and stops. Started with any of the project's
 interpreters, it goes on with the worker's.
@@ -20,11 +20,11 @@ SETS = ("courtyard", "passer_by", "portrait")
 
 
 def main() -> int:
-    runpy.run_path(str(paths.ROOT / "core" / "mount.py"))["mount"]()
-    from da3_blender.core import models
+    runpy.run_path(str(paths.ROOT / "core" / "package.py"))["make_importable"]()
+    from da3_blender.core.models import catalogue
 
     folder = Path(os.environ.get("DA3_MODELS") or paths.ROOT / "models")
-    installed = [model for model in models.installed(folder) if model.needs_file]
+    installed = [model for model in catalogue.installed(folder) if model.needs_file]
     if not installed:
         print(f"No weights in {folder}: nothing was run. Download a model first (da3 models download NAME)")
         return 0
@@ -32,7 +32,7 @@ def main() -> int:
     if Path(sys.executable).absolute() != worker.absolute():
         environ = {**os.environ, "PYTHONPATH": str(paths.test_packages())}
         return subprocess.call([str(worker), __file__], env=environ)
-    sys.path.insert(0, str(paths.ROOT / "tests"))
+    sys.path[:0] = [str(paths.ROOT / "tests" / "support"), str(paths.ROOT / "tools" / "bench" / "accuracy")]
     for model in installed:
         print(f"--- {model.label}", flush=True)
         for name in SETS:
@@ -42,16 +42,16 @@ def main() -> int:
 
 def score(model: str, folder: Path, name: str) -> str:
     """One model on one sample set; a model without cameras is given the true ones, so that its depth can be judged."""
-    import bench_classic
+    import classic as bench_classic
     import truth as truths
-    from da3_blender.core.frames import FrameSource
-    from da3_blender.core.predictor import open_predictor
+    from da3_blender.core.frames.source import FrameSource
+    from da3_blender.core.monitor import Monitor
+    from da3_blender.core.prediction.predictor import open_predictor
     from da3_blender.core.settings import Settings
-    from da3_blender.core.watch import Watch
 
     truth = truths.load(name)
     frames = FrameSource.open(truth.folder)
-    predictor = open_predictor(model, folder, frames, Watch())
+    predictor = open_predictor(model, folder, frames, Monitor())
     started = time.perf_counter()
     prediction = predictor.predict(list(truth.images), range(len(truth)), Settings())
     seconds = time.perf_counter() - started

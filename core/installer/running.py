@@ -23,7 +23,7 @@ from ..errors import Cancelled, MissingEnvironment
 
 # Stands between this process and the installer's: when this one is killed, its end of the pipe closes and the program
 # ends too, instead of writing on into a folder that the next installation removes. It goes behind Blender where both want
-# a core, for the reason that core/worker/start.py gives.
+# a core, for the reason that core/worker/server/start.py gives.
 TETHER = """
 import contextlib, os, subprocess, sys, threading
 if hasattr(os, "nice"):

@@ -56,7 +56,7 @@ class Process:
         self.send(protocol.Hello(protocol.VERSION))
 
     def _start(self, python: Path, predictor: str, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
-        command = [str(python), "-I", "-X", "utf8", str(Path(__file__).with_name("start.py"))]
+        command = [str(python), "-I", "-X", "utf8", str(Path(__file__).parent / "server" / "start.py")]
         command += ["--folder", str(self.folder)]
         command += ["--predictor", predictor] if predictor else []
         options: dict[str, Any] = {"start_new_session": True}  # a group of its own: killed whole, and no Ctrl-C

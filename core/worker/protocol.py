@@ -143,7 +143,7 @@ class Progress(Message):
 @dataclass(frozen=True)
 class Transfer(Message):
     """How far a download is: bytes ``done`` of ``total`` (0: not known yet), bytes per second, seconds; see
-    ``core.transfer.Progress``."""
+    ``core.models.transfer.Progress``."""
 
     type: ClassVar[str] = "transfer"
     job: int

@@ -20,7 +20,13 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(scope="session")
 def hub():
     """A Hugging Face of this machine, slow enough to be interrupted; its endpoint."""
-    command = [sys.executable, str(ROOT / "tests" / "hub.py"), "depth-anything/DA3-SMALL=12", "--rate", "3000000"]
+    command = [
+        sys.executable,
+        str(ROOT / "tests" / "support" / "hub.py"),
+        "depth-anything/DA3-SMALL=12",
+        "--rate",
+        "3000000",
+    ]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout and server.stdin
         yield server.stdout.readline().strip()
@@ -29,4 +35,4 @@ def hub():
 
 @pytest.fixture(scope="session")
 def stand_ins():
-    return str(ROOT / "tests" / "stand_ins.py")
+    return str(ROOT / "tests" / "support" / "stand_ins.py")

@@ -16,7 +16,9 @@ from window import play
 
 CONTROL_BACK = 0.3  # seconds from the key to Blender's main loop, also with a worker that computes on every core
 LONGEST_GAP = 0.1  # seconds: what a person does not feel as a stop
-STEP = 0.02  # seconds; a tick's budget (operators/job.py), and as much for the smallest piece of work that exceeds it
+STEP = (
+    0.02  # seconds; a tick's budget (operators/jobs/job.py), and as much for the smallest piece of work that exceeds it
+)
 CALM = 0.3  # cores that are busy when the run is not; with more, a gap says nothing about the add-on
 TRIES = 3
 NOTHING_LEFT = {"processes": [], "temporary": []}
@@ -170,7 +172,7 @@ def test_two_blenders_that_download_the_same_model_make_one_whole_file(two):
 def meddled(stand_ins):
     models = window.OUT / "meddling_models"
     models.mkdir(parents=True, exist_ok=True)
-    sys.path.insert(0, str(window.ROOT / "tests"))
+    sys.path.insert(0, str(window.ROOT / "tests" / "support"))
     import pictures
 
     pictures.write_model(models / "da3-small.safetensors")

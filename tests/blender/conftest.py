@@ -8,11 +8,11 @@ from pathlib import Path
 import bpy
 import pictures
 import pytest
-from da3_blender.operators import addon
+from da3_blender import addon
 
 EXIT_STATUS = pytest.StashKey[int]()
 
-STAND_INS = Path(__file__).resolve().parent.parent / "stand_ins.py"
+STAND_INS = Path(__file__).resolve().parents[1] / "support" / "stand_ins.py"
 
 
 def pytest_sessionfinish(session, exitstatus):

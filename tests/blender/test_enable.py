@@ -8,7 +8,7 @@ from pathlib import Path
 
 import bpy
 import pytest
-from da3_blender.operators import addon
+from da3_blender import addon
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -50,7 +50,7 @@ def enable(tmp_path):
 
 
 def test_enabling_imports_nothing_heavy(enable):
-    done = enable()  # how long it takes: tools/bench_enable.py
+    done = enable()  # how long it takes: tools/bench/speed/enable.py
     assert done["enabled"] and done["command"] and done["heavy"] == []
 
 

@@ -46,8 +46,8 @@ def test_blender_s_own_tool_finds_the_zip_valid(build_zip, built):
 
 
 def test_the_zip_holds_the_add_on_its_locks_and_its_licence(names):
-    needed = {"__init__.py", "blender_manifest.toml", "LICENSE", "README.md", "models/README.md", "core/mount.py"}
-    needed |= {"core/requirements/worker.txt", "core/requirements/uv.txt", "operators/cli.py"}
+    needed = {"__init__.py", "blender_manifest.toml", "LICENSE", "README.md", "models/README.md", "core/package.py"}
+    needed |= {"core/requirements/worker.txt", "core/requirements/uv.txt", "operators/command_line/cli.py"}
     assert needed <= set(names)
 
 

@@ -3,14 +3,15 @@
 import numpy as np
 import pytest
 import truth
-from da3_blender.core import geometry, pipeline
+from da3_blender.core import pipeline
 from da3_blender.core.errors import BadInput, Cancelled
-from da3_blender.core.frames import FrameSource
-from da3_blender.core.merging import Merger
-from da3_blender.core.prediction import Prediction
-from da3_blender.core.resizing import place
+from da3_blender.core.frames.resizing import place
+from da3_blender.core.frames.source import FrameSource
+from da3_blender.core.geometry import projection
+from da3_blender.core.geometry.similarity import umeyama
+from da3_blender.core.output.voxel_merging import Merger
+from da3_blender.core.prediction.prediction import Prediction
 from da3_blender.core.settings import BatchMode, Settings
-from da3_blender.core.similarity import umeyama
 from disturbed_predictor import Disturbance, DisturbedPredictor
 from PIL import Image
 from truth_predictor import TruthPredictor
@@ -30,7 +31,7 @@ def delivered_from(batch, frames, settings, merger=None):
 
 def opencv(blender):
     """Points of Blender's world in OpenCV axes."""
-    return blender.astype(np.float64) @ geometry.BLENDER_FROM_OPENCV
+    return blender.astype(np.float64) @ projection.BLENDER_FROM_OPENCV
 
 
 @pytest.mark.parametrize("name", ["courtyard", "portrait"])
@@ -46,7 +47,7 @@ def test_with_true_depth_every_point_lies_on_the_true_surface(name):
         world = predictor.to_truth(opencv(part.position))
         for frame in np.unique(part.frame):
             own = part.frame == frame
-            pixels, z = geometry.project(world[own], known.intrinsics[frame], known.extrinsics[frame])
+            pixels, z = projection.project(world[own], known.intrinsics[frame], known.extrinsics[frame])
             off_centre = np.abs(pixels - np.floor(pixels) - 0.5)
             assert off_centre.max() < 0.01  # px; float32 positions some 20 units from the origin keep 2e-6 of them
             u, v = np.floor(pixels).astype(int).T
@@ -188,7 +189,7 @@ def test_every_frame_is_given_out_once_and_in_one_world(mode, size):
     _, batches = run(known.folder, settings, exact)
     assert len(batches) > 1
     assert sorted(i for b in batches for i in b.indices) == list(range(len(known)))
-    poses = np.concatenate([geometry.invert_rigid(b.prediction.extrinsics) for b in batches])
+    poses = np.concatenate([projection.invert_rigid(b.prediction.extrinsics) for b in batches])
     true = known.camera_to_world[[i for b in batches for i in b.indices]]
     found = umeyama(poses[:, :, 3], true[:, :3, 3])
     placed = found.scale * poses[:, :, 3] @ found.rotation.T + found.translation
@@ -237,7 +238,7 @@ def test_known_cameras_stay_where_they_are_known_to_be():
     settings = Settings(batch_mode=BatchMode.FIRST_LAST_OVERLAP, process_resolution=252, end_frame=24)
     _, batches = run(known.folder, settings, predictor)
     for batch in batches:
-        centres = geometry.invert_rigid(batch.prediction.extrinsics)[:, :, 3]
+        centres = projection.invert_rigid(batch.prediction.extrinsics)[:, :, 3]
         np.testing.assert_allclose(predictor.to_truth(centres), known.camera_to_world[batch.indices, :3, 3], atol=1e-9)
 
 

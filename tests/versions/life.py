@@ -36,7 +36,7 @@ look("disabled")
 bpy.ops.preferences.addon_enable(module=NAME)
 look("enabled_again")
 
-cli = importlib.import_module(f"{NAME}.operators.cli")
+cli = importlib.import_module(f"{NAME}.operators.command_line.cli")
 words = ["generate", "--input", pictures, "--model", "classic", "--output", f"{output}/scene.blend"]
 seen["exit_code"] = cli.main([*words, "--report", f"{output}/report.json"])
 look("generated")

@@ -43,7 +43,7 @@ class Gaps:
         self._open = True
         self._last, self._spent, self._since = time.monotonic(), {}, {}
         self._scheduled, self._objects, self._is_new = _scheduled(), len(bpy.context.scene.objects), False
-        self._job = sys.modules[f"{NAME}.operators.job"].Job
+        self._job = sys.modules[f"{NAME}.operators.jobs.job"].Job
         self._step = step = self._job.step
 
         def timed(job, budget):

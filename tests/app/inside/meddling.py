@@ -65,7 +65,9 @@ def gone(pid):
 
 def hold_the_end():
     """Have the run wait with its end, so that there is a time in which its batch is built and it still runs."""
-    generation, protocol = (sys.modules[f"{NAME}.{name}"] for name in ("operators.generation", "core.worker.protocol"))
+    generation, protocol = (
+        sys.modules[f"{NAME}.{name}"] for name in ("operators.jobs.generation", "core.worker.protocol")
+    )
     receive, held = generation.GenerateJob._receive, [True]
 
     def slowly(job, event):

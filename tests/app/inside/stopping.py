@@ -103,7 +103,7 @@ def rubbish(kind):
 
 def models():
     """What would be offered as a model."""
-    files = importlib.import_module(f"{NAME}.core.model_files")
+    files = importlib.import_module(f"{NAME}.core.models.files")
     contents = files.recognise(PLACE / "models")
     return [model.name for model in contents.models] + [file.name for file in contents.broken]
 

@@ -75,7 +75,7 @@ def scenario():
     yield from settle()
     shot(f"download_{ROLE}")
     yield from ended("download", started)
-    files = importlib.import_module(f"{NAME}.core.model_files")
+    files = importlib.import_module(f"{NAME}.core.models.files")
     record(
         models=[model.name for model in files.recognise(PLACE / "models").models],
         files=sorted(file.name for file in (PLACE / "models").iterdir()),

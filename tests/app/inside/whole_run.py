@@ -61,7 +61,7 @@ def scenario():
 
 def run(name, *, shows_progress):
     """A run, measured to half a second after its end."""
-    display = sys.modules[f"{NAME}.operators.display"].Display
+    display = sys.modules[f"{NAME}.operators.jobs.display"].Display
     show = display.show
     if not shows_progress:
         display.show = lambda self: None

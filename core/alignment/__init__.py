@@ -1,0 +1,1 @@
+"""Passes brought to each other, to metres, and to cameras that are known."""

@@ -1,0 +1,170 @@
+"""Which known camera belongs to which image: by name, and in the image's pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import BadInput
+from ..frames.input_files import IMAGE_SUFFIXES
+from ..geometry.projection import cameras_from_blender
+from ..output import colmap
+from ..output.payload import CameraRecord
+
+if TYPE_CHECKING:
+    from ..frames.source import FrameSource
+
+# Part by which the shapes of a camera's picture and of its image may differ: some programs round a resized image's sides.
+SAME_SHAPE = 0.02
+MOST_NAMES = 5  # in one sentence
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A camera that looks for its image."""
+
+    name: str
+    width: int  # of the picture that the intrinsics are for
+    height: int
+    placement: tuple[float, float, float, float]  # left, top, width, height of the image in that picture
+    intrinsics: np.ndarray
+    extrinsics: np.ndarray
+    distorted: bool = False
+    any_shape: bool = False  # the placement is exact: whole patches may have changed the image's shape
+
+    @classmethod
+    def of_view(cls, view: colmap.View) -> Candidate:
+        whole = (0.0, 0.0, float(view.width), float(view.height))
+        return cls(view.name, view.width, view.height, whole, view.intrinsics, view.extrinsics, view.distorted)
+
+    @classmethod
+    def of_record(cls, record: CameraRecord) -> Candidate:
+        intrinsics = np.array([[record.fx, 0.0, record.cx], [0.0, record.fy, record.cy], [0.0, 0.0, 1.0]])
+        matrix = np.reshape(record.camera_to_world, (1, 4, 4))
+        (extrinsics,) = cameras_from_blender(matrix)
+        left, top, width, height = record.placement
+        return cls(
+            record.name, record.width, record.height, (left, top, width, height), intrinsics, extrinsics,
+            any_shape=record.frame >= 0,
+        )  # fmt: skip
+
+    def intrinsics_for(self, width: int, height: int) -> np.ndarray | None:
+        """(3, 3) in pixels of an image of that size; None where its shape is another."""
+        left, top, own_width, own_height = self.placement
+        sx, sy = width / own_width, height / own_height
+        if not self.any_shape and abs(sx / sy - 1.0) > SAME_SHAPE:
+            return None
+        return np.array([[sx, 0.0, -sx * left], [0.0, sy, -sy * top], [0.0, 0.0, 1.0]]) @ self.intrinsics
+
+
+@dataclass(frozen=True)
+class Matched:
+    """``extrinsics`` (3, 4) and ``intrinsics`` (3, 3), pixels of the original, by frame."""
+
+    extrinsics: dict[int, np.ndarray]
+    intrinsics: dict[int, np.ndarray]
+    warnings: list[str]
+
+
+def match(candidates: Sequence[Candidate], frames: FrameSource, where: str) -> Matched:
+    """Give each selected image the camera of its name: of the whole name, else of the name without its ending.
+
+    Parameters
+    ----------
+    where : the cameras come from, as a sentence can name it
+
+    Raises
+    ------
+    BadInput
+        There are no cameras, no image has one, two cameras want the same image, or a camera is for an image of another
+        shape.
+    """
+    if not candidates:
+        raise BadInput(f"There are no cameras in {where}")
+    chosen = _by_image(candidates, frames, where)
+    if not chosen:
+        raise BadInput(
+            f"No camera in {where} has the name of an image: its first is '{candidates[0].name}', the first image "
+            f"'{frames.names[frames.selected[0]]}'"
+        )
+    known = Matched({}, {}, [])
+    for index in frames.selected:
+        if index not in chosen:
+            continue
+        candidate, header = chosen[index], frames.headers[index]
+        intrinsics = candidate.intrinsics_for(header.width, header.height)
+        if intrinsics is None:
+            raise BadInput(
+                f"The camera '{candidate.name}' in {where} is for {candidate.width} x {candidate.height} pixels, and "
+                f"{frames.names[index]} has {header.width} x {header.height}: they must have the same shape"
+            )
+        if not (np.isfinite(intrinsics).all() and np.isfinite(candidate.extrinsics).all()):
+            raise BadInput(f"The camera '{candidate.name}' in {where} holds values that are not numbers")
+        known.extrinsics[index], known.intrinsics[index] = candidate.extrinsics, intrinsics
+    without = [frames.names[i] for i in frames.selected if i not in chosen]
+    if without:
+        known.warnings.append(f"Left out, since {where} has no camera for {listed(without)}")
+    taken = {id(candidate) for candidate in chosen.values()}
+    spare = _spare([c.name for c in candidates if id(c) not in taken], frames)
+    if spare:
+        known.warnings.append(f"Not used, since there is no image for the cameras {listed(spare)}")
+    if any(candidate.distorted for candidate in chosen.values()):
+        known.warnings.append(
+            f"The lens distortion in {where} is left out; for exact cameras undistort the images with COLMAP"
+        )
+    return known
+
+
+def _by_image(candidates: Sequence[Candidate], frames: FrameSource, where: str) -> dict[int, Candidate]:
+    """The camera of each selected image that has one."""
+    chosen: dict[int, Candidate] = {}
+    for keys in (_file_name, _stem, _without_number):
+        by_key: dict[str, list[Candidate]] = {}
+        for candidate in candidates:
+            by_key.setdefault(keys(candidate.name), []).append(candidate)
+        taken = {id(candidate) for candidate in chosen.values()}
+        for index in frames.selected:
+            image = frames.names[index]
+            found = [c for c in by_key.get(image if keys is _file_name else _stem(image), ()) if id(c) not in taken]
+            if index in chosen or not found:
+                continue
+            if len(found) > 1:
+                names = listed([candidate.name for candidate in found])
+                raise BadInput(
+                    f"The cameras {names} in {where} all want the image {image}: rename or remove all but one"
+                )
+            chosen[index] = found[0]
+    return chosen
+
+
+def _file_name(name: str) -> str:
+    """COLMAP's names may have folders before them."""
+    return PurePosixPath(name.replace("\\", "/")).name
+
+
+def _stem(name: str) -> str:
+    """Without an ending, where it is one of a file; a camera in Blender may be called "a.b" as it is."""
+    file = _file_name(name)
+    return PurePosixPath(file).stem if PurePosixPath(file).suffix.lower() in IMAGE_SUFFIXES else file
+
+
+def _without_number(name: str) -> str:
+    """Without the ".001" that Blender gives to a second one of a name."""
+    stem, _, number = _stem(name).rpartition(".")
+    return stem if stem and len(number) >= 3 and number.isdecimal() else _stem(name)
+
+
+def _spare(names: Iterable[str], frames: FrameSource) -> list[str]:
+    """Names of cameras that have no image in the whole input; an image that start, end or stride leave out is no news."""
+    images = set(frames.names) | {_stem(name) for name in frames.names}
+    return [n for n in names if not images & {_file_name(n), _stem(n), _without_number(n)}]
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first few names, and how many more there are."""
+    more = len(names) - MOST_NAMES
+    return ", ".join(names[:MOST_NAMES]) + (f" and {more} more" if more > 0 else "")

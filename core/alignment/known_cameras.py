@@ -1,0 +1,214 @@
+"""Cameras that are known before the model runs: read, matched to the images by name, and shared out to the passes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import BadInput
+from ..geometry.projection import invert_rigid
+from ..models import catalogue
+from ..monitor import Monitor
+from ..output import colmap
+from ..output.payload import CameraRecord
+from ..prediction.prediction import Cameras, Prediction
+from ..settings import KnownCameras, Settings
+from .blending import select
+from .camera_matching import Candidate, listed, match
+
+if TYPE_CHECKING:
+    from ..frames.source import FrameSource
+    from ..prediction.predictor import Predictor
+
+FEWEST = 3
+SAME_PLACE = 1e-12  # spread of the centres over their distance from the origin; float64 keeps sixteen digits
+# Spread across the longest direction over the spread along it. The network and the alignment work in float32, which
+# keeps about seven digits; below a hundred times that the roll around the line is noise.
+ON_A_LINE = 1e-5
+
+
+@dataclass(frozen=True)
+class Known:
+    """Cameras by frame. Frames that are not in it have none, and take no part in the run.
+
+    ``extrinsics`` (3, 4) world to camera, OpenCV axes; ``intrinsics`` (3, 3), pixels of the original.
+    """
+
+    extrinsics: dict[int, np.ndarray]
+    intrinsics: dict[int, np.ndarray]
+    warnings: list[str] = field(default_factory=list)
+
+    def of(self, indices: Sequence[int]) -> Cameras:
+        """The cameras of a pass's frames; KeyError for a frame without one."""
+        return Cameras(np.stack([self.extrinsics[i] for i in indices]), np.stack([self.intrinsics[i] for i in indices]))
+
+    def sufficient(self, indices: Sequence[int]) -> list[int]:
+        """A pass that the model can be conditioned on: these frames, and as many others as it takes, in order.
+
+        Three frames that do not stand on one line are enough; those nearest in order are added first.
+        """
+        chosen = list(dict.fromkeys(indices))
+        others = sorted(self.extrinsics.keys() - set(chosen), key=lambda i: min(abs(i - j) for j in chosen))
+        while others and not self._suffice(chosen):
+            cure = next((i for i in others if self._suffice([*chosen, i])), others[0])
+            others.remove(cure)
+            chosen.append(cure)
+        return sorted(chosen)
+
+    def _suffice(self, indices: Sequence[int]) -> bool:
+        return problem(np.stack([self.extrinsics[i] for i in indices])) is None
+
+
+class ConditionedPredictor:
+    """A predictor that is given the known cameras of each pass, and more frames where a pass alone has too few.
+
+    All else (``model``, ``device``, ``free_cache``) is the predictor's own.
+    """
+
+    def __init__(self, predictor: Predictor, known: Known, frames: FrameSource):
+        self._predictor = predictor
+        self._known = known
+        self._frames = frames
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._predictor, name)
+
+    @property
+    def cameras_fingerprint(self) -> str:
+        """Of all known cameras: others give other results."""
+        known = self._known
+        order = sorted(known.extrinsics)
+        values = [
+            np.ascontiguousarray(found[i]).tobytes() for found in (known.extrinsics, known.intrinsics) for i in order
+        ]
+        return hashlib.sha256(repr(order).encode() + b"".join(values)).hexdigest()
+
+    def predict(
+        self,
+        images: Sequence[np.ndarray],
+        indices: Sequence[int],
+        settings: Settings,
+        cameras: Cameras | None = None,
+    ) -> Prediction:
+        """One pass; see ``Predictor``. The result lies in the known cameras' frame.
+
+        Raises
+        ------
+        BadInput
+            There are too few readable images with a camera, or theirs stand on one line.
+        """
+        chosen = self._known.sufficient(indices)
+        while broken := [i for i in chosen if i not in indices and not self._readable(i)]:
+            for index in broken:
+                del self._known.extrinsics[index]
+            chosen = self._known.sufficient(indices)
+        if chosen != list(indices):
+            images = self._frames.images(chosen)
+        prediction = self._predictor.predict(images, chosen, settings, self._known.of(chosen))
+        prediction = replace(prediction, cameras_known=True)
+        return prediction if chosen == list(indices) else select(prediction, [chosen.index(i) for i in indices])
+
+    def _readable(self, index: int) -> bool:
+        try:
+            self._frames.load(index)
+        except BadInput:
+            return False
+        return True
+
+
+def problem(extrinsics: np.ndarray) -> str | None:
+    """Why a model cannot be conditioned on (N, 3, 4) cameras, in words; None where it can."""
+    if len(extrinsics) < FEWEST:
+        return f"Known cameras need at least {FEWEST} frames in a pass, and this one has {len(extrinsics)}"
+    centres = invert_rigid(extrinsics)[:, :, 3]
+    spread = np.linalg.svd(centres - centres.mean(axis=0), compute_uv=False)
+    if spread[0] <= SAME_PLACE * np.abs(centres).max():
+        return "The known cameras all stand in one place; the model needs cameras that move"
+    if spread[1] <= ON_A_LINE * spread[0]:
+        return "The known cameras all stand on one straight line; the model needs cameras that leave it"
+    return None
+
+
+def check(cameras: Cameras, count: int) -> None:
+    """Whether a pass can be conditioned on these cameras.
+
+    Raises
+    ------
+    BadInput
+        Not one for each of ``count`` frames, not numbers, fewer than three, all in one place or on one line.
+    """
+    if len(cameras.extrinsics) != count or len(cameras.intrinsics) != count:
+        raise BadInput(f"{count} frames came with {len(cameras.extrinsics)} known cameras; each frame needs its own")
+    if not (np.isfinite(cameras.extrinsics).all() and np.isfinite(cameras.intrinsics).all()):
+        raise BadInput("The known cameras hold values that are not numbers")
+    words = problem(cameras.extrinsics)
+    if words:
+        raise BadInput(words)
+
+
+def find(settings: Settings, frames: FrameSource, records: Sequence[CameraRecord], monitor: Monitor) -> Known | None:
+    """The cameras of the selected frames by the setting Known Cameras; None where that is off.
+
+    Parameters
+    ----------
+    frames : the input; the selected images that have no camera should be left out of the run, see ``Known``
+    records : what ``nodes/scene_cameras.py`` read of the Blender collection; those of this add-on's own cameras have a frame, and
+        know where their image lies in their picture; others have the frame -1, and their picture is the image
+    watch : structure from motion takes its time
+
+    Raises
+    ------
+    BadInput
+        There are no such cameras, they do not fit the images, or the model cannot use them.
+    Cancelled
+    """
+    source = settings.known_cameras
+    if source is KnownCameras.OFF:
+        return None
+    model = catalogue.find(settings.model)
+    if not model.gives_cameras:
+        raise BadInput(f"{model.label} cannot use known cameras; choose another model or turn them off")
+    if source is KnownCameras.STRUCTURE_FROM_MOTION:
+        known = _from_motion(frames, monitor)
+    elif source is KnownCameras.COLMAP:
+        views = colmap.read(Path(settings.known_cameras_folder))
+        known = _matched([Candidate.of_view(view) for view in views], frames, "the COLMAP model")
+    else:
+        where = f"the collection '{settings.known_cameras_collection}'"
+        known = _matched([Candidate.of_record(record) for record in records], frames, where)
+    if len(known.extrinsics) < FEWEST:
+        raise BadInput(
+            f"Known cameras need at least {FEWEST} images with a camera, and there are {len(known.extrinsics)}"
+            + "".join(f". {warning}" for warning in known.warnings)
+        )
+    words = problem(np.stack(list(known.extrinsics.values())))
+    if words:
+        raise BadInput(words)
+    if settings.use_metric:
+        known.warnings.append("Use Metric has no effect: the scene is in the unit of the known cameras")
+    return known
+
+
+def _matched(candidates: Sequence[Candidate], frames: FrameSource, where: str) -> Known:
+    found = match(candidates, frames, where)
+    return Known(found.extrinsics, found.intrinsics, found.warnings)
+
+
+def _from_motion(frames: FrameSource, monitor: Monitor) -> Known:
+    from ..predictors.classic.sfm import structure_from_motion
+
+    indices = frames.usable(frames.selected, monitor)
+    result = structure_from_motion(frames.images(indices), [frames.focals[i] for i in indices], monitor)
+    known = Known({}, {})
+    for i, index in enumerate(indices):
+        if result.registered[i]:
+            known.extrinsics[index], known.intrinsics[index] = result.extrinsics[i], result.intrinsics[i]
+    lost = [frames.names[i] for i in indices if i not in known.extrinsics]
+    if lost:
+        known.warnings.append(f"Left out, since structure from motion found no camera for {listed(lost)}")
+    return known

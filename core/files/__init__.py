@@ -1,0 +1,1 @@
+"""Locks, files written whole, the user's cache. Standard library only."""

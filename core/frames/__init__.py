@@ -1,0 +1,1 @@
+"""From an input to upright pictures: folders, stills, videos, and their processed size."""

@@ -1,1 +1,0 @@
-"""One surface from many depth maps; ``core/surface.py`` puts the steps together."""

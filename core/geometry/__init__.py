@@ -1,0 +1,1 @@
+"""Cameras, similarities, and which way is up. Arrays in, arrays out."""

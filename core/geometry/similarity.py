@@ -1,0 +1,84 @@
+"""Similarities of space, and robust means that they are made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..prediction.prediction import Prediction
+
+
+@dataclass(frozen=True)
+class Similarity:
+    """x -> scale * rotation @ x + translation, from a pass's own world to the common one."""
+
+    scale: float
+    rotation: np.ndarray  # (3, 3)
+    translation: np.ndarray  # (3,)
+
+    def apply(self, prediction: Prediction) -> Prediction:
+        """The prediction in the other world; its depths and cameras are new arrays."""
+        assert prediction.extrinsics is not None
+        rotations = prediction.extrinsics[:, :, :3] @ self.rotation.T
+        translations = self.scale * prediction.extrinsics[:, :, 3] - rotations @ self.translation
+        return replace(
+            prediction,
+            depth=prediction.depth * np.float32(self.scale),
+            extrinsics=np.concatenate([rotations, translations[:, :, None]], axis=-1),
+        )
+
+
+def weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
+    """The value with half of the weight on either side; both (P,)."""
+    order = np.argsort(values)
+    total = np.cumsum(weights[order], dtype=np.float64)
+    return float(values[order][np.searchsorted(total, total[-1] / 2)])
+
+
+def mean_rotation(rotations: np.ndarray) -> np.ndarray:
+    """(N, 3, 3) to the (3, 3) with the least sum of squared chords (Hartley et al. 2013, Rotation Averaging, 5.3)."""
+    u, _, vt = np.linalg.svd(rotations.sum(axis=0))
+    return u @ np.diag([1.0, 1.0, np.linalg.det(u @ vt)]) @ vt
+
+
+def umeyama(source: np.ndarray, target: np.ndarray) -> Similarity:
+    """The similarity with the least squares between points (P, 3) (Umeyama 1991, equations 40 to 42)."""
+    a, b = source - source.mean(axis=0), target - target.mean(axis=0)
+    u, d, vt = np.linalg.svd(b.T @ a)
+    signs = np.array([1.0, 1.0, np.linalg.det(u @ vt)])
+    rotation = u @ np.diag(signs) @ vt
+    scale = float((d * signs).sum() / max((a**2).sum(), 1e-30))
+    return Similarity(scale, rotation, target.mean(axis=0) - scale * rotation @ source.mean(axis=0))
+
+
+def from_points(source: np.ndarray, target: np.ndarray, tolerance: float, tries: int = 300) -> Similarity | None:
+    """The similarity that most of the pairs of points agree with (RANSAC); None where hardly any do.
+
+    Parameters
+    ----------
+    source, target : (P, 3)
+    tolerance : distance up to which a pair agrees, in the target's unit
+    """
+    if len(source) < 12:
+        return None
+    random = np.random.default_rng(0)  # the same input gives the same answer
+    best = np.zeros(len(source), bool)
+    for _ in range(tries):
+        rows = random.choice(len(source), 4, replace=False)
+        agrees = _agreeing(umeyama(source[rows], target[rows]), source, target, tolerance)
+        if agrees.sum() > best.sum():
+            best = agrees
+    if best.sum() < max(12, 0.2 * len(source)):
+        return None
+    for _ in range(3):
+        found = umeyama(source[best], target[best])
+        best = _agreeing(found, source, target, tolerance)
+        if best.sum() < 12:
+            return None
+    return found
+
+
+def _agreeing(similarity: Similarity, source: np.ndarray, target: np.ndarray, tolerance: float) -> np.ndarray:
+    moved = similarity.scale * source @ similarity.rotation.T + similarity.translation
+    return np.linalg.norm(moved - target, axis=1) < tolerance

@@ -1,0 +1,303 @@
+"""Recognising, moving and removing the files of models and segmentation networks. Standard library only: this runs in Blender's Python too."""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import hashlib
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from io import FileIO
+from pathlib import Path
+from typing import BinaryIO
+
+from ..errors import BadInput, Cancelled, DA3Error, MissingModel
+from . import catalogue as models
+from . import segmentation_catalogue
+from .catalogue import SUFFIX, ModelInfo
+from .folder import disk_problem, is_whole, locked, moving_path, need_space, sync, sync_folder, unfinished
+from .segmentation_catalogue import SegModel
+
+_AnyModel = ModelInfo | SegModel
+
+_BLOCK = 4 << 20  # bytes copied at a time
+_SYNC = 16 << 20  # bytes between writes to the disk itself: one of the whole file would not hear that it should stop
+
+
+@dataclass(frozen=True)
+class Contents:
+    """The files of a model folder, as this add-on and the original name them.
+
+    ``broken`` have a model's name and not all of their bytes (the original wrote downloads under the final name);
+    ``unknown`` are other safetensors files, which nothing here touches; ``networks`` are those for segmentation.
+    """
+
+    models: tuple[ModelInfo, ...]
+    broken: tuple[Path, ...]
+    unknown: tuple[Path, ...]
+    networks: tuple[SegModel, ...] = ()
+
+
+def recognise(folder: Path) -> Contents:
+    """What is in a folder; an empty or missing folder holds nothing."""
+    folder = Path(folder)
+    by_file = {model.file_name: model for model in models.MODELS if model.needs_file}
+    files = sorted(file for file in folder.glob(f"*{SUFFIX}") if file.is_file() and not file.name.startswith("."))
+    whole = {file.name for file in files if file.name in by_file and is_whole(file)}
+    return Contents(
+        tuple(model for name, model in by_file.items() if name in whole),
+        tuple(file for file in files if file.name in by_file and file.name not in whole),
+        tuple(file for file in files if file.name not in by_file),
+        tuple(
+            model
+            for model in segmentation_catalogue.SEG_MODELS
+            if segmentation_catalogue.is_whole(folder / model.file_name)
+        ),
+    )
+
+
+def remove(name: str, folder: Path) -> int:
+    """Delete a model's file and what an interrupted download of it has left.
+
+    Returns
+    -------
+    The bytes that are free now.
+
+    Raises
+    ------
+    MissingModel
+        There is nothing of it, or no such model.
+    DA3Error
+        Another process is downloading it, or the system refuses.
+    """
+    model: _AnyModel = next((m for m in segmentation_catalogue.SEG_MODELS if m.name == name), None) or models.find(name)
+    if not model.needs_file:
+        raise MissingModel(f"{model.label} has no file to remove")
+    final = _path(model, folder)
+    if not final.parent.is_dir() or not (os.path.lexists(final) or unfinished(folder, name)):
+        raise MissingModel(f"{model.label} is not installed: there is no {final.name} in {final.parent}")
+    try:
+        with locked(folder, name, _refuse_to_wait):
+            files = [file for file in (final, *unfinished(folder, name)) if os.path.lexists(file)]
+            freed = sum(file.lstat().st_size for file in files)
+            for file in files:
+                file.unlink()
+            return freed
+    except _Busy:
+        raise DA3Error(f"{model.label} is being downloaded or moved at the moment: cancel that first") from None
+    except OSError as error:
+        raise disk_problem(error, Path(folder)) from error
+
+
+class Outcome(enum.Enum):
+    """What became of a model that was to be moved; the value is the end of a sentence that begins with its label."""
+
+    MOVED = "was moved"
+    WAS_THERE = "was there already; the copy in the old folder was removed"
+    KEPT_OLD = "was moved; the old file could not be deleted"
+    DIFFERENT = "is there already with other contents; both files were kept"
+    NOT_WHOLE = "is not a whole file and was left where it is"
+    BUSY = "is being downloaded at the moment and was left where it is"
+
+
+@dataclass(frozen=True)
+class Moved:
+    """One line of what ``move_models`` did."""
+
+    model: ModelInfo | SegModel
+    outcome: Outcome
+
+    def __str__(self) -> str:
+        return f"{self.model.label} {self.outcome.value}"
+
+
+def move_models(
+    source: Path,
+    target: Path,
+    on_progress: Callable[[str, float], None] = lambda _stage, _fraction: None,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> list[Moved]:
+    """Move all models from one folder into another, on the same disk or not.
+
+    At every moment each model's whole file is under its name in at least one of the folders: a copy gets its name only
+    after it was read back and found equal, and only then the old file goes. A file of the same name in the target is
+    never replaced: if it is equal the old one goes, if not both stay. Other files are not touched.
+
+    Parameters
+    ----------
+    on_progress : called with the model's label and the fraction of all bytes that is done, 0 to 1
+    cancelled : asked after every few megabytes; what was moved stays moved
+
+    Raises
+    ------
+    Cancelled
+    BadInput
+        A folder cannot be used.
+    DA3Error
+        Not enough space, or the disk failed.
+    """
+    source, target = Path(source), Path(target)
+    if not source.is_dir():
+        raise BadInput(f"There is no folder {source} to move models from")
+    if source.resolve() == target.resolve():
+        raise BadInput(f"The models are in {target} already")
+    found = recognise(source)
+    everything: tuple[_AnyModel, ...] = (*found.models, *found.networks)
+    moving = _Moving(source, target, on_progress, cancelled, sum(_size(source, model) for model in everything))
+    broken = [model for model in models.MODELS if model.needs_file and models.path(model, source) in found.broken]
+    results = [Moved(model, Outcome.NOT_WHOLE) for model in broken]
+    for each in everything:
+        try:
+            results.append(Moved(each, moving.move(each)))
+        except _Busy:
+            results.append(Moved(each, Outcome.BUSY))
+        except DA3Error as error:
+            if isinstance(error, Cancelled):
+                raise
+            done = sum(result.outcome in (Outcome.MOVED, Outcome.WAS_THERE, Outcome.KEPT_OLD) for result in results)
+            raise type(error)(
+                f"{error}. {done} of {len(everything)} models were moved, the rest are where they were"
+            ) from error
+    return results
+
+
+class _Moving:
+    """One call of ``move_models``."""
+
+    def __init__(
+        self,
+        source: Path,
+        target: Path,
+        on_progress: Callable[[str, float], None],
+        cancelled: Callable[[], bool],
+        total: int,
+    ):
+        self._source, self._target = source, target
+        self._on_progress, self._cancelled = on_progress, cancelled
+        self._total, self._done = max(total, 1), 0.0
+
+    def move(self, model: _AnyModel) -> Outcome:
+        self._step(model, 0)
+        size, done = _size(self._source, model), self._done
+        try:
+            with contextlib.ExitStack() as stack:
+                for folder in sorted((self._source, self._target)):
+                    stack.enter_context(locked(folder, model.name, _refuse_to_wait))
+                return self._move(model)
+        except FileNotFoundError as error:
+            raise DA3Error(f"{error.filename} went away while it was being moved") from error
+        except OSError as error:
+            raise disk_problem(error, self._folder_of(error)) from error
+        finally:
+            self._done = done + size
+
+    def _folder_of(self, error: OSError) -> Path:
+        named = Path(error.filename or self._target)
+        return self._source if self._source in named.parents and self._target not in named.parents else self._target
+
+    def _move(self, model: _AnyModel) -> Outcome:
+        old, new = _path(model, self._source), _path(model, self._target)
+        is_only_a_link = new.is_symlink() and (not new.exists() or new.samefile(old))
+        if os.path.lexists(new) and not is_only_a_link:
+            if not new.is_file() or not self._equal(model, old, new):
+                return Outcome.DIFFERENT
+            return Outcome.WAS_THERE if _unlink(old) else Outcome.KEPT_OLD
+        # A link is copied: the file it leads to may be somebody else's, and a relative one would lead nowhere.
+        if not old.is_symlink() and _renamed(old, new):
+            return Outcome.MOVED
+        self._copy(model, old, new)
+        return Outcome.MOVED if _unlink(old) else Outcome.KEPT_OLD
+
+    def _copy(self, model: _AnyModel, old: Path, new: Path) -> None:
+        size = old.stat().st_size
+        temporary = moving_path(self._target, model.name)
+        temporary.unlink(missing_ok=True)  # of a move that was killed
+        need_space(self._target, size, model.label)
+        try:
+            with old.open("rb") as reading, temporary.open("wb", buffering=0) as writing:
+                digest = self._pump(model, reading, writing, 0.5)
+                sync(writing.fileno())
+                _forget_cached(writing.fileno())
+            shutil.copystat(old, temporary)
+            with temporary.open("rb") as reading:
+                copied = self._pump(model, reading, None, 0.5)
+            if copied != digest or temporary.stat().st_size != size:
+                raise DA3Error(
+                    f"The copy of {model.label} on the disk of {self._target} differs from what was written: check that disk"
+                )
+            temporary.replace(new)
+            sync_folder(new.parent)
+        except BaseException:
+            with contextlib.suppress(OSError):  # the error that is under way says more than this one
+                temporary.unlink(missing_ok=True)
+            raise
+
+    def _equal(self, model: _AnyModel, old: Path, new: Path) -> bool:
+        if old.stat().st_size != new.stat().st_size:
+            return False
+        with old.open("rb") as first, new.open("rb") as second:
+            return self._pump(model, first, None, 0.5) == self._pump(model, second, None, 0.5)
+
+    def _pump(self, model: _AnyModel, reading: BinaryIO, writing: FileIO | None, share: float) -> bytes:
+        """Read to the end, write it where asked to, and say its SHA-256; ``share`` of a file's progress is this pass."""
+        digest = hashlib.sha256()
+        unsynced = 0
+        while block := reading.read(_BLOCK):
+            digest.update(block)
+            rest = memoryview(block)
+            while writing is not None and rest:  # a disk that gets full takes a part first
+                rest = rest[writing.write(rest) :]
+            unsynced += len(block)
+            if writing is not None and unsynced >= _SYNC:
+                sync(writing.fileno())
+                unsynced = 0
+            self._step(model, len(block) * share)
+        return digest.digest()
+
+    def _step(self, model: _AnyModel, done: float) -> None:
+        if self._cancelled():
+            raise Cancelled
+        self._done += done
+        self._on_progress(model.label, min(self._done / self._total, 1.0))
+
+
+class _Busy(Exception):
+    """Another process is at this model."""
+
+
+def _refuse_to_wait() -> None:
+    raise _Busy
+
+
+def _path(model: _AnyModel, folder: Path) -> Path:
+    return Path(folder) / model.file_name
+
+
+def _size(folder: Path, model: _AnyModel) -> int:
+    return _path(model, folder).stat().st_size
+
+
+def _renamed(old: Path, new: Path) -> bool:
+    try:
+        old.rename(new)
+    except OSError:  # another disk, most likely; if it was something else, copying will tell
+        return False
+    sync_folder(new.parent)
+    sync_folder(old.parent)
+    return True
+
+
+def _unlink(file: Path) -> bool:
+    try:
+        file.unlink()
+    except OSError:  # read-only, or open elsewhere on Windows: the caller says that it is still there
+        return False
+    return True
+
+
+def _forget_cached(handle: int) -> None:
+    """Let what is read next come from the disk and not from memory, where the system offers that (Linux)."""
+    if hasattr(os, "posix_fadvise"):
+        os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)

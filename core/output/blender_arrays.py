@@ -1,0 +1,112 @@
+"""From a batch to what Blender copies: flat arrays in Blender's axes, cameras as plain numbers.
+
+All arithmetic is done here, in the worker, so that Blender's main thread has nothing to do but ``foreach_set``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..geometry.projection import BLENDER_FROM_OPENCV, cameras_to_blender, unproject
+from ..prediction.prediction import Prediction
+from .payload import CameraRecord, PointArrays
+
+if TYPE_CHECKING:
+    from ..frames.resizing import Placement
+
+
+def linear_from_srgb(colors: np.ndarray) -> np.ndarray:
+    """(..., 3) uint8 sRGB to (..., 3) float32 linear, by IEC 61966-2-1."""
+    return _linear_levels().take(colors)
+
+
+def _linear_levels() -> np.ndarray:
+    """(256,) float32: each sRGB level in linear light."""
+    srgb = np.arange(256) / 255.0
+    return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4).astype(np.float32)
+
+
+def srgb_from_linear(colors: np.ndarray) -> np.ndarray:
+    """The inverse of ``linear_from_srgb``: (..., 3) float32 linear to (..., 3) uint8 sRGB."""
+    linear = np.arange(1 << 16) / ((1 << 16) - 1)  # steps a twentieth of the finest between two of 8 bit
+    srgb = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1.0 / 2.4) - 0.055)
+    table = np.round(srgb * 255.0).astype(np.uint8)
+    return table[(np.clip(colors, 0.0, 1.0) * np.float32(len(table) - 1) + np.float32(0.5)).astype(np.uint16)]
+
+
+def points(
+    prediction: Prediction,
+    indices: Sequence[int],
+    min_confidence: float,
+    *,
+    chosen: np.ndarray | None = None,
+    motion: np.ndarray | None = None,
+) -> PointArrays:
+    """The points of every pixel that has a depth and enough confidence.
+
+    Parameters
+    ----------
+    prediction : with cameras, N frames
+    indices : N, the frames' places in the input
+    min_confidence : pixels below are dropped
+    chosen : (N, H, W) bool, the pixels in question; None: all
+    motion : (N, H, W) float32, becomes the points' attribute
+    """
+    assert prediction.extrinsics is not None and prediction.intrinsics is not None
+    kept = (prediction.depth > 0) & (prediction.conf >= min_confidence) & (prediction.conf > 0)
+    if chosen is not None:
+        kept &= chosen
+    rows = np.flatnonzero(kept)  # looked up once: a mask is several times slower for each array that it picks from
+    to_camera = prediction.extrinsics.copy()
+    to_camera[:, :, :3] = to_camera[:, :, :3] @ BLENDER_FROM_OPENCV.T  # from Blender's axes
+    world = unproject(prediction.depth, prediction.intrinsics, to_camera)
+
+    def picked(pixels: np.ndarray) -> np.ndarray:
+        return pixels.reshape(kept.size, *pixels.shape[3:]).take(rows, axis=0)
+
+    return PointArrays(
+        picked(world), rgba(picked(prediction.images)), picked(prediction.conf),
+        np.repeat(np.asarray(indices, np.int32), kept.sum(axis=(1, 2))),
+        motion=None if motion is None else picked(motion).astype(np.float32),
+        object_id=None if prediction.object_id is None else picked(prediction.object_id).astype(np.int32),
+    )  # fmt: skip
+
+
+def rgba(colors: np.ndarray) -> np.ndarray:
+    """(P, 3) uint8 sRGB to (P, 4) float32 linear with alpha 1."""
+    levels = _linear_levels()
+    out = np.ones((len(colors), 4), np.float32)
+    for channel in range(3):  # one by one, a third of the memory and of the time
+        out[:, channel] = levels.take(colors[:, channel])
+    return out
+
+
+def cameras(
+    prediction: Prediction,
+    indices: Sequence[int],
+    names: Sequence[str],
+    images: Sequence[str],
+    placements: Sequence[Placement],
+    orientations: Sequence[int] | None = None,
+) -> list[CameraRecord]:
+    """A record for each of the prediction's N frames.
+
+    ``names``, ``images`` (paths, or empty), ``placements`` and ``orientations`` (EXIF's; by default upright): N of each.
+    """
+    assert prediction.extrinsics is not None and prediction.intrinsics is not None
+    matrices = cameras_to_blender(prediction.extrinsics)
+    height, width = prediction.depth.shape[1:]
+    return [
+        CameraRecord(
+            name=name, frame=int(index), camera_to_world=tuple(matrix.ravel().tolist()),
+            fx=float(k[0, 0]), fy=float(k[1, 1]), cx=float(k[0, 2]), cy=float(k[1, 2]), width=width, height=height,
+            image=image, placement=(place.left, place.top, place.width, place.height), orientation=orientation,
+        )
+        for index, name, image, matrix, k, place, orientation in zip(
+            indices, names, images, matrices, prediction.intrinsics, placements, orientations or [1] * len(names),
+            strict=True,
+        )
+    ]  # fmt: skip

@@ -1,0 +1,188 @@
+"""What the worker hands to Blender: flat arrays and plain numbers, made by ``blender_arrays.py``, built by ``nodes/``.
+
+Imported on both sides, so it needs numpy and nothing else.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from typing import Self
+
+# One object's arrays are copied in single calls; this many points keep each call under the 50 ms of a timer tick.
+MAX_POINTS_PER_OBJECT = 2_000_000
+
+
+class Arrays:
+    """Arrays of one length under names; those that are None are not there. Mix into a frozen dataclass."""
+
+    def given(self) -> dict[str, np.ndarray]:
+        """Those that are there, by name."""
+        named = {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]  # of a dataclass
+        return {name: array for name, array in named.items() if array is not None}
+
+    def save(self, folder: Path, stem: str) -> dict[str, str]:
+        """Write each array as ``<stem>_<name>.npy``; the file names by array name."""
+        files = {}
+        for name, array in self.given().items():
+            files[name] = f"{stem}_{name}.npy"
+            np.save(folder / files[name], array)
+        return files
+
+    @classmethod
+    def open(cls, folder: Path, files: dict[str, str]) -> Self:
+        """Memory-map what ``save`` wrote."""
+        return cls(**{name: np.load(folder / file, mmap_mode="r") for name, file in files.items()})
+
+
+@dataclass(frozen=True)
+class PointArrays(Arrays):
+    """P points, ready for ``foreach_set``: contiguous, in the types Blender stores."""
+
+    position: np.ndarray  # (P, 3) float32, Blender's world
+    point_color: np.ndarray  # (P, 4) float32, linear RGBA
+    conf: np.ndarray  # (P,) float32
+    frame: np.ndarray  # (P,) int32, index of the frame in the input
+    motion: np.ndarray | None = None  # (P,) float32, share of the other views that see empty space here
+    object_id: np.ndarray | None = None  # (P,) int32, of the tracked thing; 0 is none
+
+    def __len__(self) -> int:
+        return len(self.position)
+
+    def select(self, rows: Any) -> PointArrays:
+        """Those points; ``rows``: a slice (a view), indices or (P,) bool."""
+        return PointArrays(**{name: array[rows] for name, array in self.given().items()})
+
+
+@dataclass(frozen=True)
+class MeshArrays(Arrays):
+    """A mesh of V vertices and F faces of K corners each, ready for ``foreach_set``.
+
+    ``edges`` and ``corner_edges`` come together; without them Blender finds the edges itself, which takes it longer.
+    """
+
+    position: np.ndarray  # (V, 3) float32, Blender's world
+    corners: np.ndarray  # (F, K) int32, vertices of each face, seen counter-clockwise from the side it faces
+    point_color: np.ndarray  # (V, 4) float32, linear RGBA
+    conf: np.ndarray | None = None  # (V,) float32
+    depth: np.ndarray | None = None  # (V,) float32, z-depth in the scene's unit, from the camera that saw it
+    uv: np.ndarray | None = None  # (F * K, 2) float32 by corner, v up; into the image that the part names
+    edges: np.ndarray | None = None  # (E, 2) int32, vertices
+    corner_edges: np.ndarray | None = None  # (F, K) int32, the edge from each corner to the next
+    frame: np.ndarray | None = None  # (V,) int32
+    motion: np.ndarray | None = None  # (V,) float32
+    object_id: np.ndarray | None = None  # (V,) int32
+
+    def __len__(self) -> int:
+        return len(self.position)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One object to build: its arrays, and where and when it shows."""
+
+    name: str  # of the object; one that starts with "_" is written behind its batch's name
+    arrays: PointArrays | MeshArrays
+    group: str = ""  # collection of the run that it goes into ("Moving", "Segmented"); empty: its batch's
+    frame: int | None = None  # the one frame of the timeline that it shows at; None: always
+    plays: bool = False  # shows at each frame of the timeline what its attribute ``frame`` says is of that frame
+    image: str = ""  # path of the picture that a mesh's ``uv`` lies in
+    packed: bool = False  # the picture is a file of the job, under its bare name, and goes into the .blend
+
+    def save(self, folder: Path, stem: str) -> dict[str, Any]:
+        """Write the arrays; the rest, and where they are, as plain values."""
+        about = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "arrays"}
+        kind = "mesh" if isinstance(self.arrays, MeshArrays) else "points"
+        return {**about, "kind": kind, "count": len(self.arrays), "files": self.arrays.save(folder, stem)}
+
+    @classmethod
+    def open(cls, folder: Path, record: dict[str, Any]) -> Part:
+        """What ``save`` wrote, memory-mapped; a packed picture is looked for in the same folder."""
+        about = {key: value for key, value in record.items() if key not in ("kind", "count", "files")}
+        if about["packed"]:
+            about["image"] = str(folder / about["image"])
+        kind = MeshArrays if record["kind"] == "mesh" else PointArrays
+        return cls(arrays=kind.open(folder, record["files"]), **about)
+
+
+@dataclass(frozen=True)
+class CameraRecord:
+    """One camera as the report, the protocol and ``nodes/cameras.py`` know it."""
+
+    name: str  # the image's stem
+    frame: int  # index in the input
+    camera_to_world: tuple[float, ...]  # 16 numbers row by row, Blender's axes
+    fx: float  # pixels of the processed image, as are the next five
+    fy: float
+    cx: float
+    cy: float
+    width: int
+    height: int
+    image: str  # path of the original
+    placement: tuple[int, int, int, int]  # left, top, width, height of the original on the processed canvas
+    orientation: int = 1  # EXIF's: how the pixels lie in the original's file, 1 is upright
+
+    @property
+    def field_of_view(self) -> tuple[float, float]:
+        """(horizontal, vertical) angle in degrees from one border of the image to the other."""
+        return (
+            math.degrees(math.atan(self.cx / self.fx) + math.atan((self.width - self.cx) / self.fx)),
+            math.degrees(math.atan(self.cy / self.fy) + math.atan((self.height - self.cy) / self.fy)),
+        )
+
+    def moved(self, similarity: np.ndarray) -> CameraRecord:
+        """The camera in a world that a (4, 4) similarity moves; its own axes keep their length."""
+        matrix = similarity @ np.reshape(self.camera_to_world, (4, 4))
+        matrix[:3, :3] /= np.cbrt(np.linalg.det(matrix[:3, :3]))
+        return replace(self, camera_to_world=tuple(matrix.ravel().tolist()))
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, record: dict[str, Any]) -> CameraRecord:
+        lists = {key: tuple(record[key]) for key in ("camera_to_world", "placement")}
+        return cls(**{**record, **lists})
+
+
+def split(cloud: PointArrays, most: int = MAX_POINTS_PER_OBJECT) -> Iterator[PointArrays]:
+    """Parts of nearly equal size, none larger than ``most`` points."""
+    parts = max(1, -(-len(cloud) // most))
+    edges = np.linspace(0, len(cloud), parts + 1).astype(int)
+    for low, high in zip(edges[:-1], edges[1:], strict=True):
+        yield cloud.select(slice(low, high))
+
+
+def in_order_of_frames(cloud: PointArrays) -> PointArrays:
+    """The same points, those of a frame one after another; frames rise."""
+    if (np.diff(cloud.frame) >= 0).all():
+        return cloud
+    return cloud.select(np.argsort(cloud.frame, kind="stable"))
+
+
+def by_frame(cloud: PointArrays, frames: Iterable[int]) -> Iterator[tuple[int, PointArrays]]:
+    """The points of each frame that has any, as views; the cloud must be as ``in_order_of_frames`` makes it."""
+    for frame in sorted(set(frames)):
+        low, high = np.searchsorted(cloud.frame, (frame, frame + 1))
+        if high > low:
+            yield frame, cloud.select(slice(low, high))
+
+
+def camera_table(cameras: Iterable[CameraRecord]) -> str:
+    """The cameras' intrinsics as CSV, one line per camera under a line of titles; pixels and degrees."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("frame", "name", "fx", "fy", "cx", "cy", "fov_h_deg", "fov_v_deg"))
+    for camera in cameras:
+        numbers = (camera.fx, camera.fy, camera.cx, camera.cy, *camera.field_of_view)
+        writer.writerow((camera.frame, camera.name, *(f"{number:.6f}" for number in numbers)))
+    return text.getvalue()

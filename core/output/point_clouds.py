@@ -1,0 +1,93 @@
+"""Which objects a batch becomes: what stands still, what moves, and things with names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import numpy as np
+
+from ..prediction.prediction import Prediction
+from ..settings import Settings
+from . import blender_arrays
+from .payload import Part, PointArrays, by_frame, in_order_of_frames
+
+MOVING, SEGMENTED = "Moving", "Segmented"  # collections
+BACKGROUND = "Background"
+POINTS = "_Points"
+
+
+def point_parts(
+    prediction: Prediction,
+    indices: Sequence[int],
+    settings: Settings,
+    *,
+    motion: np.ndarray | None = None,
+    moving: np.ndarray | None = None,
+    names: Mapping[int, str] | None = None,
+    merge: Callable[[PointArrays], PointArrays] = lambda cloud: cloud,
+) -> list[Part]:
+    """The objects of N frames as point clouds.
+
+    Static points of all frames are one object, or with ``prediction.object_id`` one for each thing and ``Background``. Moving
+    points are an object for each frame, ``Moving_<frame>``, that shows at that frame only; those of a tracked thing are one
+    object that plays.
+
+    Parameters
+    ----------
+    prediction : with cameras
+    indices : N, the frames' places in the input
+    motion : (N, H, W) float32, becomes an attribute
+    moving : (N, H, W) bool
+    names : of the ids in ``prediction.object_id``
+    merge : what is done to the static points before they are shared out
+    """
+    names = names or {}
+    still = None if moving is None else ~moving
+    parts = list(_static_parts(merge(_cloud(prediction, indices, settings, still, motion)), settings, names))
+    if moving is not None and moving.any():
+        cloud = in_order_of_frames(_cloud(prediction, indices, settings, moving, motion))
+        for number, thing in _by_object(cloud):
+            if number:
+                parts.append(Part(name_of(number, names), thing, MOVING, plays=True))
+                continue
+            parts += [Part(f"Moving_{frame}", points, MOVING, frame) for frame, points in by_frame(thing, indices)]
+    return parts
+
+
+def name_of(number: int, names: Mapping[int, str]) -> str:
+    """Of a tracked thing, also of one that nobody has named."""
+    return names.get(number, f"thing_{number}")
+
+
+def _cloud(
+    prediction: Prediction,
+    indices: Sequence[int],
+    settings: Settings,
+    chosen: np.ndarray | None,
+    motion: np.ndarray | None,
+) -> PointArrays:
+    return blender_arrays.points(prediction, indices, settings.min_confidence, chosen=chosen, motion=motion)
+
+
+def _static_parts(cloud: PointArrays, settings: Settings, names: Mapping[int, str]) -> Iterator[Part]:
+    groups: list[tuple[str, str, PointArrays]] = [(POINTS, "", cloud)]
+    if cloud.object_id is not None:
+        groups = [
+            (name_of(number, names) if number else BACKGROUND, SEGMENTED, thing) for number, thing in _by_object(cloud)
+        ]
+    for name, group, points in groups:
+        if not settings.per_frame_geometry:
+            yield Part(name, points, group)
+            continue
+        ordered = in_order_of_frames(points)
+        for frame, own in by_frame(ordered, np.unique(ordered.frame).tolist()):
+            yield Part(f"_Frame_{frame}" if name == POINTS else f"{name}_{frame}", own, group, frame)
+
+
+def _by_object(cloud: PointArrays) -> Iterator[tuple[int, PointArrays]]:
+    """Each thing's points under its id; all under 0 where there are no ids."""
+    if cloud.object_id is None:
+        yield 0, cloud
+        return
+    for number in np.unique(cloud.object_id).tolist():
+        yield number, cloud.select(cloud.object_id == number)

@@ -1,0 +1,264 @@
+"""The files that a run leaves for the person: table of cameras, calibration, point cloud, COLMAP model, debug images.
+
+Written by the worker into the output folder while batches come, each under a temporary name until it is whole. Where no
+output folder is set, nothing is written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import BadInput, DA3Error
+from ..files import atomic_write
+from ..geometry.projection import cameras_from_blender, points_from_blender
+from ..prediction.prediction import Prediction
+from ..settings import ColmapExport, Settings
+from . import colmap, debug_images
+from .blender_arrays import srgb_from_linear
+from .payload import CameraRecord, PointArrays, camera_table, split
+from .ply import PlyWriter
+
+TABLE = "camera_intrinsics.csv"
+COLMAP_POINTS = 200_000  # at most; enough to start a radiance field from, and COLMAP's tools stay quick
+PART = 1 << 20  # points whose colours are converted at a time
+PLY_COMMENT = "DA3 for Blender, z up, as in the scene"
+
+
+class ResultFiles:
+    """The result files of one run; use it in a ``with`` block. Left without ``finish``, it takes half files away.
+
+    Parameters
+    ----------
+    settings : ``output_folder`` and which files are wanted
+    name : of the input
+
+    Raises
+    ------
+    BadInput
+        The output folder cannot be made, or not be written into.
+    """
+
+    def __init__(self, settings: Settings, name: str):
+        self._settings = settings
+        self._name = name
+        self._folder = _writable(settings.output_folder) if settings.output_folder.strip() else None
+        self._cameras: dict[int, CameraRecord] = {}  # by frame
+        self._sizes: dict[int, tuple[int, int]] = {}
+        self._batches: dict[int, int] = {}  # by frame
+        self._batch = -1  # that was added last
+        self._sample = _Sample(COLMAP_POINTS)
+        self._ply: PlyWriter | None = None
+        self._pictures: list[Path] = []
+        self.warnings: list[str] = []
+
+    def __enter__(self) -> ResultFiles:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        if self._ply:
+            self._ply.close()
+
+    @property
+    def wanted(self) -> bool:
+        """Whether there is an output folder."""
+        return self._folder is not None
+
+    @property
+    def wants_pictures(self) -> bool:
+        """Whether debug images are to be written."""
+        return self.wanted and self._settings.output_debug_images
+
+    def add(
+        self, clouds: Iterable[PointArrays], cameras: Sequence[CameraRecord], sizes: Sequence[tuple[int, int]]
+    ) -> None:
+        """Take in a batch as it goes to Blender.
+
+        Parameters
+        ----------
+        clouds : its points
+        cameras : its N cameras; a frame's later camera takes the place of an earlier one
+        sizes : N, (width, height) of the originals
+
+        Raises
+        ------
+        DA3Error
+            The disk is full, or the folder has gone.
+        """
+        if not self.wanted:
+            return
+        self._batch += 1
+        for camera, size in zip(cameras, sizes, strict=True):
+            self._cameras[camera.frame], self._sizes[camera.frame] = camera, size
+            self._batches[camera.frame] = self._batch
+        for cloud in clouds:
+            if self._settings.output_colmap is not ColmapExport.OFF:
+                self._sample.add(cloud, self._batch)
+            if self._folder and self._settings.output_point_cloud:
+                with self._writing():
+                    self._ply = self._ply or PlyWriter(self._folder / f"{self._name}.ply", PLY_COMMENT)
+                    for part in split(cloud, PART):
+                        self._ply.add(part.position, srgb_from_linear(part.point_color[:, :3]), part.conf)
+
+    def add_pictures(self, prediction: Prediction, indices: Sequence[int], names: Sequence[str]) -> None:
+        """Write the debug images of N frames; ``indices`` in the input and ``names`` (stems): N.
+
+        Raises
+        ------
+        DA3Error
+        """
+        if not (self._folder and self.wants_pictures):
+            return
+        folder = self._folder / "debug"
+        with self._writing():
+            folder.mkdir(exist_ok=True)
+            for i, (index, name) in enumerate(zip(indices, names, strict=True)):
+                for kind, picture in debug_images.pictures(prediction, i, self._settings.min_confidence).items():
+                    path = folder / f"{index:06d}_{name}_{kind}.png"
+                    debug_images.save(picture, path)
+                    self._pictures.append(path)
+
+    def finish(self, moves: Sequence[np.ndarray] = ()) -> list[Path]:
+        """Write what needs all cameras, and give the point cloud its name; every file that was written.
+
+        Parameters
+        ----------
+        moves : of streaming, (4, 4) similarities in Blender's axes, one for each batch added: where it goes at last. They
+            reach the COLMAP model; a point cloud that is written as it comes cannot be moved
+
+        Raises
+        ------
+        DA3Error
+        """
+        if self._folder is None or not self._cameras:
+            return list(self._pictures)
+        cameras = [self._cameras[frame] for frame in sorted(self._cameras)]
+        if len(moves):
+            cameras = [camera.moved(moves[self._batches[camera.frame]]) for camera in cameras]
+            self._sample.move(moves)
+        sizes = [self._sizes[camera.frame] for camera in cameras]
+        texts = {TABLE: camera_table(cameras), **calibration(cameras, sizes, self._name)}
+        with self._writing():
+            written = [
+                atomic_write.write(self._folder / file, text.encode("utf-8", "surrogateescape"))
+                for file, text in texts.items()
+            ]
+            if self._ply:
+                written.append(self._ply.finish())
+            if self._settings.output_colmap is not ColmapExport.OFF:
+                written += self._write_colmap(self._folder / "colmap" / "sparse" / "0", colmap_views(cameras, sizes))
+        return written + self._pictures
+
+    def _write_colmap(self, folder: Path, views: Sequence[colmap.View]) -> list[Path]:
+        as_text = self._settings.output_colmap is ColmapExport.TEXT
+        if as_text and any(len(view.name.split()) != 1 for view in views):
+            as_text = False
+            self.warnings.append(
+                "The COLMAP model was written in binary: its text form cannot hold image names with spaces in them"
+            )
+        return colmap.write(folder, views, *self._sample.points(), as_text=as_text)
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise DA3Error(
+                f"The result files in '{self._folder}' could not be written: {error.strerror or error}. Free some space, "
+                "or choose another output folder"
+            ) from error
+
+
+def original_intrinsics(camera: CameraRecord, size: tuple[int, int]) -> np.ndarray:
+    """(3, 3) intrinsics in pixels of the original, (width, height), from those of the processed canvas."""
+    left, top, width, height = camera.placement
+    sx, sy = size[0] / width, size[1] / height
+    return np.array([
+        [camera.fx * sx, 0.0, (camera.cx - left) * sx], [0.0, camera.fy * sy, (camera.cy - top) * sy], [0.0, 0.0, 1.0],
+    ])  # fmt: skip
+
+
+def calibration(cameras: Sequence[CameraRecord], sizes: Sequence[tuple[int, int]], name: str) -> Mapping[str, str]:
+    """The two calibration files by their names: "fx fy cx cy", the median over the frames.
+
+    Parameters
+    ----------
+    cameras : N, at least one
+    sizes : N, (width, height) of the originals; where they differ, the frames of the commonest count
+    """
+    commonest = Counter(sizes).most_common(1)[0][0]
+    chosen = [(camera, size) for camera, size in zip(cameras, sizes, strict=True) if size == commonest]
+    processed = np.median([(c.fx, c.fy, c.cx, c.cy) for c, _ in chosen], axis=0)
+    matrices = np.median([original_intrinsics(c, size) for c, size in chosen], axis=0)
+    original = matrices[[0, 1, 0, 1], [0, 1, 2, 2]]
+    return {
+        f"calib_{name}{suffix}.txt": " ".join(f"{value:.6f}" for value in values) + "\n"
+        for suffix, values in (("_da3", processed), ("", original))
+    }
+
+
+def colmap_views(cameras: Sequence[CameraRecord], sizes: Sequence[tuple[int, int]]) -> list[colmap.View]:
+    """The cameras as COLMAP has them: at the originals' size, named as their files."""
+    matrices = np.array([np.reshape(c.camera_to_world, (4, 4)) for c in cameras])
+    return [
+        colmap.View(_file_name(c), *size, original_intrinsics(c, size), extrinsics)
+        for c, size, extrinsics in zip(cameras, sizes, cameras_from_blender(matrices), strict=True)
+    ]
+
+
+def _file_name(camera: CameraRecord) -> str:
+    """Of the image; a frame of a video has no file, and goes by the camera's name."""
+    path = Path(camera.image)
+    return path.name if path.stem == camera.name else camera.name
+
+
+class _Sample:
+    """Evenly spaced points of a stream that is longer than one wants to keep."""
+
+    def __init__(self, most: int):
+        self._most = most
+        self._step = 1
+        self._seen = 0
+        self._position = np.zeros((0, 3), np.float32)
+        self._color = np.zeros((0, 3), np.float32)
+        self._batch = np.zeros(0, np.int32)
+
+    def add(self, cloud: PointArrays, batch: int) -> None:
+        first = -self._seen % self._step
+        self._position = np.concatenate([self._position, cloud.position[first :: self._step]])
+        self._color = np.concatenate([self._color, cloud.point_color[first :: self._step, :3]])
+        added = len(self._position) - len(self._batch)
+        self._batch = np.concatenate([self._batch, np.full(added, batch, np.int32)])
+        self._seen += len(cloud)
+        while len(self._position) > self._most:
+            self._position, self._color, self._batch = self._position[::2], self._color[::2], self._batch[::2]
+            self._step *= 2
+
+    def move(self, moves: Sequence[np.ndarray]) -> None:
+        """The points of each batch by its (4, 4) similarity."""
+        for batch, matrix in enumerate(moves):
+            own = self._batch == batch
+            self._position[own] = self._position[own] @ matrix[:3, :3].T + matrix[:3, 3]
+
+    def points(self) -> tuple[np.ndarray, np.ndarray]:
+        """(P, 3) in OpenCV axes and (P, 3) uint8 sRGB."""
+        return points_from_blender(self._position), srgb_from_linear(self._color)
+
+
+def _writable(path: str) -> Path:
+    """The output folder, made if it is not there; found out before the long work whether it can be written into."""
+    folder = Path(path).expanduser()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise BadInput(
+            f"The output folder '{folder}' cannot be written into ({error.strerror}): choose another"
+        ) from None
+    return folder

@@ -1,0 +1,78 @@
+"""What takes a pixel's confidence away. A filtered pixel has confidence 0 and makes no point."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from ..settings import BatchMode, Settings
+from .prediction import Prediction
+
+EDGE_THRESHOLD = 12 / 255  # of the image's steepest gradient
+
+
+def apply(prediction: Prediction, settings: Settings) -> None:
+    """Take away the confidence of what the settings filter; ``unfiltered`` keeps what it was."""
+    if prediction.unfiltered is None:
+        prediction.unfiltered = prediction.conf.copy()
+    if settings.filter_edges:
+        prediction.conf[edges(prediction.depth)] = 0.0
+
+
+def apply_anew(prediction: Prediction, settings: Settings) -> None:
+    """Filter a prediction that was filtered before, from its confidence before all filters on."""
+    assert prediction.unfiltered is not None
+    prediction.conf = prediction.unfiltered.copy()
+    apply(prediction, settings)
+    if settings.batch_mode is BatchMode.DA3_STREAMING:
+        drop_unsure(prediction, settings)
+
+
+def drop_unsure(prediction: Prediction, settings: Settings) -> None:
+    """What DA3 Streaming drops: far points, and those of less confidence than a part of the mean.
+
+    People's confidence, which is set, says nothing of it.
+    """
+    conf = prediction.conf
+    people = prediction.people if prediction.people is not None else np.zeros(conf.shape, bool)
+    seen = (conf > 0) & ~people
+    if seen.any():
+        conf[(conf < settings.conf_threshold_coef * float(conf[seen].mean(dtype=np.float64))) & ~people] = 0.0
+    conf[prediction.depth > settings.depth_threshold] = 0.0
+    conf[people & (conf > 0)] = 1.0  # two passes may not agree where they are
+
+
+def edges(depth: np.ndarray) -> np.ndarray:
+    """Where the depth changes steeply: there a model smears foreground into background.
+
+    Sobel 3x3 gradient magnitude, min-max normalised per image, at or above 12/255. Where a pixel of the 3x3 neighbourhood
+    has no depth the gradient means nothing and the pixel is left as it is.
+
+    Parameters
+    ----------
+    depth : (N, H, W) float32, 0 where nothing is known
+
+    Returns
+    -------
+    (N, H, W) bool
+    """
+    return np.stack([normalised_gradient(image) >= EDGE_THRESHOLD for image in depth])
+
+
+def normalised_gradient(depth: np.ndarray) -> np.ndarray:
+    """Sobel 3x3 magnitude, 0 at the image's flattest pixel and 1 at its steepest; 0 beside pixels without a depth.
+
+    Parameters
+    ----------
+    depth : (H, W) float32, 0 where nothing is known
+
+    Returns
+    -------
+    (H, W) float32
+    """
+    known = cv2.erode((depth > 0).astype(np.uint8), np.ones((3, 3), np.uint8), borderValue=1)
+    gradient = cv2.magnitude(cv2.Sobel(depth, cv2.CV_32F, 1, 0, ksize=3), cv2.Sobel(depth, cv2.CV_32F, 0, 1, ksize=3))
+    low, high, _, _ = cv2.minMaxLoc(gradient, known)  # 0 and 0 where nothing is known
+    if high <= low:
+        return np.zeros(depth.shape, np.float32)
+    return np.where(known, (gradient - np.float32(low)) / np.float32(high - low), np.float32(0.0))

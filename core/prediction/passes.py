@@ -1,0 +1,103 @@
+"""Passes of the model one after another: the next one's images are decoded meanwhile, and memory that runs out makes
+passes smaller instead of ending the run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from ..errors import BadInput
+from ..frames.resizing import layout
+from ..frames.source import FrameSource
+from ..monitor import Monitor
+from ..settings import PATCH, BatchMode, Settings
+from . import memory
+from .prediction import Prediction
+from .predictor import Predictor
+
+if TYPE_CHECKING:
+    from .batching import Planner
+
+OVERLAPPING = (BatchMode.LAST_FRAME_OVERLAP, BatchMode.FIRST_LAST_OVERLAP, BatchMode.DA3_STREAMING)
+FALLBACK = 10  # images of a pass where nothing is known about memory: what the add-on has as its default
+
+
+def images_per_pass(frames: FrameSource, settings: Settings, predictor: Predictor) -> int:
+    """The batch size that is set, or where it is 0 (auto) as many images as fit into the memory that is free now.
+
+    Call it once the model is loaded: what its weights hold is then not free any more.
+
+    Raises
+    ------
+    BadInput
+        An image is too narrow for the resolution.
+    """
+    if settings.batch_size:
+        return settings.batch_size
+    model, device = getattr(predictor, "model", None), getattr(predictor, "device", "cpu")
+    kind = getattr(device, "type", str(device))
+    free = memory.free_memory(kind)
+    if model is None or free is None:  # ``classic`` holds little beyond its images
+        return FALLBACK if model is not None else memory.MOST
+    if kind != "cuda":
+        free -= frames.held_most  # decoded images share the memory
+    sizes = {(h.width, h.height) for h in frames.headers.values()}
+    width, height, _ = layout(list(sizes), settings.resolution, settings.resize_method)
+    return memory.cost_of(model.config).fitting(int(memory.USABLE * free), width * height // PATCH**2)
+
+
+def predictions(
+    frames: FrameSource, settings: Settings, predictor: Predictor, planner: Planner, monitor: Monitor
+) -> Iterator[tuple[list[int], Prediction]]:
+    """Each pass's frames and what the model says of them, in the planner's order.
+
+    Frames that cannot be decoded are left out by name (``frames.warnings``) before the model sees the pass, and the plan
+    goes on without them. A pass that does not fit into memory is made again at half the size, with a warning there too.
+
+    Raises
+    ------
+    BadInput
+        No image can be read.
+    DA3Error
+        Memory ran out and a pass cannot get smaller, or what else the predictor raises.
+    Cancelled
+    """
+    found = False
+    if settings.batch_size == 1 and settings.batch_mode in OVERLAPPING and len(frames.selected) > 1:
+        label = settings.batch_mode.label
+        frames.warnings.append(f"Batch Size is 1, but passes of '{label}' share images: they take {planner.batch_size}")
+    try:
+        while (wanted := planner.next()) is not None:
+            fits = True
+            try:
+                indices = frames.usable(wanted, monitor)
+                if len(indices) < len(wanted):
+                    planner.drop(set(wanted) - set(indices))
+                    continue
+                frames.prefetch(planner.peek() or ())
+                prediction = predictor.predict(frames.images(indices), indices, settings)
+            except Exception as error:  # what libraries raise for it has no common class
+                if not memory.is_out_of_memory(error):
+                    raise
+                fits = False
+            if not fits:  # after the exception, which holds on to the memory that was too much
+                _make_room(frames, predictor, planner, wanted)
+                continue
+            found = True
+            yield indices, prediction
+        if not found:
+            raise BadInput(f"No readable image left: {'; '.join(frames.warnings)}")
+    finally:
+        frames.release()
+
+
+def _make_room(frames: FrameSource, predictor: Predictor, planner: Planner, wanted: Sequence[int]) -> None:
+    """Free what can be freed, and go on with smaller passes."""
+    frames.release(keep=wanted)
+    free_cache = getattr(predictor, "free_cache", None)
+    if free_cache is not None:
+        free_cache()
+    smaller = planner.halve()
+    frames.warnings.append(
+        f"Memory ran out with {len(wanted)} images in one pass of the model; the run goes on with {smaller}"
+    )

@@ -1,0 +1,1 @@
+"""What stands behind ``Predictor``: DA3's networks, and structure from motion with stereo."""

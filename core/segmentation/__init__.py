@@ -1,0 +1,1 @@
+"""Things with names, found and followed through the frames."""

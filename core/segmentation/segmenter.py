@@ -1,0 +1,247 @@
+"""Things with names: found in the frames, followed from frame to frame, and brought to the grid of the depth.
+
+Each frame is looked at once, in the frames' order, whichever passes see it: what was found in it is kept. So numbers stay
+the same over passes and batches, and a frame that two passes share costs nothing the second time.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections import Counter, OrderedDict, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+
+from ..errors import Cancelled, DA3Error
+from ..frames.resizing import Placement, on_canvas
+from ..frames.source import FrameSource
+from ..models import segmentation_catalogue, segmentation_download
+from ..monitor import Monitor
+from ..prediction.prediction import Cameras, Prediction
+from ..prediction.predictor import Predictor
+from ..settings import Settings
+
+STAGE = "segmentation"
+SURE = 0.5  # what was seen in one frame only counts from this confidence on: less sure finds are often none
+KEPT = 20_000  # frames whose finds are kept, some ten KB each
+#: Last words of the classes that are people. The networks with many classes have names for most of them.
+PEOPLE = frozenset(
+    "person people human man woman child boy girl baby kid toddler adult teenager pedestrian passerby crowd athlete player "
+    "worker soldier policeman policewoman police officer fireman firefighter businessman businesswoman bride groom dancer "
+    "skier snowboarder surfer skateboarder cyclist bicyclist biker runner jogger swimmer tourist student teacher doctor nurse "
+    "chef waiter waitress musician singer guitarist photographer couple family audience spectator".split()
+)
+
+
+@dataclass(frozen=True)
+class Thing:
+    """One find in one frame.
+
+    Attributes
+    ----------
+    mask : (h, w) bool, of the frame's shape, at the frame's size or smaller
+    kind : the class's name
+    score : how sure the network is, 0 to 1
+    track : the same number in every frame for the same thing
+    """
+
+    mask: np.ndarray
+    kind: str
+    score: float
+    track: int
+
+    @property
+    def is_person(self) -> bool:
+        words = self.kind.lower().replace("_", " ").replace("-", " ").split()
+        return bool(words) and words[-1] in PEOPLE
+
+
+class Finder(Protocol):
+    """Finds things in frames: ``seg_network.YoloFinder``, or a test's ground truth."""
+
+    def find(self, image: np.ndarray) -> list[Thing]:
+        """The things in the next frame; ``image`` (h, w, 3) uint8, RGB, upright."""
+        ...
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A thing as it is kept: its mask packed, the rest as it was found."""
+
+    thing: Thing  # with an empty mask
+    shape: tuple[int, int]
+    packed: bytes
+    area: float  # part of the frame
+
+    @classmethod
+    def of(cls, thing: Thing) -> _Seen:
+        height, width = thing.mask.shape
+        packed = zlib.compress(np.packbits(thing.mask).tobytes(), 1)
+        return cls(replace(thing, mask=np.zeros((0, 0), bool)), (height, width), packed, float(thing.mask.mean()))
+
+    def fitted(self, at: Placement) -> np.ndarray:
+        """(at.height, at.width) bool: the pixels that the thing covers at least half of.
+
+        So an outline stays where it is to half a pixel, which picking single pixels of a larger mask would not do.
+        """
+        height, width = self.shape
+        bits = np.frombuffer(zlib.decompress(self.packed), np.uint8)
+        mask = np.unpackbits(bits, count=height * width).reshape(self.shape).astype(np.float32)
+        way = cv2.INTER_LINEAR if at.width > width or at.height > height else cv2.INTER_AREA
+        return cv2.resize(mask, (at.width, at.height), interpolation=way) >= 0.5
+
+
+class Segmenter:
+    """The things of a run's frames. One for each run: nothing of an earlier one may be left in the tracker.
+
+    Parameters
+    ----------
+    finder : takes one frame after the other
+    frames : the run's
+    settings : resolution and resize method, which say where an image lies on the depth's grid
+    watch : hears the stage "segmentation"
+    """
+
+    def __init__(self, finder: Finder, frames: FrameSource, settings: Settings, monitor: Monitor):
+        self.names: dict[int, str] = {}  # of the things that were given out so far: "person_3"
+        self.monitor = monitor
+        self._finder, self._frames, self._settings = finder, frames, settings
+        self._seen: OrderedDict[int, list[_Seen]] = OrderedDict()  # by frame; the largest first
+        self._ids: dict[int, int] = {}  # by track
+        self._sightings: Counter[int] = Counter()  # of a track
+        self._kinds: defaultdict[tuple[int, str], float] = defaultdict(float)  # summed confidence of track and class
+        self._found = False
+
+    def resume(self, names: Mapping[int, str]) -> None:
+        """Things that an earlier run has given numbers to: new ones get others."""
+        self.names = {**names, **self.names}
+
+    def attach(self, prediction: Prediction, indices: Sequence[int]) -> None:
+        """Write what the frames show into their prediction: ``object_id``, ``people``, and confidence 1 for people.
+
+        Parameters
+        ----------
+        prediction : N frames, changed in place
+        indices : which frames of the input these are
+
+        Raises
+        ------
+        Cancelled, BadInput
+        """
+        self._look_at([i for i in sorted(set(indices)) if i not in self._seen])
+        _, height, width = shape = prediction.depth.shape
+        ids, people = np.zeros(shape, np.int32), np.zeros(shape, bool)
+        headers = [self._frames.headers[i] for i in indices]
+        sizes = [(header.width, header.height) for header in headers]
+        places = on_canvas((height, width), sizes, self._settings.resolution, self._settings.resize_method)
+        for row, (index, at) in enumerate(zip(indices, places, strict=True)):
+            # The smaller lies in front: a cup in a hand, not the hand over the cup.
+            for seen in self._seen[index]:
+                number = self._id(seen.thing)
+                if number or seen.thing.is_person:  # somebody who is seen once only has no number, but is in the way
+                    mask = seen.fitted(at)
+                    people[row, at.rows, at.columns][mask] = seen.thing.is_person
+                    if number:
+                        ids[row, at.rows, at.columns][mask] = number
+        prediction.object_id, prediction.people = ids, people
+        prediction.conf[people & (prediction.conf > 0)] = 1.0
+
+    def names_in(self, prediction: Prediction) -> dict[int, str]:
+        """Names of the things that a prediction shows, by their number in ``object_id``."""
+        if prediction.object_id is None:
+            return {}
+        numbers = np.unique(prediction.object_id).tolist()
+        return {number: self.names.get(number, f"thing_{number}") for number in numbers if number}
+
+    def warnings(self) -> list[str]:
+        """What a person should know at the end of the run."""
+        if self._found or not self._seen:
+            return []
+        return [
+            f"Segmentation found nothing in any of {len(self._seen)} images: lower the Segmentation Confidence "
+            f"({self._settings.seg_confidence:g}), or choose a larger model or one with many classes"
+        ]
+
+    def _look_at(self, indices: list[int]) -> None:
+        for count, (index, image) in enumerate(zip(indices, self._frames.images(indices), strict=True)):
+            self.monitor.progress(STAGE, count / len(indices))
+            things = [thing for thing in self._finder.find(image) if thing.mask.any()]
+            for thing in things:
+                self._sightings[thing.track] += 1
+                self._kinds[thing.track, thing.kind] += thing.score
+            self._seen[index] = sorted(map(_Seen.of, things), key=lambda seen: -seen.area)
+            self._found |= bool(things)
+        while len(self._seen) > max(KEPT, len(indices)):
+            self._seen.popitem(last=False)
+
+    def _id(self, thing: Thing) -> int:
+        """The number that a thing is given out under; 0 while one unsure sighting is all there is of it."""
+        if thing.track not in self._ids:
+            if self._sightings[thing.track] < 2 and thing.score < SURE:
+                return 0
+            self._ids[thing.track] = number = max(self.names, default=0) + 1
+            kinds = {kind: sure for (track, kind), sure in self._kinds.items() if track == thing.track}
+            self.names[number] = f"{max(kinds, key=lambda kind: kinds[kind])}_{number}"
+        return self._ids[thing.track]
+
+
+class SegmentingPredictor:
+    """A predictor whose predictions say what things they show; all else that one may ask of the other goes through."""
+
+    def __init__(self, predictor: Predictor, segmenter: Segmenter):
+        self.inner, self.segmenter = predictor, segmenter
+
+    def predict(
+        self,
+        images: Sequence[np.ndarray],
+        indices: Sequence[int],
+        settings: Settings,
+        cameras: Cameras | None = None,
+    ) -> Prediction:
+        """One pass; see ``predictor.Predictor``."""
+        prediction = self.inner.predict(images, indices, settings, cameras)
+        self.segmenter.attach(prediction, indices)
+        return prediction
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+
+def open_segmenter(
+    settings: Settings, folder: Path, frames: FrameSource, monitor: Monitor, *, device: str | None = None
+) -> Segmenter | None:
+    """The network that the settings name, downloaded where it is missing, with a tracker of its own.
+
+    Returns
+    -------
+    None where it cannot be had; ``frames.warnings`` then say why, and that the run goes on without.
+
+    Raises
+    ------
+    Cancelled
+    """
+    try:
+        finder = _finder(settings, folder, frames, monitor, device)
+    except Cancelled:
+        raise
+    except DA3Error as error:
+        frames.warnings.append(f"{error}. The run goes on without segmentation")
+        return None
+    return Segmenter(finder, frames, settings, monitor)
+
+
+def _finder(settings: Settings, folder: Path, frames: FrameSource, monitor: Monitor, device: str | None) -> Finder:
+    model = segmentation_catalogue.find(settings.seg_model)
+    file = segmentation_download.require(model, folder, monitor)
+    segmentation_catalogue.check(model, file, monitor.check)
+    from ..predictors.da3.network import choose_device  # late: brings torch
+    from .yolo import YoloFinder
+
+    finder = YoloFinder(file, settings.seg_confidence, str(choose_device(device)))
+    if not finder.names:
+        frames.warnings.append(f"{model.label} has no names for what it finds: things are called class0, class1, ...")
+    return finder

@@ -1,0 +1,1 @@
+"""Meshes: one for each image, or one fused from all."""

@@ -1,0 +1,235 @@
+"""Makes depth maps agree with each other before they are fused, and measures how far they still do not.
+
+A model's error in a depth map is mostly smooth: whole regions are some percent too near or too far. What a frame's
+neighbours say along its rays tells that error, and the smooth part of it is taken out; several rounds of it bring all frames
+to what most of them say. It needs one small depth map of each frame, not the frames themselves.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from scipy.spatial import cKDTree
+
+from ...monitor import Monitor
+from ...prediction.prediction import Prediction
+from .depth_maps import Frame, frames, turned
+
+WIDTH = 56  # pixels of the longer side of the small depth maps
+NEIGHBOURS = 10  # of a frame that it is compared with
+CANDIDATES = 80  # of a frame, those that look at the nearest places
+PROBES = 64  # pixels of a frame that tell whether another sees the same
+LEAST_SHARED = 0.2  # of a frame's probes, for a neighbour
+ROUNDS = 4
+SMOOTH = 0.06  # standard deviation of the window that tells the smooth part from noise, in widths of the image
+GATE = 0.12  # relative; places that differ by more at first are different surfaces
+MOST_UNEVEN = 3.0  # how much more exact than another one view can be taken to be
+PRIOR = 1.0  # neighbours' worth of trust in the frame itself
+
+
+@dataclass
+class Small:
+    """A frame's small depth map and camera; ``log_scale`` is what has been found to be wrong with it."""
+
+    depth: np.ndarray  # (h, w) float32, 0 where unknown
+    facing: np.ndarray  # (h, w) float32
+    intrinsics: np.ndarray  # (3, 3) of the small map
+    extrinsics: np.ndarray  # (3, 4)
+    step: int  # pixels of the frame for each of the small map
+    log_scale: np.ndarray  # (h, w) float32: the right depth is the frame's times its exponential
+
+
+@dataclass(frozen=True)
+class Noise:
+    """How depths of one place differ between frames: standard deviations relative to the depth."""
+
+    before: float
+    after: float
+
+
+class Agreement:
+    """Collects frames, then finds their corrections."""
+
+    def __init__(self) -> None:
+        self.small: list[Small] = []
+
+    def add(self, frame: Frame) -> None:
+        """Note what is needed of a frame."""
+        height, width = frame.depth.shape
+        step = max(1, round(max(height, width) / WIDTH))
+        part = np.s_[step // 2 :: step, step // 2 :: step]
+        intrinsics = frame.intrinsics.copy()
+        intrinsics[:2, 2] += 0.5 * step - (step // 2 + 0.5)  # the pixels taken become the small pixels' centres
+        intrinsics[:2] /= step
+        depth = np.ascontiguousarray(frame.depth[part])
+        facing = np.ascontiguousarray(frame.facing[part])
+        zero = np.zeros(depth.shape, np.float32)
+        self.small.append(Small(depth, facing, intrinsics, frame.extrinsics, step, zero))
+
+    def solve(self, monitor: Monitor) -> Noise:
+        """Find the corrections. The frames' ``log_scale`` hold them afterwards."""
+        together = _Together(self.small)
+        neighbours = self._neighbours(together, monitor)
+        before = after = 0.0
+        gate = GATE
+        for number in range(ROUNDS + 1):
+            together.correct(self.small)
+            found = []
+            for i in range(len(self.small)):
+                monitor.check()
+                found.append(self._differences(i, neighbours[i], together, gate))
+            spread = _spread([f[0][f[1] > 0] for f in found])
+            if number == 0:
+                before = spread
+            after = spread
+            if number == ROUNDS:
+                break
+            gate = float(np.clip(5.0 * spread, 0.01, GATE))
+            for small, (difference, weight) in zip(self.small, found, strict=True):
+                small.log_scale = small.log_scale + _smooth_part(difference, weight)
+        return Noise(before, after)
+
+    def correction(self, number: int, shape: tuple[int, ...]) -> np.ndarray:
+        """(H, W) float32, by which the depth of the frame added as ``number`` is multiplied."""
+        small = self.small[number]
+        return np.exp(cv2.resize(small.log_scale, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR))
+
+    def _neighbours(self, together: _Together, monitor: Monitor) -> list[np.ndarray]:
+        """Frames that see much of what each frame sees."""
+        count = len(self.small)
+        probes = [_probes(s) for s in self.small]
+        middles = np.array([p.mean(axis=0) if len(p) else np.full(3, np.inf) for p in probes])
+        usable = np.flatnonzero(np.isfinite(middles).all(axis=1))
+        result = [np.zeros(0, int)] * count
+        if len(usable) < 2:
+            return result
+        nearest = cKDTree(middles[usable]).query(middles[usable], k=min(CANDIDATES, len(usable)))[1]
+        for i, near in zip(usable, usable[np.atleast_2d(nearest)], strict=True):
+            monitor.check()
+            others = near[near != i]
+            shared = _shares(probes[i], together, others)
+            good = others[shared >= LEAST_SHARED]
+            order = good[np.argsort(-shared[shared >= LEAST_SHARED], kind="stable")]
+            # Spread over all that see it, so that what is found travels far.
+            chosen = np.unique(np.linspace(0, len(order) - 1, NEIGHBOURS).round().astype(int)) if len(order) else []
+            result[i] = order[chosen] if len(order) else order
+        return result
+
+    def _differences(
+        self, i: int, others: np.ndarray, together: _Together, gate: float
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Of each pixel of a frame, the log of the factor that neighbours would put on its depth, and their weight; (h, w)."""
+        own = self.small[i]
+        total, weight = np.zeros(own.depth.shape, np.float32), np.zeros(own.depth.shape, np.float32)
+        row, column = np.nonzero(own.depth)
+        if not len(row) or not len(others):
+            return total, weight
+        z = own.depth[row, column] * np.exp(own.log_scale[row, column])
+        pixel, reached, inside = together.project(_world(own, row, column, z), others)
+        theirs = np.where(inside, together.depth[pixel], np.float32(0))
+        their_facing, away = together.facing[pixel], own.facing[row, column] * z
+        even = np.clip(away / np.maximum(their_facing * theirs, 1e-9), 1.0 / MOST_UNEVEN, MOST_UNEVEN) ** 2
+        # What the difference along the other's ray means along the own one, on a surface that both see.
+        difference = theirs - reached
+        along = difference * their_facing / np.maximum(away, 1e-9)
+        near = (theirs > 0) & (np.abs(difference) < gate * theirs) & (np.abs(along) < gate)
+        w = np.where(near, even, np.float32(0))
+        weights = w.sum(axis=0)
+        sums = (w * np.log1p(np.where(near, along, np.float32(0)))).sum(axis=0)
+        total[row, column] = sums / np.maximum(weights, 1e-9)
+        weight[row, column] = weights
+        return total, weight
+
+
+def bring_together(prediction: Prediction, monitor: Monitor) -> None:
+    """Take the smooth error inside each depth map out of a prediction, in place, by what its N frames say of each other.
+
+    The mean of a frame's log depth stays what it is: how large frames are beside each other is not decided here.
+    """
+    agreement = Agreement()
+    for frame in frames(lambda: [(range(len(prediction)), prediction)], 0.0):
+        agreement.add(frame)
+    agreement.solve(monitor)
+    for i, depth in enumerate(prediction.depth):
+        known = depth > 0
+        if known.any():
+            correction = agreement.correction(i, depth.shape)
+            depth *= correction / np.exp(np.log(correction[known]).mean())
+
+
+class _Together:
+    """The small depth maps of all frames in one row, so that many are looked at in one step."""
+
+    def __init__(self, small: list[Small]) -> None:
+        self._height, self._width = np.array([s.depth.shape for s in small], np.int64).reshape(-1, 2).T
+        self._begin = np.cumsum(self._height * self._width) - self._height * self._width
+        self._rotation = np.array([s.intrinsics @ s.extrinsics[:, :3] for s in small]).reshape(-1, 3, 3)
+        self._shift = np.array([s.intrinsics @ s.extrinsics[:, 3] for s in small]).reshape(-1, 3)
+        self.facing = _row([s.facing for s in small])
+        self.correct(small)
+
+    def correct(self, small: list[Small]) -> None:
+        """Take the depths as they have been found to be."""
+        self.depth = _row([s.depth * np.exp(s.log_scale) for s in small])
+
+    def project(self, points: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Places (P, 3) in some frames (M,): pixel in the row, depth (float32), and whether the frame has it in view; (M, P)
+        each. A pixel is always one of the frame's."""
+        a, b = self._rotation[others][..., None], self._shift[others][..., None]
+        x, y, depth = (
+            a[:, n, 0] * points[:, 0] + a[:, n, 1] * points[:, 1] + a[:, n, 2] * points[:, 2] + b[:, n]
+            for n in range(3)
+        )
+        safe = np.maximum(depth, 1e-9)
+        u, v = x / safe, y / safe
+        width, height = self._width[others][:, None], self._height[others][:, None]
+        inside = (depth > 0) & (u >= 0) & (u < width) & (v >= 0) & (v < height)
+        column = np.clip(u, 0, width - 1).astype(np.int64)
+        row = np.clip(v, 0, height - 1).astype(np.int64)
+        return self._begin[others][:, None] + row * width + column, depth.astype(np.float32), inside
+
+
+def _row(maps: list[np.ndarray]) -> np.ndarray:
+    """Maps one after the other, (S,) float32."""
+    return np.concatenate([np.zeros(0, np.float32), *(m.reshape(-1) for m in maps)])
+
+
+def _probes(small: Small) -> np.ndarray:
+    """(P, 3) some places that a frame sees."""
+    row, column = np.nonzero(small.depth)
+    if not len(row):
+        return np.zeros((0, 3))
+    chosen = np.linspace(0, len(row) - 1, min(PROBES, len(row))).astype(int)
+    row, column = row[chosen], column[chosen]
+    return _world(small, row, column, small.depth[row, column])
+
+
+def _shares(points: np.ndarray, together: _Together, others: np.ndarray) -> np.ndarray:
+    """(M,) share of the places that each of the other frames sees."""
+    pixel, reached, inside = together.project(points, others)
+    theirs = together.depth[pixel]
+    return (inside & (np.abs(theirs - reached) < GATE * theirs)).mean(axis=1)
+
+
+def _world(small: Small, row: np.ndarray, column: np.ndarray, z: np.ndarray) -> np.ndarray:
+    """(P, 3) places of pixels at depths ``z``."""
+    k = small.intrinsics
+    rays = np.stack([(column + 0.5 - k[0, 2]) / k[0, 0], (row + 0.5 - k[1, 2]) / k[1, 1], np.ones(len(row))], axis=-1)
+    return turned(rays * z[:, None] - small.extrinsics[:, 3], small.extrinsics[:, :3].T)
+
+
+def _smooth_part(difference: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """What is smooth of the differences (h, w), as far as it is sure; continued where nothing is known."""
+    sigma = SMOOTH * max(difference.shape)
+    trust = weight / (weight + PRIOR)
+    blurred = cv2.GaussianBlur((difference * trust).astype(np.float32), (0, 0), sigma)
+    norm = cv2.GaussianBlur((weight > 0).astype(np.float32), (0, 0), sigma)
+    return blurred / np.maximum(norm, 0.05)
+
+
+def _spread(parts: list[np.ndarray]) -> float:
+    """Standard deviation by the median of the absolute values, which strays do not move."""
+    values = np.concatenate(parts) if parts else np.zeros(0)
+    return float(1.4826 * np.median(np.abs(values))) if len(values) else 0.0

@@ -1,0 +1,65 @@
+"""Batches on their way to Blender: arrays into the job's folder, a message that tells of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ...monitor import Monitor
+from ...output.payload import CameraRecord, Part
+from ...output.voxel_merging import Merger
+from ...pipeline import Batch, Delivered, deliver
+from ...settings import Settings
+from .. import protocol
+from .reporting import Emit
+
+
+class Sender:
+    """Sends the batches of one job.
+
+    Parameters
+    ----------
+    folder : of the job
+    name : of the input
+    frame_rate : of a video, frames per second
+    """
+
+    def __init__(
+        self,
+        job: int,
+        folder: Path,
+        name: str,
+        frame_rate: float | None,
+        settings: Settings,
+        emit: Emit,
+        monitor: Monitor,
+    ):
+        self.folder = folder
+        self._job, self._name, self._frame_rate = job, name, frame_rate
+        self._settings, self._emit, self._watch = settings, emit, monitor
+        self._merger = Merger(settings.merge_voxel_size) if settings.merge_points else None
+        self.batches = self.points = self.frames = 0  # sent so far
+
+    def send(self, batch: Batch, records: list[CameraRecord], pictures: Sequence[str] = ()) -> Delivered:
+        """A batch with its cameras; ``pictures``: files that meshes show, where the images have none of their own."""
+        self._watch.progress("points", 0.0)
+        delivered = deliver(batch, records, self._settings, self._merger, pictures)
+        self._watch.progress("points", 0.5)
+        self._tell(self.batches, delivered.parts, records)
+        self.batches += 1
+        self.frames += len(records)
+        self.points += sum(len(cloud) for cloud in delivered.clouds)
+        return delivered
+
+    def send_whole(self, parts: Sequence[Part]) -> None:
+        """What is of the whole run, and of no batch."""
+        self._tell(None, parts, [])
+
+    def _tell(self, number: int | None, parts: Sequence[Part], records: Sequence[CameraRecord]) -> None:
+        stem = "whole" if number is None else f"batch{number}"
+        saved = []
+        for k, part in enumerate(parts):
+            self._watch.check()
+            saved.append(part.save(self.folder, f"{stem}_{k}"))
+        cameras = [record.to_json() for record in records]
+        self._emit(protocol.BatchReady(self._job, number, self._name, saved, cameras, self._frame_rate))

@@ -1,0 +1,177 @@
+"""What a ``generate`` request does in the worker: frames, model, batches into files, report."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ....streaming import pipeline as streaming
+from ...alignment import known_cameras
+from ...frames.resizing import layout
+from ...frames.source import FrameSource
+from ...models import catalogue
+from ...monitor import Monitor
+from ...motion import detection
+from ...output.kept_runs import KeptWriter
+from ...output.payload import CameraRecord
+from ...output.result_files import ResultFiles
+from ...pipeline import camera_records, reconstruct
+from ...prediction.batching import plan
+from ...prediction.passes import images_per_pass
+from ...prediction.predictor import Predictor
+from ...segmentation.segmenter import STAGE as SEGMENTATION
+from ...segmentation.segmenter import SegmentingPredictor
+from ...settings import BatchMode, KnownCameras, Settings
+from ...surfaces.image_meshes import write_frames
+from .. import protocol
+from ..peak_memory import peak_device_memory, peak_memory, reset_peak_device_memory, reset_peak_memory
+from .batch_sending import Sender
+from .loaded_model import LoadedModel
+from .open_segmenter import segmenter
+from .progress import CLASSIC, NETWORK, Progress
+from .rebuild_job import SURFACE, send_surface
+from .reporting import Emit, Teller
+
+
+def generate(
+    request: protocol.Generate, model: LoadedModel, emit: Emit, cancelled: Callable[[], bool]
+) -> dict[str, Any]:
+    """Run a job to its end and return its report (docs/worker.md).
+
+    Raises
+    ------
+    Cancelled, BadInput, MissingModel
+        and whatever else goes wrong inside
+    """
+    reset_peak_memory()
+    reset_peak_device_memory()
+    settings = Settings.from_strings(request.settings)
+    frames = FrameSource.open(settings.input, settings.start_frame, settings.end_frame, settings.frame_stride)
+    streams = settings.batch_mode is BatchMode.DA3_STREAMING
+    teller = Teller(request.job, frames.warnings, _progress(settings), emit)
+    monitor = Monitor(teller.progress, cancelled)
+    files = _checked(request, settings, frames, teller)
+    known = known_cameras.find(settings, frames, [CameraRecord.from_json(r) for r in request.cameras or ()], monitor)
+    if known:
+        frames.selected = [i for i in frames.selected if i in known.extrinsics]
+        teller.warn_all(known.warnings)
+    predictor, metric = _loaded(request, settings, frames, model, monitor)
+    if model.name:
+        emit(protocol.Loaded(model.name))
+    if not streams:  # a long run that goes on keeps to the size that it began with
+        settings = replace(settings, batch_size=images_per_pass(frames, settings, predictor))
+    teller.passes(1 if streams else len(plan(frames.selected, settings)))
+    if known:
+        predictor = known_cameras.ConditionedPredictor(predictor, known, frames)
+    things = segmenter(settings, Path(request.model_folder), frames, monitor, request.device)
+    if things is not None:
+        predictor = SegmentingPredictor(predictor, things)
+
+    way = streaming.reconstruct if streams else reconstruct
+    batches = way(frames, settings, predictor, metric=metric, on_progress=teller.progress, cancelled=cancelled)
+    if settings.detect_motion:
+        batches = detection.detect(batches, settings, monitor)
+    sender = Sender(request.job, Path(request.folder), frames.name, frames.frame_rate, settings, emit, monitor)
+    moves: list[list[list[float]]] = []
+    with files, keeping(request, frames, settings) as kept:
+        for batch in batches:
+            if isinstance(batch, streaming.Settled):
+                moves = streaming.moves_to_blender(batch.moves).tolist()
+                continue
+            if things is not None:
+                batch.names = things.names_in(batch.prediction)
+            records = camera_records(batch, frames, settings)
+            wants_pictures = settings.generate_meshes and frames.is_video
+            pictures = write_frames(frames, batch.indices, sender.folder) if wants_pictures else []
+            delivered = sender.send(batch, records, pictures)
+            kept.add(batch, records)
+            headers = [frames.headers[i] for i in batch.indices]
+            files.add(delivered.clouds, records, [(header.width, header.height) for header in headers])
+            files.add_pictures(batch.prediction, batch.indices, [record.name for record in records])
+            if streams:
+                teller.warn_all(batch.warnings)
+            else:
+                teller.pass_done(batch.warnings, batch.passes)
+        written = files.finish([np.array(move) for move in moves])
+        run = kept.finish(moves)
+        if run is not None and settings.fuse_frames:
+            send_surface(run, settings, sender, monitor, frames.warnings)
+        teller.warn_all([*files.warnings, *kept.warnings, *(things.warnings() if things is not None else ())])
+    return {
+        "model": settings.model,
+        "frames": sender.frames,
+        "batches": sender.batches,
+        "points": sender.points,
+        "seconds": teller.finish(),
+        "peak_memory": {"worker": peak_memory(), "device": peak_device_memory()},
+        "warnings": teller.warnings,
+        "files": [str(path) for path in written],
+        "run": run.id if run is not None else "",  # where it is kept, for ``rebuild``
+        "moves": moves,  # of streaming: where each batch goes at last, (4, 4) in Blender's axes
+    }
+
+
+def _progress(settings: Settings) -> Progress:
+    """The stages of a run and how long each takes, in parts of a pass."""
+    stages = dict(NETWORK if catalogue.find(settings.model).needs_file else CLASSIC)
+    after_model = {SEGMENTATION: 15.0} if settings.use_segmentation else {}
+    before_points = {detection.STAGE: 5.0} if settings.detect_motion else {}
+    last = {name: stages.pop(name) for name in ("alignment", "points")}
+    stages |= {**after_model, "alignment": last["alignment"], **before_points, "points": last["points"]}
+    if settings.batch_mode is BatchMode.DA3_STREAMING:
+        stages = {streaming.STAGE: 100.0}  # it knows by itself how much of its time is over
+    return Progress(stages, at_end={SURFACE: 40.0} if settings.fuse_frames else {})
+
+
+def _checked(request: protocol.Generate, settings: Settings, frames: FrameSource, teller: Teller) -> ResultFiles:
+    """What can be told before the long work: a missing model, images too narrow, an output folder that cannot be used."""
+    if _wants_metric(settings):
+        catalogue.require(catalogue.METRES, Path(request.model_folder))
+    sizes = [(frames.headers[i].width, frames.headers[i].height) for i in frames.selected]
+    layout(sizes, settings.resolution, settings.resize_method)
+    if settings.resolution != settings.process_resolution:
+        teller.warn(f"Process Resolution {settings.process_resolution} was rounded to {settings.resolution}")
+    # Streaming writes its own clouds, once it knows where they go.
+    streams = settings.batch_mode is BatchMode.DA3_STREAMING
+    return ResultFiles(replace(settings, output_point_cloud=False) if streams else settings, frames.name)
+
+
+def _loaded(
+    request: protocol.Generate, settings: Settings, frames: FrameSource, model: LoadedModel, monitor: Monitor
+) -> tuple[Predictor, Predictor | None]:
+    """The model, and the metric model where it is wanted."""
+    monitor.progress("load", 0.0)
+    where = (Path(request.model_folder), frames, monitor, settings.fp16, request.device)
+    predictor = model.get(settings.model, *where)
+    metric = model.get_metric(_wants_metric(settings), *where)
+    monitor.progress("load", 1.0)
+    return predictor, metric
+
+
+@contextlib.contextmanager
+def keeping(request: protocol.Generate, frames: FrameSource, settings: Settings) -> Iterator[KeptWriter]:
+    """Keeps the run as the request says; a run that does not come to its end is not kept.
+
+    A surface needs all frames again at the end: for that a run is kept in the job's folder where it is not kept at all.
+    """
+    root, limit = (Path(request.kept_folder), request.kept_bytes) if request.kept_folder else (None, 0)
+    if root is None and settings.fuse_frames:
+        root, limit = Path(request.folder) / "kept", sys.maxsize
+    kept = KeptWriter(root, limit, frames.name, frames.frame_rate, settings)
+    try:
+        yield kept
+    finally:
+        kept.discard()
+
+
+def _wants_metric(settings: Settings) -> bool:
+    """Use Metric, where the model is not metric already and the scale is not that of known cameras."""
+    model = catalogue.find(settings.model)
+    free = settings.known_cameras is KnownCameras.OFF
+    return settings.use_metric and free and not model.is_metric and model.metric_focal is None

@@ -1,0 +1,118 @@
+"""What a ``rebuild`` request does in the worker: a kept run with other settings, or one surface from it, without the model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ...monitor import Monitor
+from ...motion import detection
+from ...output.kept_runs import KeptRun
+from ...output.payload import CameraRecord
+from ...pipeline import Batch
+from ...prediction import filters
+from ...prediction.prediction import Prediction
+from ...settings import Settings, options
+from .. import protocol
+from ..peak_memory import peak_memory, reset_peak_memory
+from .batch_sending import Sender
+from .progress import Progress
+from .reporting import Emit, Teller
+
+ALL, FUSED = "all", "fused"
+SURFACE = "surface"  # stage, as ``surface.STAGE``
+# Settings that a rebuild follows; in all others the run stays what it was.
+GROUPS = ("filters", "motion", "surfaces", "output", "animation")
+THRESHOLDS = ("depth_threshold", "conf_threshold_coef")
+
+
+def rebuild(request: protocol.Rebuild, emit: Emit, cancelled: Callable[[], bool]) -> dict[str, Any]:
+    """Run a job to its end and return its report, as ``generate``'s.
+
+    Raises
+    ------
+    Cancelled, BadInput
+    """
+    reset_peak_memory()
+    run = KeptRun.open(Path(request.kept_folder), request.run)
+    settings = settings_for(run, Settings.from_strings(request.settings))
+    warnings: list[str] = []
+    wants_surface, wants_parts = settings.fuse_frames or request.what == FUSED, request.what == ALL
+    stages = {detection.STAGE: 5.0, "points": 1.0} if settings.detect_motion else {"points": 1.0}
+    progress = Progress(stages if wants_parts else {}, len(run), at_end={SURFACE: 20.0} if wants_surface else {})
+    teller = Teller(request.job, warnings, progress, emit)
+    monitor = Monitor(teller.progress, cancelled)
+    name, rate = run.about["name"], run.about["frame_rate"]
+    sender = Sender(request.job, Path(request.folder), name, rate, settings, emit, monitor)
+    if wants_parts:
+        if settings.use_segmentation and not run.settings.use_segmentation:
+            warnings.append("The run was made without segmentation: generate it again to find the things in it")
+        records: dict[int, list[CameraRecord]] = {}
+        for batch in filtered(run, settings, monitor, records):
+            sender.send(batch, records.pop(batch.indices[0]), pictures=run.pictures(batch.indices) if rate else ())
+            progress.pass_done()
+    if wants_surface:
+        send_surface(run, settings, sender, monitor, warnings)
+    teller.warn_all([])
+    return {
+        "model": run.settings.model,
+        "frames": run.frames,
+        "batches": sender.batches,
+        "points": sender.points,
+        "seconds": teller.finish(),
+        "peak_memory": {"worker": peak_memory(), "device": 0},
+        "warnings": teller.warnings,
+        "files": [],
+        "moves": [],  # what was kept of a long way is at its final place
+        "run": run.id,
+    }
+
+
+def settings_for(run: KeptRun, wanted: Settings) -> Settings:
+    """The run's own settings, but for those that need no model."""
+    free = [o.name for o in options() if o.group in GROUPS or o.name in THRESHOLDS]
+    return replace(run.settings, **{name: getattr(wanted, name) for name in free})
+
+
+def filtered(
+    run: KeptRun, settings: Settings, monitor: Monitor, records: dict[int, list[CameraRecord]]
+) -> Iterator[Batch]:
+    """The run's batches, filtered anew; their cameras go into ``records``, by a batch's first frame."""
+    kept = run.settings
+    same = (kept.detect_motion, kept.motion_threshold, kept.use_segmentation) == (
+        settings.detect_motion,
+        settings.motion_threshold,
+        settings.use_segmentation,
+    )
+
+    def batches() -> Iterator[Batch]:
+        for batch, own in run.batches():
+            filters.apply_anew(batch.prediction, settings)
+            if not settings.use_segmentation:
+                batch.prediction.object_id, batch.names = None, {}
+            if not (settings.detect_motion and same):
+                batch.motion = batch.moving = None
+            records[batch.indices[0]] = own
+            yield batch
+
+    return detection.detect(batches(), settings, monitor) if settings.detect_motion and not same else batches()
+
+
+def send_surface(run: KeptRun, settings: Settings, sender: Sender, monitor: Monitor, warnings: list[str]) -> None:
+    """One surface from all frames of a run, without what moves in them."""
+
+    from ...predictors.da3.network import choose_device
+    from ...surfaces import fused_part  # late, all three: they bring torch, and filters alone need none
+    from ...surfaces.fused_surface import fuse
+
+    def pieces() -> Iterator[tuple[list[int], Prediction]]:
+        for batch in filtered(run, settings, monitor.silent, {}):
+            if batch.moving is not None:
+                batch.prediction.conf[batch.moving] = 0.0
+            yield batch.indices, batch.prediction
+
+    mesh = fuse(pieces, settings, monitor, device=str(choose_device(None)))
+    warnings.extend(mesh.warnings)
+    sender.send_whole([fused_part.part(mesh, sender.folder)])

@@ -1,0 +1,1 @@
+"""Collections, materials and node trees: what objects are made with."""

@@ -1,0 +1,1 @@
+"""``blender --command da3`` and ``tools/da3.py``."""

@@ -1,0 +1,237 @@
+"""The command line: ``blender --command da3 ...``, and ``tools/da3.py ...`` where there is only the ``bpy`` module."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import bpy
+
+from ...core.errors import BadInput, DA3Error
+from ...core.installer.environment import Environment, State
+from ...core.installer.torch_builds import Device
+from ...core.models import catalogue, files
+from ...core.models.folder import size_text
+from ...nodes.datablocks import scene as scenes
+from ...nodes.edits.replacing import is_fused
+from ...nodes.preview import render_preview
+from ..dependencies import install_job
+from ..jobs.device_job import InfoJob
+from ..jobs.generation import GenerateJob
+from ..jobs.model_jobs import DownloadJob
+from ..state import properties
+from ..state.places import Places, places
+from ..state.session import Session, Status, session, status_text
+from .arguments import check_input, check_output, parser, settings_of
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run one command; the exit code: 0 done, 2 bad input, 3 no environment or model, 4 cancelled, 1 the rest.
+
+    The last line on stderr is what a person should read; the result is on stdout.
+    """
+    try:
+        arguments = parser().parse_args(list(argv))
+        with _CtrlC() as ctrl_c:
+            try:
+                return COMMANDS[arguments.command](arguments, ctrl_c)
+            finally:
+                session(bpy.context).close()
+    except SystemExit as leaving:  # --help
+        return int(leaving.code or 0)
+    except DA3Error as error:
+        _say(" ".join(str(error).split()))
+        return error.exit_code
+    except Exception as error:  # noqa: BLE001  # the edge: whatever it was becomes one line
+        traceback.print_exc()
+        _say(f"Unexpected error: {type(error).__name__}: {' '.join(str(error).split())}")
+        return 1
+
+
+class _CtrlC:
+    """Ctrl-C asks to stop instead of throwing through Blender; ``pressed()`` says whether it did."""
+
+    def __init__(self) -> None:
+        self._pressed = False
+
+    def __call__(self) -> bool:
+        return self._pressed
+
+    def __enter__(self) -> _CtrlC:
+        self._before = signal.signal(signal.SIGINT, self._press)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        signal.signal(signal.SIGINT, self._before or signal.SIG_DFL)
+
+    def _press(self, _number: int, _frame: FrameType | None) -> None:
+        self._pressed = True
+
+
+def _generate(arguments: argparse.Namespace, asked_to_stop: Callable[[], bool]) -> int:
+    here = places(bpy.context)
+    settings = settings_of(arguments, catalogue.best_installed(here.models).name)
+    check_input(settings.input)
+    for path, suffix in ((arguments.output, ".blend"), (arguments.render, ".png"), (arguments.report, ".json")):
+        if path is not None:
+            check_output(path, suffix)
+    catalogue.require(settings.model, here.models)
+    chosen = "" if hasattr(arguments, "setting_model") else ", the best that is installed"
+    _say(f"Model: {settings.model}{chosen}")
+
+    started = time.monotonic()
+    bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
+    scene = bpy.context.scene
+    scenes.photo_colors(scene)
+    properties.write(scene, settings)
+    teller = _Teller(session(bpy.context))
+    job = GenerateJob(session(bpy.context), scene, settings, here)
+    job.run(asked_to_stop, teller)
+    report = job.report()
+    if arguments.render:
+        _timed(report, "render", lambda: _render(job, arguments.render))
+    _timed(report, "save", lambda: _save(arguments.output))
+    report["seconds"]["total"] = round(time.monotonic() - started, 3)
+    if arguments.report:
+        arguments.report.write_text(json.dumps(report, indent=1), "utf-8")
+    seconds = report["seconds"]["total"]
+    print(f"{arguments.output}: {report['points']:,} points, {len(report['cameras'])} cameras in {seconds:.0f} s")
+    return 0
+
+
+def _timed(report: dict[str, Any], stage: str, work: Callable[[], None]) -> None:
+    _say(f"{stage.capitalize()} ...")
+    started = time.monotonic()
+    work()
+    report["seconds"][stage] = round(time.monotonic() - started, 3)
+
+
+def _render(job: GenerateJob, file: Path) -> None:
+    assert job.collection
+    built = list(job.collection.all_objects)
+    clouds, cameras = ([obj for obj in built if obj.type == kind] for kind in ("MESH", "CAMERA"))
+    fused = [obj for obj in clouds if is_fused(obj)]  # one surface says what the cloud would say a second time
+    render_preview(fused or clouds, cameras, file.resolve())
+
+
+def _save(file: Path) -> None:
+    """Save the scene, compressed, with the images' paths relative to it."""
+    file = file.resolve()
+    for image in bpy.data.images:
+        is_relative = image.filepath.startswith("//")  # also of a picture that is in the file itself
+        if image.source == "FILE" and not is_relative and Path(image.filepath).is_absolute():
+            try:
+                image.filepath_raw = "//" + os.path.relpath(image.filepath, file.parent).replace(os.sep, "/")
+            except ValueError:
+                continue  # on another drive of Windows there is no relative path
+    try:
+        bpy.ops.wm.save_as_mainfile(filepath=str(file), compress=True, relative_remap=False, check_existing=False)
+    except RuntimeError as error:
+        raise DA3Error(f"'{file}' could not be saved: {error}") from None
+
+
+def _install(arguments: argparse.Namespace, asked_to_stop: Callable[[], bool]) -> int:
+    here = places(bpy.context)
+    environment = Environment(here.environment)
+    wheels = Path(arguments.wheels).expanduser().absolute() if arguments.wheels else here.wheels
+    device = Device(arguments.device) if arguments.device else here.build
+    job = install_job(session(bpy.context), environment, device, wheels, repair=arguments.repair)
+    job.run(asked_to_stop, _Teller(session(bpy.context)))
+    print(f"{environment.folder}: {environment.state().reason}")
+    return 0
+
+
+def _models(arguments: argparse.Namespace, asked_to_stop: Callable[[], bool]) -> int:
+    here = places(bpy.context)
+    if arguments.action == "list":
+        _list_models(here)
+        return 0
+    model = catalogue.find(arguments.name)
+    if not model.needs_file:
+        raise BadInput(f"{model.label} has no file to {arguments.action}")
+    if arguments.action == "remove":
+        freed = files.remove(model.name, here.models)
+        print(f"{catalogue.path(model, here.models)} was removed, {size_text(freed)} are free again")
+        return 0
+    _say(f"{model.label}: {size_text(model.file_bytes)}, licence {model.licence}")
+    DownloadJob(session(bpy.context), model, here).run(asked_to_stop, _Teller(session(bpy.context)))
+    print(catalogue.path(model, here.models))
+    return 0
+
+
+def _list_models(here: Places) -> None:
+    contents = files.recognise(here.models)
+    broken = {file.name for file in contents.broken}
+    print(f"Folder: {here.models}")
+    for m in catalogue.MODELS:
+        state = "needs no file" if not m.needs_file else "installed" if m in contents.models else "not installed"
+        state = "broken file" if m.needs_file and m.file_name in broken else state
+        size = f"{m.file_bytes / 2**20:,.0f} MiB" if m.needs_file else ""
+        print(f"{m.name:26} {state:14} {size:>10}  {m.licence}")
+
+
+def _doctor(_arguments: argparse.Namespace, asked_to_stop: Callable[[], bool]) -> int:
+    here = places(bpy.context)
+    print(f"Blender: {bpy.app.version_string}, Python {sys.version.split()[0]}")
+    print(f"Models: {here.models}")
+    print(
+        f"Installed models: {', '.join(m.name for m in catalogue.installed(here.models)) or 'none'}; classic needs none"
+    )
+    print(f"Environment: {here.environment}")
+    status = Environment(here.environment).state()
+    if not os.environ.get("DA3_WORKER_PYTHON") and status.state is not State.READY:
+        print("Ready: no")
+        _say(f"{status.reason}. Run: da3 install")
+        return 3
+    InfoJob(session(bpy.context), here).run(asked_to_stop)
+    state = session(bpy.context).device
+    assert state
+    packages = ", ".join(f"{name} {version}" for name, version in state.versions.items())
+    print(f"Worker: {packages}")
+    free = f", {state.free_memory / 2**30:.1f} GiB free" if state.free_memory else ""
+    print(f"Device: {here.device or state.device} ({state.device_name}{free})")
+    print("Ready: yes")
+    return 0
+
+
+class _Teller:
+    """Progress of a job, in lines on stderr: at a new stage, and every few seconds."""
+
+    INTERVAL = 5.0  # seconds
+
+    def __init__(self, session: Session):
+        self._session = session
+        self._stage = ""
+        self._warnings = 0
+        self._last = 0.0
+
+    def __call__(self) -> None:
+        status: Status = self._session.status
+        for message in status.warnings[self._warnings :]:
+            _say(message)
+        self._warnings = len(status.warnings)
+        if status.stage and (status.stage != self._stage or time.monotonic() - self._last > self.INTERVAL):
+            self._stage, self._last = status.stage, time.monotonic()
+            _say(status_text(status) + (f" ({status.detail})" if status.detail else ""))
+
+
+def _say(line: str) -> None:
+    sys.stdout.flush()  # so that the order is right where both end in one place
+    print(f"da3: {line}", file=sys.stderr, flush=True)
+
+
+COMMANDS: dict[str, Callable[[argparse.Namespace, Callable[[], bool]], int]] = {
+    "generate": _generate,
+    "install": _install,
+    "models": _models,
+    "doctor": _doctor,
+}

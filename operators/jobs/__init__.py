@@ -1,0 +1,1 @@
+"""Long work in small steps: runs, downloads, installations."""

@@ -1,0 +1,238 @@
+"""Long work: a job that is advanced in small steps, and the modal operator that advances it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+import bpy
+from bpy.types import Context, Event, Operator
+
+from ...core.errors import Cancelled, DA3Error
+from ..state.session import Session, Status, session
+from .display import Display
+
+TICK = 0.02  # seconds between two ticks of the timer
+BUDGET = 0.01  # seconds that a tick may spend on building; what it has built is drawn before the next
+WAIT = 0.05  # seconds a job without a window waits for news
+
+
+class Job:
+    """Long work in small steps. Derive, and give ``_start``, ``_advance``, ``_stop``.
+
+    ``start``, then ``step`` until ``ended``; then ``error`` says whether and why it failed.
+    """
+
+    title = "Job"  # as on its button
+    builds = False  # whether it changes the scene, so that an undo or another file concerns it
+
+    def __init__(self, session: Session):
+        self.session = session
+        self.ended = False
+        self.on_end: Callable[[], None] | None = None  # of whoever shows the job; called once
+        self.error: DA3Error | None = None
+        self.changed = False  # whether the scene is another than before
+
+    @property
+    def status(self) -> Status:
+        return self.session.status
+
+    def start(self) -> None:
+        """Begin; raises ``DA3Error`` where that is not possible."""
+        self.session.status = Status(title=self.title)
+        self._start()
+        self.session.job = self
+
+    def step(self, budget: float) -> None:
+        """Work for about ``budget`` seconds; less where nothing is to do."""
+        try:
+            if not self.ended:
+                self._advance(budget)
+        except DA3Error as error:
+            self.fail(error)
+        except Exception as error:  # the edge of a job: whatever it was becomes a message and an entry in the log
+            logging.getLogger(__name__).exception("A job failed")
+            self.fail(DA3Error(f"Unexpected error in Blender: {type(error).__name__}: {error}"))
+
+    def cancel(self) -> None:
+        """Stop now. What is whole stays."""
+        self.fail(Cancelled())
+
+    def fail(self, error: DA3Error) -> None:
+        """End with an error; only the first counts."""
+        if not self.ended:
+            self.error = error
+            self.status.failed = not isinstance(error, Cancelled)
+            self.end(str(error))
+
+    def end(self, message: str) -> None:
+        """End; ``message`` is how, for the panel."""
+        self.ended = True
+        if self.session.job is self:
+            self.session.job = None
+        self.status.outcome = message
+        try:
+            self._stop()
+        finally:
+            if self.on_end:
+                self.on_end()
+
+    def scene_was_replaced(self) -> None:
+        """Blender has undone or redone something: what the job holds of the scene may be gone."""
+
+    def settle(self) -> None:
+        """After the end: wait a moment for what is still being cleaned up, before Blender leaves."""
+
+    def run(self, asked_to_stop: Callable[[], bool] = lambda: False, tell: Callable[[], None] = lambda: None) -> None:
+        """From start to end, without a window; raises the job's error."""
+        self.start()
+        while not self.ended:
+            if asked_to_stop():
+                self.cancel()
+                break
+            self._wait(WAIT)
+            self.step(budget=WAIT)
+            tell()
+        if self.error:
+            raise self.error
+
+    def _start(self) -> None:
+        raise NotImplementedError
+
+    def _advance(self, budget: float) -> None:
+        raise NotImplementedError
+
+    def _wait(self, seconds: float) -> None:
+        """Until there is news, or so long."""
+        raise NotImplementedError
+
+    def _stop(self) -> None:
+        """Leave nothing running and nothing half-built."""
+        raise NotImplementedError
+
+
+def is_stop(event: Event) -> bool:
+    """Whether the person asks to stop."""
+    return event.type in {"ESC", "RIGHTMOUSE"} and event.value == "PRESS"
+
+
+class JobOperator:
+    """Runs a job behind the window: timer, Esc, right-click, progress in the status bar. Mix into an ``Operator``.
+
+    Derive and give ``make_job``. One run is one undo step (``bl_options`` must have "UNDO").
+    """
+
+    bl_label: str
+    _job: Job
+    _display: Display | None = None
+
+    def make_job(self, context: Context) -> Job:
+        raise NotImplementedError
+
+    def execute(self: Operator, context: Context) -> set[str]:
+        """Without a window: wait for the end."""
+        try:
+            self._job = self.make_job(context)
+            self._job.run()
+        except DA3Error as error:
+            return self._fail(error)
+        return {"FINISHED"}
+
+    def invoke(self: Operator, context: Context, _event: Event) -> set[str]:
+        return self.execute(context) if bpy.app.background else self.begin(context)
+
+    def begin(self: Operator, context: Context) -> set[str]:
+        """With a window: start, and go on with its timer."""
+        try:
+            self._job = self.make_job(context)
+            self._job.start()
+        except DA3Error as error:
+            return self._fail(error)
+        # In the first window, wherever the button was: closing the preferences must not end an installation.
+        window = context.window_manager.windows[0]
+        self._display = Display(context, window, TICK, self._job.session)
+        self._job.on_end = self._display.close  # not this operator: disabling the add-on takes it away without a word
+        with context.temp_override(window=window):
+            context.window_manager.modal_handler_add(self)
+        return {"RUNNING_MODAL"}
+
+    def modal(self: Operator, context: Context, event: Event) -> set[str]:
+        if is_stop(event):
+            self._job.cancel()
+        elif event.type == "TIMER":
+            self._job.step(BUDGET)
+            if self._display:
+                self._display.show()
+        elif event.type == "Z" and (event.ctrl or event.oskey) and self._job.builds:
+            if event.value == "PRESS":
+                self.report({"INFO"}, f"Undo waits for {self._job.title} to end; Esc cancels it")
+            return {"RUNNING_MODAL"}
+        return self._finish() if self._job.ended else {"PASS_THROUGH"}
+
+    def cancel(self: Operator, _context: Context) -> None:
+        """Blender itself ends the operator: another file is opened, the window closes."""
+        self._job.cancel()
+
+    def _finish(self: Operator) -> set[str]:
+        if self._job.error:
+            result = self._fail(self._job.error)
+            return {"FINISHED"} if self._job.changed else result  # what stays in the scene wants its undo step
+        status = self._job.status
+        self.report({"WARNING"} if status.warnings else {"INFO"}, ". ".join([status.outcome, *status.warnings]))
+        return {"FINISHED"}
+
+    def _fail(self: Operator, error: DA3Error) -> set[str]:
+        self.report({"INFO"} if isinstance(error, Cancelled) else {"ERROR"}, str(error))
+        return {"CANCELLED"}
+
+
+class DA3_OT_cancel(Operator):
+    """Stop the job that runs; what is whole stays"""
+
+    bl_idname = "da3.cancel"
+    bl_label = "Cancel"
+
+    @classmethod
+    def poll(cls, context: Context) -> bool:
+        if session(context).job is None:
+            cls.poll_message_set("Nothing is running")
+            return False
+        return True
+
+    def execute(self, context: Context) -> set[str]:
+        job = session(context).job
+        if job:
+            job.cancel()
+        return {"FINISHED"}
+
+
+class DA3_OT_listen(Operator):
+    """Hear Esc and right-click in a window beside the first, as long as a job runs"""
+
+    bl_idname = "da3.listen"
+    bl_label = "Listen for Esc"
+    bl_options = {"INTERNAL"}
+
+    def invoke(self, context: Context, _event: Event) -> set[str]:
+        context.window_manager.modal_handler_add(self)
+        return {"RUNNING_MODAL"}
+
+    def modal(self, context: Context, event: Event) -> set[str]:
+        job = session(context).job
+        if job and is_stop(event):
+            job.cancel()
+            return {"FINISHED"}
+        return {"PASS_THROUGH"} if job else {"FINISHED", "PASS_THROUGH"}
+
+
+CLASSES = (DA3_OT_cancel, DA3_OT_listen)
+
+
+def register() -> None:
+    for cls in CLASSES:
+        bpy.utils.register_class(cls)
+
+
+def unregister() -> None:
+    for cls in reversed(CLASSES):
+        bpy.utils.unregister_class(cls)

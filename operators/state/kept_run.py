@@ -1,0 +1,35 @@
+"""Whether there is a run that something can be done with. Cheap: asked on every redraw."""
+
+from __future__ import annotations
+
+from bpy.types import Context
+
+from ...nodes.edits import transforming
+from .needs import environment_lack
+from .places import places
+from .session import session
+
+NO_RUN = "There is no reconstruction in this scene: Generate one first"
+NOT_KEPT = "This run is not kept on disk: Generate it again to use this (Preferences: Kept Runs)"
+
+
+def why_no_run(context: Context) -> str:
+    """Why nothing can be done to a run now; empty where it can."""
+    if session(context).job is not None:
+        return "A job is running"
+    if transforming.run_of(context) is None:
+        return NO_RUN
+    return "Leave Edit Mode first" if context.mode.startswith("EDIT") else ""
+
+
+def why_not_kept(context: Context) -> str:
+    """Why the run cannot be built again without the model; empty where it can."""
+    reason = why_no_run(context)
+    if reason:
+        return reason
+    here, top = places(context), transforming.run_of(context)
+    run = str(top.get(transforming.RUN, "")) if top else ""
+    if not run or not (here.kept_runs / run).is_dir():
+        return NOT_KEPT
+    lack = environment_lack(context, here)
+    return lack.reason if lack else ""

@@ -1,0 +1,78 @@
+"""What a run still lacks, and which button mends it. Cheap: asked on every redraw."""
+
+from __future__ import annotations
+
+import enum
+import os
+from dataclasses import dataclass
+
+import bpy
+from bpy.types import Context
+
+from ...core.installer.environment import State
+from ...core.models import catalogue
+from ...core.models.catalogue import ModelInfo
+from .places import Places, places
+from .session import session
+
+METRIC = "da3metric-large"  # what Use Metric needs beside the chosen model
+
+
+class Mend(enum.Enum):
+    """Which button stands beside what is missing."""
+
+    INPUT = enum.auto()
+    ENVIRONMENT = enum.auto()
+    MODEL = enum.auto()
+    NOTHING = enum.auto()
+
+
+@dataclass(frozen=True)
+class Lack:
+    """Something without which Generate cannot start; ``model`` where one is to be downloaded."""
+
+    reason: str
+    mend: Mend
+    model: ModelInfo | None = None
+
+
+def first_lack(context: Context) -> Lack | None:
+    """What is missing, most basic first; None where Generate can start. A running job is not looked at."""
+    settings, here = context.scene.da3, places(context)
+    lack = environment_lack(context, here)
+    if lack:
+        return lack
+    for model in needed_models(settings):
+        if not session(context).has(model, here.models):
+            there = catalogue.path(model, here.models).exists()
+            state = "has a broken file: download it again" if there else "is not downloaded"
+            return Lack(f"{model.label} {state}", Mend.MODEL, model)
+    if not settings.input:
+        return Lack("Choose an input: a folder of images, or one image", Mend.INPUT)
+    path = bpy.path.abspath(settings.input)
+    if not os.path.exists(path):  # noqa: PTH110  # a text of the person, which may be no path at all
+        return Lack(f"There is no '{settings.input}'", Mend.INPUT)
+    return None
+
+
+def environment_lack(context: Context, here: Places) -> Lack | None:
+    """What is wrong with the worker's environment."""
+    if here.is_development:
+        return None
+    status = session(context).environment_status(here.environment)
+    return None if status.state is State.READY else Lack(status.reason, Mend.ENVIRONMENT)
+
+
+def needed_models(settings: bpy.types.PropertyGroup) -> list[ModelInfo]:
+    """The chosen model, and the metric one where the settings ask for it."""
+    model = catalogue.find(settings.model)
+    wants_metric = getattr(settings, "use_metric", False) and not model.is_metric and model.name != METRIC
+    return [model, catalogue.find(METRIC)] if wants_metric else [model]
+
+
+def why_not(context: Context) -> str:
+    """Why Generate cannot start now; empty where it can."""
+    if session(context).job is not None:
+        return "A job is running"
+    lack = first_lack(context)
+    return lack.reason if lack else ""

@@ -1,0 +1,150 @@
+"""What outlives a click. State lives in one place: ``WindowManager.da3_session``, from ``register`` to ``unregister``."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bpy.types import Context, WindowManager
+
+from ...core.installer import environment
+from ...core.models.catalogue import SUFFIX, ModelInfo
+from .places import Places
+
+if TYPE_CHECKING:
+    from ...core.models import files as model_files
+    from ...core.worker.client import WorkerClient
+    from ...core.worker.protocol import State
+    from ..jobs.job import Job
+
+
+@dataclass
+class Status:
+    """What the person is told of the job that runs, or of the last one."""
+
+    title: str = ""  # what the job is, as on its button
+    stage: str = ""
+    fraction: float = 0.0
+    remaining: float | None = None  # seconds
+    detail: str = ""  # more on the stage: bytes and speed, the newest line of an installer
+    lines: list[str] = field(default_factory=list)  # the last lines of an installer, oldest first
+    warnings: list[str] = field(default_factory=list)
+    outcome: str = ""  # how the last job ended
+    failed: bool = False
+
+
+def status_text(status: Status) -> str:
+    """One line: stage, percent, time left."""
+    text = f"{_capitalized(status.stage) or 'Starting'} {status.fraction:.0%}"
+    return f"{text}, {time_text(status.remaining)} left" if status.remaining is not None else text
+
+
+def time_text(seconds: float) -> str:
+    """A length of time as a person says it."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def _capitalized(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+class Session:
+    """What outlives a click: the worker with its loaded model, the job that runs, what there is to tell."""
+
+    def __init__(self) -> None:
+        self.status = Status()
+        self.job: Job | None = None
+        self.command: object = None  # Blender's handle of the command line's registration
+        self.device: State | None = None  # what the worker last said of its device, when it was asked
+        self._client: WorkerClient | None = None
+        self._environment: tuple[object, environment.Status] | None = None
+        self._contents: tuple[object, model_files.Contents] | None = None
+
+    def client(self, places: Places) -> WorkerClient:
+        """The worker of that environment; another environment's is ended.
+
+        ``$DA3_PREDICTOR`` (``FILE.py:FUNCTION``) puts something else in the place of every model: for tests.
+
+        Raises
+        ------
+        MissingEnvironment
+        """
+        from ...core.worker.client import WorkerClient  # late: enabling the add-on should not pay for it
+
+        running = self._client
+        if running is None or not running.is_running():
+            python = places.worker_python()
+            if running is None or running.python != python:
+                self.close()
+                running = self._client = WorkerClient(python, predictor=os.environ.get("DA3_PREDICTOR", ""))
+        return running
+
+    @property
+    def model(self) -> str | None:
+        """Name of the model in the worker's memory."""
+        return self._client.model if self._client else None
+
+    def unload(self) -> None:
+        """Free the model's memory."""
+        if self._client:
+            self._client.unload()
+
+    def environment_status(self, folder: Path) -> environment.Status:
+        """Whether the environment is ready, looked at again only where its marker has changed."""
+        marker = folder / environment.MARKER
+        key = (folder, marker.stat().st_mtime_ns if marker.exists() else None, folder.exists())
+        if self._environment is None or self._environment[0] != key:
+            self._environment = (key, environment.Environment(folder).state())
+        return self._environment[1]
+
+    def forget_environment(self) -> None:
+        """Look at the environment anew the next time; what was known of its device goes too."""
+        self._environment = None
+        self.device = None
+
+    def contents(self, folder: Path) -> model_files.Contents:
+        """What is in the model folder; files are looked into again only where one has changed."""
+        from ...core.models import files as model_files  # late: enabling the add-on should not pay for it
+
+        try:
+            files = [file for file in os.scandir(folder) if file.name.endswith(SUFFIX)]
+            key = (folder, sorted((file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files))
+        except OSError:
+            key = (folder, [])  # not there yet, or a file has gone this very moment
+        if self._contents is None or self._contents[0] != key:
+            self._contents = (key, model_files.recognise(folder))
+        return self._contents[1]
+
+    def has(self, model: ModelInfo, folder: Path) -> bool:
+        """Whether a model can be used: it needs no file, or its file is there and whole."""
+        return not model.needs_file or model in self.contents(folder).models
+
+    def close(self) -> None:
+        """End job and worker; nothing of either is left."""
+        if self.job:
+            job = self.job
+            job.cancel()
+            job.settle()
+        if self._client:
+            self._client.close()
+        self._client = None
+
+
+def session(context: Context) -> Session:
+    """The session of this Blender."""
+    return context.window_manager.da3_session
+
+
+def register() -> None:
+    WindowManager.da3_session = Session()
+
+
+def unregister() -> None:
+    WindowManager.da3_session.close()
+    del WindowManager.da3_session

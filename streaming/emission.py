@@ -1,0 +1,143 @@
+"""What a run gives out: batches for the scene and the files, and where all of them go at last."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from ..core.alignment.metric_scale import MetricScaler
+from ..core.geometry.projection import invert_rigid
+from ..core.pipeline import Batch
+from ..core.prediction import filters
+from ..core.prediction.predictor import Predictor
+from ..core.settings import MetricMode
+from .chunk_alignment import Placed, moved, moved_camera
+from .registration import frame_descriptors, pose_graph, sim3
+from .run import STAGE, Run
+from .storage.point_clouds import StreamingFiles
+
+
+@dataclass(frozen=True)
+class Known:
+    """What stays of a frame: its camera (3, 4) to the first chunk's world, its median depth there, what it looks like."""
+
+    chunk: int
+    camera: np.ndarray
+    depth: float
+    looks: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Given:
+    """What stays of a batch; ``blended``: the share of its frames that come half from the chunk before."""
+
+    chunk: int
+    indices: list[int]
+    extrinsics: np.ndarray
+    intrinsics: np.ndarray
+    blended: float
+
+
+class Giver:
+    """Makes batches of what is placed, and notes what is needed of their frames later.
+
+    Parameters
+    ----------
+    metric : a second model that knows metres, for Use Metric
+
+    Attributes
+    ----------
+    known : by frame
+    """
+
+    def __init__(self, run: Run, metric: Predictor | None):
+        self.known: dict[int, Known] = {}
+        self._run = run
+        self._metric = metric
+        output = run.settings.output_folder.strip()
+        self._files = StreamingFiles(Path(output).expanduser() if output else None, run.settings.min_confidence)
+        self._given: list[_Given] = []
+        self._world: np.ndarray | None = None  # from the first chunk's world to the one given out: metres, where known
+
+    def give(self, placed: Placed) -> Batch:
+        """A batch: in metres where they are known, far and unsure points dropped; its cloud is written too."""
+        self._note(placed)
+        prediction = moved(placed.prediction, self._to_world())
+        filters.drop_unsure(prediction, self._run.settings)
+        assert prediction.extrinsics is not None and prediction.intrinsics is not None
+        poses = prediction.extrinsics, prediction.intrinsics
+        self._given.append(_Given(placed.chunk, placed.indices, *poses, placed.blended))
+        started = time.monotonic()
+        self._files.add(prediction)
+        self._run.pace.written(time.monotonic() - started, len(prediction))
+        self._run.monitor.check()
+        names = {int(number): name for number, name in self._run.store.notes.get("names", {}).items()}
+        return Batch(placed.indices, prediction, names=names, warnings=placed.warnings)
+
+    def settle(self, solution: pose_graph.Solution, poses: list[np.ndarray]) -> np.ndarray:
+        """Finish the files.
+
+        Parameters
+        ----------
+        solution : the final places of the chunks
+        poses : (4, 4) of each chunk, as it was given out
+
+        Returns
+        -------
+        (B, 4, 4): the similarity that brings each batch to its final place
+        """
+        self._run.monitor.check()
+        world = self._to_world()
+        updates = world @ solution.poses @ sim3.inverse(np.stack(poses)) @ sim3.inverse(world)
+        moves = np.stack([_between(updates, given.chunk, given.blended) for given in self._given])
+        rows = sorted((index, b, row) for b, given in enumerate(self._given) for row, index in enumerate(given.indices))
+        extrinsics = np.stack([_moved_extrinsics(self._given[b].extrinsics[row], moves[b]) for _, b, row in rows])
+        self._files.finish(moves, extrinsics, np.stack([self._given[b].intrinsics[row] for _, b, row in rows]))
+        self._run.monitor.progress(STAGE, 1.0)
+        return moves
+
+    def _note(self, placed: Placed) -> None:
+        prediction = placed.prediction
+        assert prediction.extrinsics is not None
+        looks = prediction.looks if prediction.looks is not None else frame_descriptors.describe(prediction.images)
+        cameras = invert_rigid(prediction.extrinsics)
+        for row, index in enumerate(placed.indices):
+            depth = prediction.depth[row, ::4, ::4]
+            middle = float(np.median(depth[depth > 0])) if (depth > 0).any() else 1.0
+            self.known[index] = Known(placed.chunk, cameras[row], middle, looks[row])
+
+    def _to_world(self) -> np.ndarray:
+        """(4, 4). Metres are found from the first chunk, or known already where an earlier run has found them."""
+        if self._world is None:
+            scale = 1.0 if self._metric is None else self._metric_scale(self._metric)
+            self._world = np.diag([scale, scale, scale, 1.0])
+        return self._world
+
+    def _metric_scale(self, metric: Predictor) -> float:
+        run = self._run
+        first = run.load(0)
+        if first.is_metric or first.cameras_known:
+            return 1.0
+        scale = run.store.notes.get("metric_scale")
+        if scale is None:
+            chosen = replace(run.settings, metric_mode=MetricMode.SCALE_BASE)
+            measured = MetricScaler(metric, run.frames, chosen, run.monitor).apply(run.store.chunks[0], first)
+            seen = first.depth > 0
+            scale = float(np.median(measured.depth[seen] / first.depth[seen]))
+            run.store.keep(metric_scale=scale)
+        return float(scale)
+
+
+def _moved_extrinsics(extrinsics: np.ndarray, similarity: np.ndarray) -> np.ndarray:
+    return invert_rigid(moved_camera(invert_rigid(extrinsics), similarity))
+
+
+def _between(updates: np.ndarray, chunk: int, blended: float) -> np.ndarray:
+    """How a batch moves: as its chunk does, or between that and the one before, where frames are blended from both."""
+    if chunk == 0 or blended == 0:
+        return updates[chunk]
+    step = sim3.log((sim3.inverse(updates[chunk]) @ updates[chunk - 1])[None])
+    return updates[chunk] @ sim3.exp(0.5 * blended * step)[0]

@@ -1,0 +1,140 @@
+"""Loops of a run: candidates are proposed, each is verified by a joint pass, and the graph finds the chunks' final places."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..core.alignment import pass_alignment
+from . import chunk_alignment
+from .registration import frame_descriptors, loop_detection, pose_graph, sim3
+from .registration.bundle_adjustment import polish
+
+if TYPE_CHECKING:
+    from .emission import Known
+    from .run import Run
+
+LOOPS_PER_CHUNK = 0.15  # joint passes that loops may cost, by the chunks there are
+FEWEST_LOOPS = 6
+FORESEEN, FEW = 5, 300  # every so many chunks one looks for loops among so many frames, for the time left
+JOINT_FRAMES = 20  # of one side of a joint pass, where the batch size allows them
+
+
+def joint_passes(chunks: int) -> int:
+    """Joint passes that loops may cost."""
+    return max(FEWEST_LOOPS, math.ceil(LOOPS_PER_CHUNK * chunks))
+
+
+class LoopCloser:
+    """Finds the places that a run's path comes back to.
+
+    Attributes
+    ----------
+    tried : the candidates that were looked at; frames by their place in the path
+    edges : what the joint passes that were believed say
+    """
+
+    def __init__(self, run: Run, placer: chunk_alignment.Placer):
+        self.tried: list[loop_detection.Candidate] = []
+        self.edges: list[pose_graph.Edge] = []
+        self._run, self._placer = run, placer
+
+    def solve(self) -> pose_graph.Solution:
+        """Final places of the chunks by all that is known so far."""
+        if not self._placer.path:
+            return pose_graph.Solution(np.eye(4)[None], np.zeros(0))
+        return pose_graph.solve(self._placer.path, self.edges, self._run.settings.alignment_method)
+
+    def close(self, known: dict[int, Known]) -> None:
+        """Look for loops among the ``known`` frames: by looks, then, with the path corrected, by nearness."""
+        run, chunks = self._run, len(self._placer.poses)
+        if run.store.cameras_known or chunks < 3:
+            return
+        order = sorted(known)
+        apart = max(2 * run.planner.batch_size, 10)
+        budget = joint_passes(chunks)
+        looks = frame_descriptors.without_common(np.stack([known[i].looks for i in order]))
+        self._try_all(order, loop_detection.by_looks(looks, apart, budget))
+        left = budget - len(self.tried)
+        if left <= 0:
+            return
+        updates = self.solve().poses @ sim3.inverse(np.stack(self._placer.poses))
+        cameras = np.stack([chunk_alignment.moved_camera(known[i].camera, updates[known[i].chunk]) for i in order])
+        scales = sim3.scale_of(updates)
+        depths = np.array([known[i].depth * scales[known[i].chunk] for i in order])
+        near = loop_detection.by_nearness(cameras, depths, apart, budget)
+        self._try_all(order, loop_detection.suppress(near, apart // 4, left, self.tried))
+
+    def foresee(self, known: dict[int, Known]) -> None:
+        """While the path grows: how much of the joint passes that it may cost it will, for the time left."""
+        chunks = len(self._placer.poses)
+        if self._run.settings.loop_closure and chunks % FORESEEN == 0:
+            step = max(1, len(known) // FEW)
+            looks = frame_descriptors.without_common(np.stack([known[i].looks for i in sorted(known)[::step]]))
+            apart = max(2 * self._run.planner.batch_size, 10) // step + 1
+            most = joint_passes(chunks)
+            self._run.loops_seen = len(loop_detection.by_looks(looks, apart, most)) / most
+
+    def _try_all(self, order: Sequence[int], candidates: Sequence[loop_detection.Candidate]) -> None:
+        for number, candidate in enumerate(candidates):
+            self._run.joint_left = len(candidates) - number
+            self._run.report()
+            self._try(order, candidate)
+        self._run.joint_left = 0
+
+    def _try(self, order: Sequence[int], candidate: loop_detection.Candidate) -> None:
+        """Verify a candidate by a joint pass, unless an earlier run has."""
+        run = self._run
+        self.tried.append(candidate)
+        pair = [order[candidate.first], order[candidate.second]]
+        looked_at = run.store.notes["loops"]
+        found = next((one for one in looked_at if one["frames"] == pair), None)
+        if found is None:
+            found = {"frames": pair, **self._verify(*pair)}
+            run.store.keep(loops=[*looked_at, found])
+            run.pace.pass_done(2 * self._side)
+        if "matrix" in found:
+            first, second = found["chunks"]
+            matrix, information = np.array(found["matrix"]), np.array(found["information"])
+            self.edges.append(pose_graph.Edge(first, second, matrix, information))
+
+    def _verify(self, first: int, second: int) -> dict[str, Any]:
+        """Both sides of a loop in one pass of the model; what it says, as plain values."""
+        run, side = self._run, self._side
+        chunks = run.store.chunks
+        a, b = (self._chunk_around(frame) for frame in (first, second))
+        sides = [loop_detection.window(chunks[n], frame, side) for n, frame in ((a, first), (b, second))]
+        wanted = sides[0] + sides[1]
+        if len(run.frames.usable(wanted, run.monitor)) < len(wanted):
+            return {}
+        joint = run.predictor.predict(run.frames.images(wanted), wanted, run.settings)
+        if joint.extrinsics is None:
+            return {}
+        run.filtered(joint)
+        if not loop_detection.sides_agree(pass_alignment.without_people(joint), len(sides[0])):
+            return {}
+        polish(pass_alignment.without_people(joint), side).apply_to(joint)
+        fits = []
+        for number, frames, rows in ((a, sides[0], range(side)), (b, sides[1], range(side, 2 * side))):
+            chunk = run.load(number)
+            if joint.depth.shape[1:] != chunk.depth.shape[1:]:
+                return {}
+            found = chunk_alignment.fit(chunk, [chunks[number].index(i) for i in frames], joint, rows, run.settings)
+            if found.residual is None or found.residual > loop_detection.POOR_SIDE:
+                return {}
+            fits.append(found)
+        edge = loop_detection.edge(a, b, *fits)
+        return {"chunks": [a, b], "matrix": edge.matrix.tolist(), "information": edge.information.tolist()}
+
+    def _chunk_around(self, frame: int) -> int:
+        """The chunk that has a frame nearest to its middle."""
+        near = [n for n, chunk in enumerate(self._run.store.chunks) if frame in chunk]
+        return min(near, key=lambda n: abs(self._run.store.chunks[n].index(frame) - len(self._run.store.chunks[n]) / 2))
+
+    @property
+    def _side(self) -> int:
+        chunks = self._run.store.chunks
+        return max(1, min(JOINT_FRAMES, self._run.planner.batch_size // 2, *(len(c) for c in chunks)))

@@ -1,0 +1,1 @@
+"""How chunks lie to each other: similarities, overlaps, loops, pose graph, bundle adjustment."""

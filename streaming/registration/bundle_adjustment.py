@@ -1,0 +1,161 @@
+"""Cameras and depths of one chunk made more exact by its pictures.
+
+A model places each camera with an error of its own, and the depths of a frame are all too large or too small together, while a
+video shows how each frame goes over into the next very exactly. Corners are followed (``corners``), and then all cameras of the
+chunk, a factor for the depths of each frame and the depth of each corner are corrected at once (Gauss-Newton, Cauchy weights),
+held back by how far the model usually errs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse import coo_matrix, csr_matrix
+from scipy.spatial.transform import Rotation
+
+from ...core.geometry.projection import invert_rigid
+from ...core.prediction.prediction import Prediction
+from .feature_tracks import Ties, follow, pairs_across, pairs_ahead
+from .sim3 import cross
+
+PIXELS = 0.3  # error of a corner's place
+DEPTH = 0.03  # relative error of a depth beside that of its frame
+TURN, SHIFT = np.radians(0.3), 0.01  # how far a camera errs at least; the latter relative to the median depth
+GROW = 0.01  # how far the depths of a frame are off together, at least
+COARSEST = 0.4  # pixels that must not be more than ``TURN``
+SURFACES = 40  # independent places of a pair of frames: errors of neighbours are alike
+STEPS = 8
+UNKNOWNS = 7  # of a frame: turn, shift, logarithm of the factor of its depths
+
+
+@dataclass(frozen=True)
+class Polished:
+    """``extrinsics`` (N, 3, 4), world to camera, and ``factors`` (N,) for the depths of each frame."""
+
+    extrinsics: np.ndarray
+    factors: np.ndarray
+
+    def apply_to(self, prediction: Prediction) -> None:
+        """Give a prediction of the same frames these cameras and depths."""
+        prediction.extrinsics = self.extrinsics
+        prediction.depth = prediction.depth * self.factors[:, None, None].astype(prediction.depth.dtype)
+
+
+def polish(prediction: Prediction, first: int | None = None) -> Polished:
+    """Corrected cameras and factors of depths; as they were, and 1, where the pictures say nothing.
+
+    Parameters
+    ----------
+    first : frames of the first side, where it is a joint pass of two sides
+    """
+    assert prediction.extrinsics is not None and prediction.intrinsics is not None
+    count = len(prediction)
+    as_it_was = Polished(prediction.extrinsics, np.ones(count))
+    if count < 2 or prediction.images.shape[:3] != prediction.depth.shape:
+        return as_it_was
+    if COARSEST / prediction.intrinsics[:, 0, 0].mean() > TURN:
+        return as_it_was  # too coarse: a corner's place is less sure than the cameras are
+    known = prediction.depth[:, ::4, ::4]
+    unit = float(np.median(known[known > 0])) if (known > 0).any() else 1.0
+    cameras = invert_rigid(prediction.extrinsics)
+    pairs = pairs_ahead(range(first or count))
+    if first is not None:
+        pairs += pairs_ahead(range(first, count)) + pairs_across(cameras, first)
+    ties = follow(prediction, cameras, pairs)
+    if ties is None:
+        return as_it_was
+    cameras, factors = solve(cameras, ties, unit)
+    return Polished(invert_rigid(cameras), factors)
+
+
+def solve(cameras: np.ndarray, ties: Ties, unit: float) -> tuple[np.ndarray, np.ndarray]:
+    """Corrected cameras to world, and the factor of each frame's depths.
+
+    Unknown are also the depths of the corners, which are eliminated (Schur's complement).
+    """
+    count, size = len(cameras), UNKNOWNS * len(cameras)
+    least = np.array([TURN, SHIFT * unit, GROW])
+    axes = np.array([3, 3, 1])
+    kinds = np.cumsum(axes)[:-1]
+    corrections = np.zeros((count, UNKNOWNS))
+    names, corner = np.unique(ties.corner, return_inverse=True)
+    deeper = np.zeros(len(names))  # logarithm of the factor by which each corner's depth is off
+    columns = np.concatenate(
+        [UNKNOWNS * ties.source[:, None] + np.arange(UNKNOWNS), UNKNOWNS * ties.target[:, None] + np.arange(UNKNOWNS)],
+        axis=1,
+    )
+    width = 2 * UNKNOWNS
+    rows = np.repeat(corner, width)
+    pair = np.unique(ties.source * count + ties.target, return_inverse=True)[1]
+    share = np.minimum(1.0, SURFACES / np.bincount(pair))[pair]
+    for step in range(STEPS):
+        # How far this model does err is seen by the corrections themselves.
+        off = np.array([np.sqrt((part**2).mean()) for part in np.split(corrections, kinds, axis=1)])
+        spread = np.tile(np.repeat(np.maximum(least, off) * (3.0 if step == 0 else 1.0), axes), count)
+        rotations, centres = _corrected(cameras, corrections)
+        residual, jacobian, by_depth = _tied(ties, rotations, centres, deeper[corner], corrections[:, 6])
+        # Wide at first, so that a camera far off is not taken for a bad corner.
+        wide = 25.0 if step < 2 else 9.0
+        weight = share / (1.0 + (residual**2).sum(axis=1) / wide)
+        weighted = np.swapaxes(jacobian, 1, 2) * weight[:, None, None]
+        hessian = coo_matrix(
+            (
+                (weighted @ jacobian).ravel(),
+                (np.repeat(columns, width, axis=1).ravel(), np.tile(columns, width).ravel()),
+            ),
+            (size, size),
+        ).toarray()
+        gradient = np.bincount(columns.ravel(), (weighted @ residual[..., None]).ravel(), size)
+        hessian[np.arange(size), np.arange(size)] += 1.0 / spread**2
+        gradient += corrections.ravel() / spread**2
+        of_depth = np.bincount(corner, weight * (by_depth**2).sum(axis=1)) + 1.0 / DEPTH**2
+        slope = np.bincount(corner, weight * (by_depth * residual).sum(axis=1)) + deeper / DEPTH**2
+        mixed = csr_matrix(((weighted @ by_depth[..., None]).ravel(), (rows, columns.ravel())), (len(names), size))
+        carried = mixed.multiply(1.0 / of_depth[:, None]).tocsr()
+        change = -np.linalg.solve(hessian - (carried.T @ mixed).toarray(), gradient - carried.T @ slope)
+        deeper -= (slope + mixed @ change) / of_depth
+        corrections += change.reshape(count, UNKNOWNS)
+        turns, shifts, _ = (np.abs(p).max() for p in np.split(change.reshape(count, UNKNOWNS), kinds, axis=1))
+        if turns < 1e-5 and shifts < 1e-5 * unit:
+            break
+    rotations, centres = _corrected(cameras, corrections)
+    return np.concatenate([rotations, centres[:, :, None]], axis=2), np.exp(corrections[:, 6])
+
+
+def _corrected(cameras: np.ndarray, corrections: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    rotations = cameras[:, :, :3]
+    centres = cameras[:, :, 3] + np.einsum("kij,kj->ki", rotations, corrections[:, 3:6])
+    return rotations @ Rotation.from_rotvec(corrections[:, :3]).as_matrix(), centres
+
+
+def _tied(
+    ties: Ties, rotations: np.ndarray, centres: np.ndarray, deeper: np.ndarray, larger: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Residuals (M, 3) in standard deviations: place in the image, twice, and depth; and their derivatives by the corrections
+    of both frames, (M, 3, 14), and by ``deeper``, (M, 3). ``larger``: (N,) logarithm of each frame's factor."""
+    x = ties.points * np.exp(deeper + larger[ties.source])[:, None]
+    to_target = np.swapaxes(rotations, 1, 2)[ties.target]
+    turn = to_target @ rotations[ties.source]
+    y = (turn @ x[..., None])[..., 0] + (to_target @ (centres[ties.source] - centres[ties.target])[..., None])[..., 0]
+    z = np.maximum(y[:, 2], 1e-3 * x[:, 2])
+    known = ties.depth > 0
+    image, deep = 1.0 / (PIXELS * ties.pixel), known / DEPTH
+    residual = np.stack(
+        [
+            (y[:, 0] / z - ties.rays[:, 0]) * image,
+            (y[:, 1] / z - ties.rays[:, 1]) * image,
+            (np.log(z / np.where(known, ties.depth, z)) - larger[ties.target]) * deep,
+        ],
+        axis=-1,
+    )
+    by_y = np.zeros((len(x), 3, 3))
+    by_y[:, 0, 0] = by_y[:, 1, 1] = image / z
+    by_y[:, 0, 2], by_y[:, 1, 2] = -image * y[:, 0] / z**2, -image * y[:, 1] / z**2
+    by_y[:, 2, 2] = deep / z
+    by_x = by_y @ turn
+    by_depth = by_x @ x[..., None]
+    by_larger = np.zeros((len(x), 3, 1))
+    by_larger[:, 2, 0] = -deep
+    jacobian = np.concatenate([-by_x @ cross(x), by_x, by_depth, by_y @ cross(y), -by_y, by_larger], axis=2)
+    return residual, jacobian, by_depth[..., 0]

@@ -1,0 +1,1 @@
+"""What a streaming run has on disk."""

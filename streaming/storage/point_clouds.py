@@ -1,0 +1,115 @@
+"""The files of a streaming run: a point cloud per chunk while it goes on, all in their final place at its end."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from ...core.errors import DA3Error
+from ...core.geometry.projection import homogeneous, unproject
+from ...core.output.ply import HEADER_BYTES, VERTEX, PlyWriter
+from ...core.prediction.prediction import Prediction
+
+PART = 1 << 18  # points in memory at a time, where a cloud is moved
+COMMENT = "DA3 for Blender, OpenCV axes, as camera_poses.txt"
+
+
+class StreamingFiles:
+    """``pcd/<k>_pcd.ply``, ``pcd/combined_pcd.ply``, ``camera_poses.txt`` and ``intrinsic.txt``.
+
+    Nothing is ever held in memory but a part of one cloud.
+
+    Parameters
+    ----------
+    folder : the output folder; None writes nothing
+
+    Raises
+    ------
+    DA3Error
+        As every call below: the disk is full, or the folder has gone.
+    """
+
+    def __init__(self, folder: Path | None, min_confidence: float):
+        self._folder = folder
+        self._min_confidence = min_confidence
+        self._clouds: list[Path] = []
+        if folder is not None:
+            with self._writing():
+                (folder / "pcd").mkdir(parents=True, exist_ok=True)
+
+    def add(self, prediction: Prediction) -> None:
+        """The points of the next chunk's frames, where they are so far."""
+        if self._folder is None:
+            return
+        path = self._folder / "pcd" / f"{len(self._clouds)}_pcd.ply"
+        with self._writing(), PlyWriter(path, COMMENT) as ply:
+            assert prediction.extrinsics is not None and prediction.intrinsics is not None
+            for i, conf in enumerate(prediction.conf):
+                one = slice(i, i + 1)
+                world = unproject(prediction.depth[one], prediction.intrinsics[one], prediction.extrinsics[one])
+                rows = np.flatnonzero((prediction.depth[i] > 0) & (conf > 0) & (conf >= self._min_confidence))
+                position, color = (a.reshape(-1, 3).take(rows, axis=0) for a in (world, prediction.images[i]))
+                ply.add(position, color, conf.ravel().take(rows))
+            ply.finish()
+        self._clouds.append(path)
+
+    def finish(self, moves: np.ndarray, extrinsics: np.ndarray, intrinsics: np.ndarray) -> list[Path]:
+        """Put everything in its final place.
+
+        Parameters
+        ----------
+        moves : (B, 4, 4), a similarity for each cloud
+        extrinsics, intrinsics : of all N frames in their order, (N, 3, 4) final and (N, 3, 3)
+
+        Returns
+        -------
+        the files
+        """
+        if self._folder is None:
+            return []
+        poses, calibration = self._folder / "camera_poses.txt", self._folder / "intrinsic.txt"
+        rigid = homogeneous(extrinsics)
+        with self._writing():
+            combined = PlyWriter(self._folder / "pcd" / "combined_pcd.ply", COMMENT)
+            with combined:
+                for path, move in zip(self._clouds, moves, strict=True):
+                    still = bool(np.allclose(move, np.eye(4), rtol=0, atol=1e-12))
+                    with PlyWriter(path, COMMENT) as own:
+                        for part in _parts(path):
+                            if not still:
+                                part["position"] = part["position"] @ move[:3, :3].T + move[:3, 3]
+                                own.add_vertices(part)
+                            combined.add_vertices(part)
+                        if not still:
+                            own.finish()
+                combined.finish()
+            _write_rows(poses, np.linalg.inv(rigid).reshape(-1, 16))
+            _write_rows(calibration, intrinsics[:, [0, 1, 0, 1], [0, 1, 2, 2]])
+        return [poses, calibration, combined.path, *self._clouds]
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise DA3Error(
+                f"The point clouds in '{self._folder}' could not be written: {error.strerror or error}. What was built "
+                "stays; free some space or choose another output folder, and run again"
+            ) from error
+
+
+def _parts(path: Path) -> Iterator[np.ndarray]:
+    """A cloud's vertices, some at a time."""
+    with path.open("rb") as file:
+        file.seek(HEADER_BYTES)
+        while len(part := np.fromfile(file, VERTEX, PART)):
+            yield part
+
+
+def _write_rows(path: Path, rows: np.ndarray) -> None:
+    temporary = path.with_name(path.name + ".part")
+    temporary.write_text("".join(" ".join(repr(float(v)) for v in row) + "\n" for row in rows), "ascii")
+    temporary.replace(path)

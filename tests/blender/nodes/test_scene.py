@@ -1,0 +1,146 @@
+"""A run as a whole: collections, names, the scene's size and frame range, and what a cancelled batch leaves."""
+
+import bpy
+import payloads
+import pytest
+from da3_blender.core.output import payload
+from da3_blender.nodes import assembly, point_cloud
+from da3_blender.nodes.datablocks import collections, point_trees
+from da3_blender.nodes.datablocks import scene as scenes
+
+
+def run(scene, name="courtyard", batches=1, cameras=3):
+    run = assembly.begin(scene, name)
+    for k in range(batches):
+        cloud = payloads.random_cloud(50, seed=k)
+        point_cloud.run_all(
+            assembly.batch_steps(run, k, payloads.parts(cloud), payloads.random_records(cameras, seed=k))
+        )
+    assembly.end(run)
+    return run
+
+
+def outline(collection):
+    return {collection.name: [o.name for o in collection.objects] + [outline(child) for child in collection.children]}
+
+
+def test_a_run_is_laid_out_as_input_name_batch_and_cameras(scene):
+    run(scene, batches=1, cameras=2)
+    assert [outline(c) for c in scene.collection.children] == [
+        {"courtyard": [{"courtyard_Batch_0": ["courtyard_Batch_0_Points", {"Cameras": ["photo_000", "photo_001"]}]}]}
+    ]
+
+
+def test_the_batches_of_a_run_share_material_and_node_group(scene):
+    run(scene, batches=2)
+    clouds = [o for o in bpy.data.objects if o.type == "MESH"]
+    assert len({o.modifiers["GeometryNodes"].node_group for o in clouds}) == 1
+    assert [m.name for m in bpy.data.materials] == ["PointMaterial"]
+
+
+def test_running_twice_makes_a_second_set_that_shares_nothing_with_the_first(scene):
+    first, second = run(scene), run(scene)
+    assert (first.top.name, second.top.name) == ("courtyard", "courtyard.001")
+    assert [c.name for c in second.top.children] == ["courtyard.001_Batch_0"]
+    assert first.tree != second.tree
+    assert first.material != second.material
+    assert not set(first.top.all_objects) & set(second.top.all_objects)
+    assert len(first.top.all_objects) == len(second.top.all_objects) == 4
+
+
+def test_the_scene_takes_size_camera_and_frame_range_of_the_images(scene):
+    run(scene, cameras=5)
+    assert scene.camera.name == "photo_000"
+    assert (scene.render.resolution_x, scene.render.resolution_y) == (640, 428)
+    assert (scene.frame_start, scene.frame_end, scene.frame_current) == (0, 4, 0)
+
+
+@pytest.mark.parametrize("frames", [(0, 0), (300, 500), (3, 8)])
+def test_any_frame_range_is_taken_over_exactly(scene, frames):
+    scenes.frame_range(scene, frames)
+    assert (scene.frame_start, scene.frame_end) == frames
+
+
+def test_a_persons_colour_management_is_left_as_it_is(scene):
+    before = scene.view_settings.view_transform
+    run(scene)
+    assert scene.view_settings.view_transform == before
+    scenes.photo_colors(scene)
+    assert scene.view_settings.view_transform == "Standard"
+
+
+def test_the_text_block_lists_every_camera_of_every_batch(scene):
+    run(scene, batches=2, cameras=3)
+    lines = bpy.data.texts["DA3_Camera_Intrinsics"].as_string().splitlines()
+    assert lines[0] == "frame,name,fx,fy,cx,cy,fov_h_deg,fov_v_deg"
+    assert [line.split(",")[1] for line in lines[1:]] == ["photo_000", "photo_001", "photo_002"] * 2
+
+
+def test_a_batch_cancelled_after_any_step_leaves_the_batches_before_it_and_nothing_else(scene):
+    begun = assembly.begin(scene, "courtyard")
+    cloud, records = payloads.random_cloud(50), payloads.random_records(3)
+    point_cloud.run_all(assembly.batch_steps(begun, 0, payloads.parts(cloud), records))
+    before = everything()
+    taken = 0
+    while True:
+        taken += 1
+        steps = assembly.batch_steps(begun, 1, payloads.parts(cloud), records)
+        try:
+            for _ in range(taken):
+                next(steps)
+        except StopIteration:
+            break
+        steps.close()
+        assert everything() == before, f"after step {taken}"
+    assert taken > 10
+
+
+def test_a_run_that_built_nothing_leaves_nothing(scene):
+    before = everything()
+    begun = assembly.begin(scene, "courtyard")
+    assert everything() != before
+    assembly.end(begun)
+    assert everything() == before
+
+
+def everything():
+    kinds = ("objects", "meshes", "cameras", "collections", "materials", "node_groups", "texts", "images")
+    return {kind: sorted(d.name for d in getattr(bpy.data, kind)) for kind in kinds}
+
+
+@pytest.mark.parametrize("name", ["x" * 400, "é" * 200, "院" * 150, ""])
+def test_a_name_of_any_length_and_script_keeps_its_batch_number(scene, name):
+    first, second = run(scene, name), run(scene, name)
+    for made in (first, second):
+        (batch,) = made.top.children
+        assert batch.name.endswith("_Batch_0")
+        assert [o.name.endswith("_Points") for o in batch.objects] == [True]
+        assert len(batch.name.encode()) <= collections.LONGEST_NAME
+    assert first.top != second.top
+
+
+def test_more_points_than_one_object_holds_become_two_objects(scene, monkeypatch):
+    monkeypatch.setattr("da3_blender.core.output.payload.split.__defaults__", (40,))
+    begun = assembly.begin(scene, "courtyard")
+    batch = point_cloud.run_all(assembly.batch_steps(begun, 0, payloads.parts(payloads.random_cloud(50)), []))
+    assert [(o.name, len(o.data.vertices)) for o in batch.objects] == [
+        ("courtyard_Batch_0_Points_1", 25), ("courtyard_Batch_0_Points_2", 25),
+    ]  # fmt: skip
+
+
+def test_threshold_and_scale_reach_the_modifier(scene):
+    begun = assembly.begin(scene, "courtyard")
+    steps = assembly.batch_steps(begun, 0, payloads.parts(payloads.random_cloud(9)), [], threshold=2.0, scale=4.0)
+    (obj,) = point_cloud.run_all(steps).objects
+    modifier = obj.modifiers["GeometryNodes"]
+    assert (point_trees.get_input(modifier, "Threshold"), point_trees.get_input(modifier, "Scale")) == (2.0, 4.0)
+
+
+def test_a_cloud_too_large_for_one_tick_becomes_several_objects(scene, monkeypatch):
+    run = assembly.begin(scene, "dog")
+    cloud = payloads.random_cloud(70)
+    monkeypatch.setattr(assembly, "split", lambda points: payload.split(points, 30))
+    batch = point_cloud.run_all(assembly.batch_steps(run, 0, payloads.parts(cloud), []))
+    assert [(o.name, len(o.data.vertices)) for o in batch.objects] == [
+        ("dog_Batch_0_Points_1", 23), ("dog_Batch_0_Points_2", 23), ("dog_Batch_0_Points_3", 24),
+    ]  # fmt: skip

@@ -1,0 +1,212 @@
+"""What the sidebar and the preferences show, recorded by a stand-in for Blender's layout."""
+
+from types import SimpleNamespace
+from unittest.mock import MagicMock
+
+import bpy
+import pytest
+from addon_fixtures import new_run, step_until
+from da3_blender import addon
+from da3_blender.core.settings import options
+from da3_blender.operators import inputs
+from da3_blender.operators.jobs import job
+from da3_blender.operators.state import needs, places
+from da3_blender.panels import menu, preferences, sidebar, usefulness, wording
+
+
+def draw_all(context=None):
+    """All calls that draw the sidebar with the scene as it is."""
+    drawn = MagicMock()
+    for panel in sidebar.CLASSES:
+        panel.draw(SimpleNamespace(layout=drawn), context or bpy.context)
+    return drawn
+
+
+def texts(drawn):
+    return [str(call.kwargs.get("text")) for call in drawn.mock_calls if call[0].endswith("label")]
+
+
+def buttons(drawn):
+    return [call.args[0] for call in drawn.mock_calls if call[0].endswith("operator") and call.args]
+
+
+def lacking(monkeypatch, tmp_path):
+    monkeypatch.delenv("DA3_WORKER_PYTHON", raising=False)
+    monkeypatch.setenv("DA3_ENVIRONMENT", str(tmp_path / "nothing"))
+
+
+def test_generate_says_what_it_is_waiting_for_and_the_button_that_mends_it_is_there(enabled, monkeypatch, tmp_path):
+    settings = bpy.context.scene.da3
+    assert needs.why_not(bpy.context) == ""
+    settings.model = "da3-giant-1.1"
+    assert needs.why_not(bpy.context) == "DA3 Giant 1.1 is not downloaded"
+    drawn = draw_all()
+    assert "da3.download_model" in buttons(drawn) and any("5.4 GB, CC BY-NC" in text for text in texts(drawn))
+    settings.model = "classic"
+    settings.input = ""
+    assert "input" in needs.why_not(bpy.context) and "da3.choose_input" in buttons(draw_all())
+    settings.input = str(tmp_path / "not there")
+    assert "There is no" in needs.why_not(bpy.context)
+    lacking(monkeypatch, tmp_path)
+    assert "not installed" in needs.why_not(bpy.context)
+    assert "da3.install_dependencies" in buttons(draw_all())
+
+
+def test_every_setting_is_shown_with_every_model(enabled):
+    settings = bpy.context.scene.da3
+    for model in settings.bl_rna.properties["model"].enum_items.keys():  # noqa: SIM118  # not a dict
+        settings.model = model
+        calls = draw_all().mock_calls
+        shown = {call.args[1] for call in calls if call[0].endswith((".prop", ".prop_search")) and len(call.args) > 1}
+        hidden = {"use_metric", "metric_mode"} if "nested" in model else set()
+        assert {option.name for option in options()} - hidden <= shown, model
+
+
+def test_a_setting_that_does_nothing_says_why(enabled):
+    settings = bpy.context.scene.da3
+    settings.model = "classic"
+    assert usefulness.why_unused("fp16", settings) == "Classic has no weights"
+    assert "Classic has no weights" in texts(draw_all())
+    settings.model = "da3mono-large"
+    assert usefulness.why_unused("field_of_view", settings) == ""
+    settings.batch_mode = "ignore_batch_size"
+    assert usefulness.why_unused("batch_size", settings)
+    settings.merge_points = True
+    assert not usefulness.why_unused("merge_voxel_size", settings)
+
+
+@pytest.mark.parametrize(
+    ("switch", "value", "rules"),
+    [
+        ("detect_motion", True, ["motion_threshold"]),
+        ("use_segmentation", True, ["seg_model", "seg_confidence"]),
+        ("generate_meshes", True, ["mesh_edge_length"]),
+        ("fuse_frames", True, ["fuse_voxel_size", "fuse_faces", "fuse_texture"]),
+        ("batch_mode", "da3_streaming", [option.name for option in options() if option.group == "streaming"]),
+    ],
+)
+def test_what_a_switch_rules_is_grey_without_it(enabled, switch, value, rules):
+    settings = bpy.context.scene.da3
+    assert all(usefulness.why_unused(name, settings).startswith("Only with") for name in rules)
+    setattr(settings, switch, value)
+    assert not any(usefulness.why_unused(name, settings) for name in rules)
+
+
+def test_a_rounded_resolution_is_said(enabled):
+    bpy.context.scene.da3.process_resolution = 500
+    assert any(text.startswith("504 is used") for text in texts(draw_all()))
+    bpy.context.scene.da3.process_resolution = 504
+    assert not any("is used" in text for text in texts(draw_all()))
+
+
+def test_a_run_shows_its_progress_and_then_its_end_with_all_warnings(enabled, stand_in):
+    stand_in("slow")
+    run = new_run()
+    run.start()
+    step_until(run, lambda: run.status.stage == "model")
+    drawn = draw_all()
+    (progress,) = [call for call in drawn.mock_calls if call[0].endswith(".progress")]
+    assert progress.kwargs["text"].startswith("Model ") and "da3.cancel" in buttons(drawn)
+    assert "da3.generate" not in buttons(drawn)
+    run.cancel()
+    enabled.status.warnings = ["one.jpg was left out", "two.jpg was left out"]
+    assert {"Cancelled", "2 warnings", "one.jpg was left out"} <= set(texts(draw_all()))
+
+
+def test_the_preferences_show_the_environment_and_all_models(enabled, monkeypatch, tmp_path):
+    lacking(monkeypatch, tmp_path)
+    drawn = MagicMock()
+    declared = dict.fromkeys(preferences.DA3_AddonPreferences.__annotations__, "") | {"device": "auto"}
+    preferences.DA3_AddonPreferences.draw(SimpleNamespace(layout=drawn, **declared), bpy.context)
+    assert "The dependencies are not installed" in " ".join(texts(drawn))
+    assert {"DA3 Small", "DA3 Nested Giant Large 1.1", "Apache-2.0"} <= set(texts(drawn))
+    assert {"da3.install_dependencies", "da3.download_model", "da3.remove_model", "da3.move_models"} <= set(
+        buttons(drawn)
+    )
+
+
+def test_everything_that_can_be_clicked_has_a_tooltip(enabled):
+    classes = [cls for module in addon.MODULES for cls in getattr(module, "CLASSES", ())]
+    operators = [cls for cls in classes if issubclass(cls, bpy.types.Operator)]
+    assert len(operators) >= 11
+    for cls in operators:
+        described = getattr(bpy.ops.da3, cls.bl_idname.partition(".")[2]).get_rna_type()
+        assert described.description, cls
+        for prop in described.properties:
+            if prop.identifier not in ("rna_type",):
+                assert prop.description, (cls, prop.identifier)
+        is_hidden = "INTERNAL" in getattr(cls, "bl_options", set())
+        assert is_hidden == (cls is job.DA3_OT_listen), "F3 finds all but the one that is no use to a person"
+    for owner in (bpy.context.scene.da3.bl_rna,):
+        for prop in owner.properties:
+            assert prop.description or prop.identifier in ("rna_type", "name"), prop.identifier
+    for name, declared in preferences.DA3_AddonPreferences.__annotations__.items():
+        assert declared.keywords["description"], name
+
+
+@pytest.mark.parametrize("width", [160, 280, 291, 700])
+def test_wrapped_text_keeps_every_word_and_fits(width):
+    import blf
+
+    context = SimpleNamespace(
+        region=SimpleNamespace(width=width), preferences=SimpleNamespace(system=SimpleNamespace(ui_scale=1.0))
+    )
+    text = "DA3 Nested Giant Large 1.1 is not downloaded: CC BY-NC 4.0, not for commercial use, WWWWWWWWWW MMMMMMMM"
+    lines = wording.lines_of(context, text)
+    assert "".join(lines).replace(" ", "") == text.replace(" ", "")
+    assert width < 200 or " ".join(lines) == text  # words are cut only where they must be
+    blf.size(0, wording.POINTS)
+    longest = max(blf.dimensions(0, line)[0] for line in lines)
+    assert longest <= width - wording.MARGIN
+
+
+def test_places_come_from_the_preferences_and_the_environment(enabled, monkeypatch, tmp_path):
+    monkeypatch.setenv("DA3_ENVIRONMENT", str(tmp_path / "environment"))
+    here = places.places(bpy.context)
+    assert (here.environment, here.models) == (tmp_path / "environment", tmp_path / "models")
+    assert here.device is None and here.token is None
+    chosen = SimpleNamespace(
+        environment_folder="/e", model_folder="/m", device="rocm", wheel_folder="/w", hub_endpoint=" http://h ",
+        hub_token="t", kept_folder="/k", kept_gigabytes=2.5,
+    )  # fmt: skip
+    monkeypatch.setattr(places, "preferences", lambda context: chosen)
+    here = places.places(bpy.context)
+    assert [str(p) for p in (here.environment, here.models, here.wheels)] == ["/e", "/m", "/w"]
+    assert (here.device, here.endpoint, here.token) == ("cuda", "http://h", "t")
+    assert (str(here.kept_runs), here.kept_bytes) == ("/k", 2_500_000_000)
+
+
+def test_import_and_drop_set_the_input(enabled, tmp_path):
+    settings = bpy.context.scene.da3
+    folder = tmp_path / "wall"
+    call = {"directory": str(folder)}
+    assert bpy.ops.da3.choose_input(**call) == {"FINISHED"}
+    assert settings.input == str(folder)
+    assert bpy.ops.da3.choose_input(**call, files=[{"name": "photo_001.png"}, {"name": "photo_002.png"}]) == {
+        "FINISHED"
+    }
+    assert (settings.input, settings.start_frame, settings.end_frame) == (str(folder), 1, -1)
+    assert bpy.ops.da3.choose_input(filepath=str(folder / "photo_000.png")) == {"FINISHED"}
+    assert (settings.input, settings.start_frame) == (str(folder / "photo_000.png"), 0)
+    assert bpy.ops.da3.import_images(**call) == {"FINISHED"}  # and the run that follows
+    assert "wall" in bpy.data.collections
+    settings.model = "da3-base"
+    assert bpy.ops.da3.import_images(**call) == {"FINISHED"}  # says what is missing
+    with pytest.raises(RuntimeError, match="no image or video"):
+        bpy.ops.da3.choose_input(filepath=__file__)
+
+
+def test_the_drop_handler_and_the_menu_are_there_and_go(enabled):
+    assert bpy.types.DA3_FH_images.bl_import_operator == "da3.import_images"
+    assert inputs.draw_import in bpy.types.TOPBAR_MT_file_import._dyn_ui_initialize()
+    addon.unregister()
+    assert inputs.draw_import not in bpy.types.TOPBAR_MT_file_import._dyn_ui_initialize()
+    addon.register()
+
+
+def test_the_menu_holds_every_operator_a_person_can_use(enabled):
+    """Blender's menu search (F3) finds what stands in a menu."""
+    drawn = MagicMock()
+    menu.DA3_MT_menu.draw(SimpleNamespace(layout=drawn), bpy.context)
+    inputs.draw_import(SimpleNamespace(layout=drawn), bpy.context)
+    assert {f"da3.{name}" for name in dir(bpy.ops.da3)} - {"da3.listen"} == set(buttons(drawn))

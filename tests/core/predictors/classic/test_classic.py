@@ -1,0 +1,161 @@
+"""Dense depth of ``classic`` on a synthetic room, and what the predictor does with what it cannot place."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import classic_room
+import numpy as np
+import pytest
+import torch
+from da3_blender.core.errors import Cancelled
+from da3_blender.core.monitor import Monitor
+from da3_blender.core.prediction.prediction import Cameras, Prediction
+from da3_blender.core.predictors.classic import ClassicPredictor
+from da3_blender.core.predictors.classic.plane_sweep import mean_of_better_half
+from da3_blender.core.predictors.classic.semi_global import aggregate, best_plane
+from da3_blender.core.predictors.classic.smoothing import smooth
+from da3_blender.core.settings import Settings
+
+FOCAL = 280.0
+SMALL = Settings(process_resolution=280)
+
+
+@pytest.fixture(scope="module")
+def room() -> classic_room.Room:
+    """Five views, at the processed size already, so that true depth compares pixel by pixel."""
+    return classic_room.render(classic_room.arc(5), (280, 210), FOCAL)
+
+
+@pytest.fixture(scope="module")
+def run_with_a_stray(room) -> tuple[Prediction, list[str]]:
+    stray = np.random.default_rng(1).integers(0, 255, (210, 280, 3), np.uint8)
+    images = [*room.images[:4], stray, room.images[4]]
+    predictor = ClassicPredictor([FOCAL] * 9, Monitor())
+    return predictor.predict(images, [0, 1, 2, 3, 7, 8], SMALL), list(predictor.warnings)
+
+
+@pytest.fixture(scope="module")
+def predicted(run_with_a_stray) -> Prediction:
+    return run_with_a_stray[0]
+
+
+PLACED = [0, 1, 2, 3, 5]
+
+
+def relative_error(prediction: Prediction, depth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Errors where confidence is kept, after one global scale, and the mask of what is kept."""
+    keep = prediction.conf > 0
+    scale = np.median(depth[keep] / prediction.depth[keep])
+    return np.abs(prediction.depth[keep] * scale / depth[keep] - 1.0), keep
+
+
+def placed(prediction: Prediction) -> Prediction:
+    return Prediction(prediction.depth[PLACED], prediction.conf[PLACED], None, None, prediction.images[PLACED])
+
+
+def test_most_of_a_textured_room_is_kept_and_right(room, predicted):
+    error, keep = relative_error(placed(predicted), room.depth)
+    assert np.median(error) < 0.01  # a fifth of a pixel at these baselines
+    assert (error < 0.05).mean() > 0.97
+    assert keep.mean() > 0.6  # the outer views see places that no two others do
+
+
+def test_depth_and_confidence_are_zero_together_and_confidence_is_in_da3s_range(predicted):
+    kept = predicted.conf > 0
+    assert np.array_equal(kept, predicted.depth > 0)
+    assert predicted.conf[kept].min() >= 1.0 and predicted.conf.max() <= 10.0
+    assert predicted.depth.dtype == predicted.conf.dtype == np.float32
+    assert predicted.extrinsics.dtype == predicted.intrinsics.dtype == np.float64
+
+
+def test_confidence_knows_where_depth_is_good(room, predicted):
+    some = placed(predicted)
+    error, keep = relative_error(some, room.depth)
+    sure = some.conf[keep] > np.median(some.conf[keep])
+    assert np.quantile(error[sure], 0.95) < np.quantile(error[~sure], 0.95)
+
+
+def test_an_image_that_cannot_be_placed_is_named_and_has_no_confidence(run_with_a_stray):
+    predicted, warnings = run_with_a_stray
+    assert not predicted.conf[4].any() and not predicted.depth[4].any()
+    assert np.isfinite(predicted.extrinsics[4]).all()
+    (warning,) = warnings
+    assert "1 of 6 images (frame 7)" in warning
+
+
+def test_known_cameras_give_depth_in_their_own_unit_from_two_images(room):
+    pair = [1, 3]
+    known = Cameras(room.extrinsics[pair], room.intrinsics[pair])
+    result = ClassicPredictor([None, None], Monitor()).predict([room.images[i] for i in pair], [0, 1], SMALL, known)
+    assert np.array_equal(result.extrinsics, room.extrinsics[pair])
+    keep = result.conf > 0
+    error = np.abs(result.depth / room.depth[pair] - 1.0)[keep]
+    assert keep.mean() > 0.4  # of two views much is hidden or outside in the other
+    assert np.median(error) < 0.01
+
+
+def test_the_same_images_give_the_same_depth_on_any_number_of_threads(room):
+    known = Cameras(room.extrinsics[:3], room.intrinsics[:3])
+    threads = torch.get_num_threads()
+    results = []
+    try:
+        for count in (1, 3):
+            torch.set_num_threads(count)
+            results.append(ClassicPredictor([None] * 3, Monitor()).predict(room.images[:3], [0, 1, 2], SMALL, known))
+            assert torch.get_num_threads() == count
+    finally:
+        torch.set_num_threads(threads)
+    assert np.array_equal(results[0].depth, results[1].depth)
+    assert np.array_equal(results[0].conf, results[1].conf)
+
+
+def test_images_of_two_sizes_share_a_canvas_and_the_border_has_no_depth(room):
+    images = [room.images[0], room.images[1], room.images[2][:, 28:252], room.images[3]]
+    result = ClassicPredictor([FOCAL] * 4, Monitor()).predict(images, range(4), Settings(process_resolution=210))
+    _, height, width = result.depth.shape
+    assert result.images.shape == (4, height, width, 3)
+    black = (result.images == 0).all(axis=-1)
+    assert black.any() and not result.conf[black].any()
+
+
+def test_cancel_in_the_middle_of_the_depth_is_heard_at_once(room):
+    asked = threading.Event()
+    moment = []
+
+    def stop_at_depth(stage: str, fraction: float) -> None:
+        if stage == "depth" and fraction > 0.0 and not asked.is_set():
+            asked.set()
+            moment.append(time.perf_counter())
+
+    threads = threading.active_count()
+    with pytest.raises(Cancelled):
+        known = Cameras(room.extrinsics, room.intrinsics)
+        monitor = Monitor(stop_at_depth, asked.is_set)
+        ClassicPredictor([None] * 5, monitor).predict(room.images, range(5), SMALL, known)
+    assert time.perf_counter() - moment[0] < 0.3  # the project's bound for cancelling
+    assert threading.active_count() == threads
+
+
+def test_a_pixel_is_judged_by_the_better_half_of_the_views_that_see_it():
+    scores = torch.tensor([0.9, 0.1, 0.5, -1.0, -1.0])[:, None, None]
+    assert mean_of_better_half(scores, torch.tensor([[3]])).item() == pytest.approx(0.7)
+    assert mean_of_better_half(torch.full((5, 1, 1), -1.0), torch.tensor([[0]])).item() == 0.0
+
+
+def test_semi_global_matching_carries_a_surface_across_a_place_without_texture():
+    costs = torch.full((20, 30, 16), 800, dtype=torch.int16)
+    costs[:, :, 5] = 0
+    costs[8:12, 10:20] = 800  # says nothing
+    position = best_plane(aggregate(costs, torch.zeros(20, 30), Monitor()))
+    assert (position - 5.0).abs().max() < 0.5
+
+
+def test_smoothing_leaves_planes_and_edges_alone():
+    v, u = torch.meshgrid(torch.arange(40.0), torch.arange(60.0), indexing="ij")
+    plane = 0.3 + 0.01 * u + 0.02 * v
+    surface = torch.where(u < 30, plane, plane + 2.0)
+    inner = (slice(5, -5), slice(5, -5))
+    # Rounding of float32 over windows of 25 pixels.
+    assert (smooth(surface, 0.1) - surface)[inner].abs().max() < 1e-5

@@ -1,0 +1,208 @@
+"""Structure from motion in its child process: what it finds, what it says when it finds nothing, how it stops."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import classic_room
+import cv2
+import numpy as np
+import pytest
+from da3_blender.core.errors import BadInput, Cancelled, DA3Error
+from da3_blender.core.monitor import Monitor
+from da3_blender.core.prediction.prediction import Cameras
+from da3_blender.core.predictors.classic import sfm, structure_from_motion
+from da3_blender.core.predictors.classic.predictor import undistort
+
+FOCAL = 280.0
+
+
+@pytest.fixture(scope="module")
+def room() -> classic_room.Room:
+    return classic_room.render(classic_room.arc(5), (320, 240), FOCAL)
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where temporary folders are made in this test."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+def noise(seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 255, (240, 320, 3), np.uint8)
+
+
+def positions_error(found: np.ndarray, true: np.ndarray) -> float:
+    """Largest error of camera positions relative to the path's length, both in the first camera's frame, best scale."""
+    true = true - true[0]
+    scale = (found * true).sum() / (found * found).sum()
+    return float(np.abs(found * scale - true).max() / np.linalg.norm(np.ptp(true, axis=0)))
+
+
+def in_first_camera(extrinsics: np.ndarray) -> np.ndarray:
+    return sfm.camera_centres(extrinsics) @ extrinsics[0, :, :3].T
+
+
+def test_cameras_and_focal_length_of_a_room_are_found(room):
+    told = []
+    found = structure_from_motion(room.images, [FOCAL * 1.05] * 5, Monitor(lambda stage, f: told.append((stage, f))))
+    assert found.registered.all()
+    # Matches are good to about 0.1 px of 320; the claims on real renderings are in test_classic_claims.
+    assert positions_error(sfm.camera_centres(found.extrinsics), in_first_camera(room.extrinsics)) < 0.005
+    assert abs(found.intrinsics[0, 0, 0] / FOCAL - 1.0) < 0.02
+    assert not found.distortion.any(), "the images have none, and the simpler camera explains them"
+    fractions = [f for stage, f in told if stage == "cameras"]
+    assert fractions == sorted(fractions) and fractions[-1] == 1.0 and len(fractions) > 5
+
+
+def test_the_world_is_the_first_camera_and_the_median_depth_is_one(room):
+    found = structure_from_motion(room.images, [FOCAL] * 5, Monitor())
+    assert np.array_equal(found.extrinsics[0], np.eye(4)[:3])
+    image, point = found.observations.T
+    depth = np.einsum("mi,mi->m", found.extrinsics[image, 2, :3], found.points[point]) + found.extrinsics[image, 2, 3]
+    assert np.median(depth) == pytest.approx(1.0)
+
+
+def test_the_same_images_give_the_same_cameras_to_the_bit(room):
+    first, second = (structure_from_motion(room.images, [FOCAL] * 5, Monitor()) for _ in range(2))
+    assert np.array_equal(first.extrinsics, second.extrinsics)
+    assert np.array_equal(first.points, second.points)
+
+
+def test_two_images_are_enough(room):
+    found = structure_from_motion([room.images[1], room.images[3]], [FOCAL] * 2, Monitor())
+    assert found.registered.all()
+    rotation = found.extrinsics[1, :, :3] @ (room.extrinsics[3, :, :3] @ room.extrinsics[1, :, :3].T).T
+    assert np.degrees(np.arccos((np.trace(rotation) - 1.0) / 2.0)) < 1.0  # the claim for rotations
+
+
+def test_images_of_two_sizes_are_two_cameras(room):
+    wide = room.images[2][20:220]  # 320 x 200: another crop, another principal point
+    found = structure_from_motion([*room.images[:2], wide, *room.images[3:]], [FOCAL] * 5, Monitor())
+    assert found.registered.all()
+    assert found.intrinsics[2, 1, 2] == 100.0 and found.intrinsics[0, 1, 2] == 120.0
+
+
+def test_a_bending_lens_is_noticed_and_its_images_straightened(room):
+    k1 = -0.12  # moves the corners of these images by 12 pixels
+    v, u = np.mgrid[0.5:240.0, 0.5:320.0].astype(np.float32)
+    matrix = room.intrinsics[0]
+    straight = cv2.undistortPoints(np.stack([u, v], -1).reshape(-1, 1, 2), matrix, np.array([k1, 0, 0, 0]), P=matrix)
+    look_up = straight.reshape(240, 320, 2).astype(np.float32) - 0.5
+    bent = [cv2.remap(image, look_up, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE) for image in room.images]
+    found = structure_from_motion(bent, [None] * 5, Monitor())
+    assert found.registered.all()
+    assert found.distortion[0] == pytest.approx(k1, abs=0.02)
+    assert positions_error(sfm.camera_centres(found.extrinsics), in_first_camera(room.extrinsics)) < 0.01
+    again = undistort(bent[2], found, 2)[40:-40, 50:-50].astype(float)
+    difference = np.abs(again - room.images[2][40:-40, 50:-50]).mean()
+    assert difference < 0.5 * np.abs(bent[2].astype(float) - room.images[2])[40:-40, 50:-50].mean()
+
+
+def test_known_cameras_keep_their_frame_and_get_points(room):
+    known = Cameras(room.extrinsics, room.intrinsics)
+    found = structure_from_motion(room.images, [None] * 5, Monitor(), known)
+    assert np.array_equal(found.extrinsics, room.extrinsics)
+    low, high = classic_room.BOXES[0]
+    inside = ((found.points > low - 0.05) & (found.points < high + 0.05)).all(axis=1)
+    assert len(found.points) > 200 and inside.mean() > 0.97, "points are in the room, in its own units"
+
+
+def test_an_image_of_something_else_is_not_registered(room):
+    found = structure_from_motion([*room.images[:3], noise(1), *room.images[3:]], [FOCAL] * 6, Monitor())
+    assert found.registered.tolist() == [True, True, True, False, True, True]
+    assert np.isfinite(found.extrinsics).all()
+
+
+@pytest.mark.parametrize(
+    ("images", "says"),
+    [
+        (lambda room: room.images[:1], "two or more"),
+        (lambda room: [noise(1), noise(2), noise(3)], "no overlap between these 3 images"),
+        (lambda room: [room.images[0]] * 2, "did not move"),
+    ],
+    ids=["one image", "noise", "the same image twice"],
+)
+def test_images_that_give_no_cameras_are_bad_input_that_names_da3(room, images, says, temporary):
+    chosen = images(room)
+    with pytest.raises(BadInput, match=says) as error:
+        structure_from_motion(chosen, [FOCAL] * len(chosen), Monitor())
+    assert "DA3 Small" in str(error.value)
+    assert not list(temporary.iterdir())
+
+
+def children_of_this_process() -> list[int]:
+    pids = []
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = entry.read_text().rpartition(")")[2].split()
+        except OSError:  # ended meanwhile
+            continue
+        if int(fields[1]) == os.getpid() and fields[0] != "Z":
+            pids.append(int(entry.parent.name))
+    return pids
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="counts processes by /proc")
+def test_cancel_kills_the_child_and_leaves_no_folder(room, temporary):
+    before = children_of_this_process()
+    asked = threading.Event()
+    threading.Timer(1.0, asked.set).start()
+    with pytest.raises(Cancelled):
+        structure_from_motion(room.images * 4, [FOCAL] * 20, Monitor(cancelled=asked.is_set))
+    assert children_of_this_process() == before
+    assert not list(temporary.iterdir())
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds the child by /proc")
+def test_a_child_that_is_killed_becomes_an_error_that_says_so(room, temporary):
+    before = set(children_of_this_process())
+
+    def kill_it(_stage: str, _fraction: float) -> None:
+        for pid in set(children_of_this_process()) - before:
+            os.kill(pid, signal.SIGKILL)
+
+    with pytest.raises(DA3Error, match="killed by signal 9.*memory"):
+        structure_from_motion(room.images, [FOCAL] * 5, Monitor(kill_it))
+    assert not list(temporary.iterdir())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
+def test_the_child_ends_and_cleans_up_when_its_parent_is_gone(tmp_path):
+    folder = tmp_path / "job"
+    folder.mkdir()
+    (folder / "job.json").write_text("{")  # never read: standard input is at its end before
+    script = Path(sfm.__file__).with_name("sfm_process.py")
+    code = (
+        f"import runpy, sys, time; m = runpy.run_path({str(script)!r}); m['_die_with_parent'](m['Path'](sys.argv[1]))"
+    )
+    child = subprocess.Popen([sys.executable, "-c", code, str(folder)], stdin=subprocess.PIPE)
+    time.sleep(1.0)
+    assert child.poll() is None
+    child.stdin.close()
+    assert child.wait(timeout=10) == 3
+    assert not folder.exists()
+
+
+def test_who_shares_a_camera():
+    groups = sfm.camera_groups([(640, 480)] * 4 + [(480, 640)], [500.0, 505.0, 900.0, None, None])
+    assert [g["images"] for g in groups] == [[0, 1], [2], [3], [4]]
+    assert [g["focal"] for g in groups] == [502.5, 900.0, None, None]
+    (only,) = sfm.camera_groups([(640, 480)] * 3, [500.0, None, 505.0])
+    assert only["images"] == [0, 1, 2]
+
+
+def test_long_sequences_are_not_matched_exhaustively_but_every_image_with_its_neighbours():
+    assert len(sfm.pairs_to_match(12)) == 66
+    pairs = sfm.pairs_to_match(200)
+    assert len(pairs) < 200 * 40
+    assert all((i, i + 1) in pairs and a < b for i in range(199) for a, b in pairs[:1])
+    assert any(b - a > 150 for a, b in pairs), "a path that comes back is noticed"

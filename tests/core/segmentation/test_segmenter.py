@@ -1,0 +1,595 @@
+"""Things with names: where the masks land, that numbers stay, what people are left out of, and all that a file can be."""
+
+import hashlib
+import io
+import pickle
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import cv2
+import hub as hubs
+import numpy as np
+import pytest
+import torch
+import truth
+from da3_blender.core import pipeline
+from da3_blender.core.alignment import pass_alignment
+from da3_blender.core.alignment.blending import select
+from da3_blender.core.errors import Cancelled, DA3Error, MissingModel
+from da3_blender.core.frames.resizing import layout, on_canvas
+from da3_blender.core.frames.source import FrameSource
+from da3_blender.core.models import files, segmentation_catalogue, segmentation_download
+from da3_blender.core.monitor import Monitor
+from da3_blender.core.prediction import batching
+from da3_blender.core.segmentation.segmenter import Segmenter, SegmentingPredictor, Thing, open_segmenter
+from da3_blender.core.segmentation.yolo import YoloFinder
+from da3_blender.core.settings import BatchMode, ResizeMethod, Settings
+from da3_blender.core.worker import protocol
+from da3_blender.core.worker.client import WorkerClient
+from disturbed_predictor import Disturbance, DisturbedPredictor
+from PIL import Image, UnidentifiedImageError
+from true_finder import TrueFinder
+from truth_predictor import TruthPredictor
+
+NETWORK = Path(__file__).resolve().parents[2] / "data" / "tiny-seg.pt"  # tools/train_segmenter.py
+
+
+@pytest.fixture(scope="module")
+def passer_by():
+    return truth.load("passer_by")
+
+
+def overlap(a, b):
+    """Intersection over union."""
+    return (a & b).sum() / (a | b).sum()
+
+
+def blank(frames, settings):
+    """A prediction of the processed size that says nothing but that each pixel is known."""
+    sizes = [(frames.headers[i].width, frames.headers[i].height) for i in frames.selected]
+    width, height, _ = layout(sizes, settings.resolution, settings.resize_method)
+    shape = (len(frames.selected), height, width)
+    return pipeline.Prediction(np.ones(shape, np.float32), np.full(shape, 5, np.float32), None, None, np.zeros(shape))
+
+
+# ------------------------------------------------------------------------------------------------ where masks land
+
+
+def shape_of_a_thing(width, height):
+    """A thing with edges, a hole and a thin part, not in the middle: any shift shows."""
+    v, u = np.mgrid[0:height, 0:width] / max(width, height) * 100
+    ring = (np.hypot(u - 30, v - 26) < 16) & (np.hypot(u - 30, v - 26) > 6)
+    return ring | ((u > 44) & (u < 60) & (v > 8) & (v < 50)) | ((u > 20) & (u < 64) & (v > 48) & (v < 53))
+
+
+class PerfectNetwork:
+    """Stands for the network inside Ultralytics: it sees the square input that Ultralytics made, and outlines in it what is
+    white, without error. Everything around it is Ultralytics' own: its input, its boxes, its masks."""
+
+    def __call__(self, image, *_, **__):
+        cover = torch.nn.functional.avg_pool2d(image[:, :1].float(), 4)
+        rows, columns = torch.nonzero(image[0, 0] > 0.5, as_tuple=True)
+        left, right, top, bottom = columns.min(), columns.max() + 1, rows.min(), rows.max() + 1
+        heads = torch.zeros(1, 4 + 1 + 32, 8)
+        heads[0, :4, 0] = torch.stack([(left + right) / 2, (top + bottom) / 2, right - left, bottom - top])
+        heads[0, 4:6, 0] = 1.0
+        prototypes = torch.zeros(1, 32, *cover.shape[2:])
+        prototypes[0, 0] = 20 * (cover[0, 0] - 0.5)
+        return (heads, prototypes), None
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "turn", "method"),
+    [
+        (640, 428, 1, ResizeMethod.UPPER_BOUND),
+        (428, 640, 1, ResizeMethod.UPPER_BOUND),
+        (640, 428, 6, ResizeMethod.UPPER_BOUND),  # lies on its side in the file
+        (640, 300, 1, ResizeMethod.LOWER_BOUND),
+        (1800, 1100, 8, ResizeMethod.LOWER_BOUND),
+    ],
+)
+def test_a_mask_lands_on_the_pixels_that_show_the_thing(tmp_path, monkeypatch, width, height, turn, method):
+    upright = shape_of_a_thing(width, height)
+    # As the file has it: Pillow's exif_transpose turns it back.
+    stored = {1: upright, 6: np.rot90(upright), 8: np.rot90(upright, -1)}[turn]
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    picture = np.repeat(255 * stored[:, :, None].astype(np.uint8), 3, axis=2)
+    Image.fromarray(picture).save(tmp_path / "a.png", exif=exif)
+    frames = FrameSource.open(tmp_path)
+    settings = Settings(process_resolution=252, resize_method=method)
+    finder = YoloFinder(NETWORK, 0.25, "cpu")
+    finder._model.overrides["imgsz"] = 640
+    finder.find(np.zeros((64, 64, 3), np.uint8))  # makes Ultralytics' predictor
+    monkeypatch.setattr(finder._model.predictor, "inference", PerfectNetwork())
+    prediction = blank(frames, settings)
+    Segmenter(finder, frames, settings, Monitor()).attach(prediction, [0])
+    at = on_canvas(prediction.depth.shape[1:], [(width, height)], 252, method)[0]
+    rows = ((np.arange(at.height) + 0.5) * height / at.height).astype(int)
+    columns = ((np.arange(at.width) + 0.5) * width / at.width).astype(int)
+    found, true = prediction.object_id[0, at.rows, at.columns] > 0, upright[rows][:, columns]
+    assert overlap(found, true) >= 0.95
+    # A shift by one row or column of the depth's grid, either way, would fit worse.
+    for shift in ((1, 0), (-1, 0), (0, 1), (0, -1)):
+        assert overlap(np.roll(found, shift, (0, 1)), true) < overlap(found, true)
+
+
+def test_images_of_mixed_shapes_are_masked_where_each_lies_on_the_canvas(tmp_path):
+    masks = [shape_of_a_thing(320, 240), shape_of_a_thing(240, 320)]
+    for i, mask in enumerate(masks):
+        Image.fromarray(255 * mask.astype(np.uint8)).save(tmp_path / f"{i}.png")
+
+    class Whiteness:
+        def find(self, image):
+            return [Thing(image[:, :, 0] > 127, "ring", 0.9, 1)]
+
+    frames, settings = FrameSource.open(tmp_path), Settings(process_resolution=252)
+    prediction = blank(frames, settings)
+    Segmenter(Whiteness(), frames, settings, Monitor()).attach(prediction, [0, 1])
+    places = on_canvas(prediction.depth.shape[1:], [(320, 240), (240, 320)], 252, settings.resize_method)
+    for row, (mask, at) in enumerate(zip(masks, places, strict=True)):
+        rows = ((np.arange(at.height) + 0.5) * mask.shape[0] / at.height).astype(int)
+        columns = ((np.arange(at.width) + 0.5) * mask.shape[1] / at.width).astype(int)
+        assert overlap(prediction.object_id[row, at.rows, at.columns] > 0, mask[rows][:, columns]) >= 0.95
+        outside = np.ones(prediction.depth.shape[1:], bool)
+        outside[at.rows, at.columns] = False
+        assert not prediction.object_id[row][outside].any()
+
+
+def test_true_masks_of_the_sample_images_agree_with_their_ids(passer_by):
+    frames, settings = FrameSource.open(passer_by.folder), Settings(process_resolution=252)
+    kinds = {39: "person", 22: "statue", 21: "plinth", 27: "barrel"}
+    prediction = blank(frames, settings)
+    segmenter = Segmenter(TrueFinder(passer_by, kinds), frames, settings, Monitor())
+    segmenter.attach(prediction, frames.selected)
+    height, width = prediction.depth.shape[1:]
+    rows = ((np.arange(height) + 0.5) * 224 / height).astype(int)
+    columns = ((np.arange(width) + 0.5) * 336 / width).astype(int)
+    true = passer_by.ids[:, rows][:, :, columns]
+    for number, name in segmenter.names.items():
+        [own] = [i for i, kind in kinds.items() if name == f"{kind}_{number}"]
+        assert overlap(prediction.object_id == number, true == own) >= 0.95, name
+    assert overlap(prediction.people, true == 39) >= 0.95
+
+
+# --------------------------------------------------------------------------------------------------- tracks and passes
+
+
+def test_the_small_network_finds_and_follows_the_passer_by(passer_by):
+    """Through the pipeline, in passes that share frames: one thing, one number, masks that fit."""
+    settings = Settings(batch_mode=BatchMode.FIRST_LAST_OVERLAP, batch_size=6, process_resolution=336)
+    frames = FrameSource.open(passer_by.folder)
+    segmenter = Segmenter(YoloFinder(NETWORK, settings.seg_confidence, "cpu"), frames, settings, Monitor())
+    predictor = SegmentingPredictor(DisturbedPredictor(passer_by, 1, Disturbance.none()), segmenter)
+    fits, numbers = [], set()
+    for batch in pipeline.reconstruct(
+        frames, settings, predictor, on_progress=lambda *_: None, cancelled=lambda: False
+    ):
+        names = segmenter.names_in(batch.prediction)
+        for row, index in enumerate(batch.indices):
+            true = passer_by.ids[index] == passer_by.moving[0]
+            ids = batch.prediction.object_id[row]
+            people = {number for number, name in names.items() if name.startswith("person") and (ids == number).any()}
+            fits.append(overlap(np.isin(ids, list(people)), true))
+            numbers |= people
+    assert len(fits) == len(passer_by)
+    assert np.mean(fits) >= 0.7
+    assert len(numbers) == 1
+
+
+def test_a_frame_is_looked_at_once_and_in_order_whatever_passes_see_it(passer_by):
+    settings = Settings(batch_mode=BatchMode.FIRST_LAST_OVERLAP, batch_size=6)
+    frames = FrameSource.open(passer_by.folder)
+    plan = batching.plan(frames.selected, settings)
+    finder = TrueFinder(passer_by)
+    predictor = SegmentingPredictor(TruthPredictor(passer_by), Segmenter(finder, frames, settings, Monitor()))
+    for indices in plan:
+        predictor.predict(frames.images(indices), indices, settings)
+    assert finder.asked == sorted(frames.selected)
+    assert sum(map(len, plan)) > len(frames.selected)  # some frames were in two passes
+
+
+def test_the_predictor_within_is_still_asked_for_all_the_rest(passer_by):
+    within = TruthPredictor(passer_by)
+    within.model, within.device = object(), "cuda"
+    outer = SegmentingPredictor(within, None)
+    assert outer.model is within.model and outer.device == "cuda" and not hasattr(outer, "free_cache")
+
+
+def test_nothing_of_one_job_is_left_in_the_next(passer_by):
+    """A network opened anew counts from 1 and knows no thing of before."""
+    for _ in range(2):
+        finder = YoloFinder(NETWORK, 0.25, "cpu")
+        assert [thing.track for thing in finder.find(passer_by.images[8])] == [1]
+
+
+class Script:
+    """A network that finds what a script says: per frame, (kind, score, track)."""
+
+    def __init__(self, *frames):
+        self._frames = list(frames)
+
+    def find(self, image):
+        things = self._frames.pop(0)
+        masks = [np.zeros(image.shape[:2], bool) for _ in things]
+        for i, mask in enumerate(masks):
+            mask[:, 10 * i : 10 * i + 8] = True
+        return [Thing(m, *thing) for m, thing in zip(masks, things, strict=True)]
+
+
+def attached(folder, *script, settings=None):
+    """What a script becomes: the segmenter, and the numbers found in each frame."""
+    count = len(script)
+    for i in range(count):
+        Image.new("RGB", (56, 42)).save(folder / f"{i}.png")
+    frames, settings = FrameSource.open(folder), settings or Settings(process_resolution=56)
+    segmenter = Segmenter(Script(*script), frames, settings, Monitor())
+    prediction = blank(frames, settings)
+    segmenter.attach(prediction, frames.selected)
+    return segmenter, prediction, [set(np.unique(row).tolist()) - {0} for row in prediction.object_id]
+
+
+def test_a_thing_seen_once_counts_only_where_the_network_is_sure(tmp_path):
+    segmenter, _, seen = attached(
+        tmp_path, [("cup", 0.3, 7), ("dog", 0.3, 8)], [("cup", 0.3, 7)], [("hat", 0.6, 9), ("cup", 0.3, 7)]
+    )
+    assert segmenter.names == {1: "cup_1", 2: "hat_2"}
+    assert seen == [{1}, {1}, {1, 2}]
+
+
+def test_a_thing_has_the_name_that_it_mostly_had(tmp_path):
+    segmenter, _, _ = attached(tmp_path, [("cat", 0.5, 1)], [("dog", 0.9, 1)], [("dog", 0.8, 1)])
+    assert segmenter.names == {1: "dog_1"}
+
+
+def test_numbers_of_an_earlier_run_are_not_given_out_again(tmp_path):
+    for i in range(2):
+        Image.new("RGB", (56, 42)).save(tmp_path / f"{i}.png")
+    frames, settings = FrameSource.open(tmp_path), Settings(process_resolution=56)
+    segmenter = Segmenter(Script([("cup", 0.9, 1)]), frames, settings, Monitor())
+    segmenter.resume({1: "cup_1", 4: "person_4"})
+    prediction = blank(frames, settings)
+    segmenter.attach(select(prediction, [0]), [0])
+    assert segmenter.names == {1: "cup_1", 4: "person_4", 5: "cup_5"}
+
+
+def test_nothing_found_is_a_warning_and_no_error(tmp_path):
+    segmenter, prediction, _ = attached(tmp_path, [], [])
+    assert not prediction.object_id.any() and not prediction.people.any()
+    assert segmenter.names_in(prediction) == {}
+    assert "found nothing in any of 2 images" in segmenter.warnings()[0]
+
+
+def test_an_empty_mask_is_no_thing(tmp_path):
+    Image.new("RGB", (56, 42)).save(tmp_path / "a.png")
+    frames, settings = FrameSource.open(tmp_path), Settings(process_resolution=56)
+
+    class Empty:
+        def find(self, image):
+            return [Thing(np.zeros(image.shape[:2], bool), "ghost", 0.9, 1)]
+
+    segmenter = Segmenter(Empty(), frames, settings, Monitor())
+    segmenter.attach(blank(frames, settings), [0])
+    assert segmenter.names == {}
+
+
+def test_cancelling_stops_between_two_frames(tmp_path):
+    for i in range(3):
+        Image.new("RGB", (56, 42)).save(tmp_path / f"{i}.png")
+    frames, settings = FrameSource.open(tmp_path), Settings(process_resolution=56)
+    asked = iter([False, True])
+    segmenter = Segmenter(Script([], [], []), frames, settings, Monitor(cancelled=lambda: next(asked)))
+    with pytest.raises(Cancelled):
+        segmenter.attach(blank(frames, settings), [0, 1, 2])
+
+
+# ------------------------------------------------------------------------------------------------------------- people
+
+
+def test_people_have_confidence_1_and_filtered_pixels_stay_filtered(tmp_path):
+    _, prediction, _ = attached(tmp_path, [("person", 0.9, 1), ("cup", 0.9, 2)])
+    people = prediction.people[0]
+    assert people.any() and (prediction.conf[0][people] == 1).all() and (prediction.conf[0][~people] == 5).all()
+
+
+@pytest.mark.parametrize("kind", ["person", "Man", "young woman", "police officer", "little_girl"])
+def test_these_are_people(kind):
+    assert Thing(np.ones((1, 1), bool), kind, 1.0, 1).is_person
+
+
+@pytest.mark.parametrize("kind", ["baby carriage", "snowman", "man's hat", "fire hydrant", "", "class0"])
+def test_these_are_not(kind):
+    assert not Thing(np.ones((1, 1), bool), kind, 1.0, 1).is_person
+
+
+def test_people_take_no_part_in_an_alignment(passer_by):
+    """A pass in which the walker stands somewhere else is fitted just as if nobody were there."""
+    settings, indices = Settings(process_resolution=336), list(range(8))
+    images = passer_by.images[indices]
+    passes = [TruthPredictor(passer_by, seed).predict(images, indices, settings) for seed in (1, 2)]
+    for prediction in passes:
+        prediction.people = passer_by.ids[indices] == passer_by.moving[0]
+    expected = pass_alignment.align(passes[0], [0, 7], passes[1], [0, 7]).similarity
+    passes[1].depth[passes[1].people] *= 3
+    passes[1].images[passes[1].people] = 255 - passes[1].images[passes[1].people]
+    found = pass_alignment.align(passes[0], [0, 7], passes[1], [0, 7]).similarity
+    assert found.scale == pytest.approx(expected.scale, rel=1e-6)
+    np.testing.assert_allclose(found.translation, expected.translation, atol=1e-6)
+
+
+# -------------------------------------------------------------------------------------------------------- the network
+
+
+@pytest.fixture
+def photos(tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    Image.new("RGB", (56, 42)).save(folder / "a.png")
+    return FrameSource.open(folder)
+
+
+def opened(name, folder, frames, **more):
+    return open_segmenter(Settings(seg_model=str(name), **more), folder, frames, Monitor(), device="cpu")
+
+
+def test_a_network_of_ones_own_is_opened_by_its_path(photos, tmp_path):
+    segmenter = opened(NETWORK, tmp_path, photos)
+    assert segmenter is not None and not photos.warnings
+    from ultralytics import utils
+
+    assert cv2.getNumThreads() > 0  # Ultralytics turns them off on import
+    (tmp_path / "no image.png").write_bytes(b"hello")
+    with pytest.raises(UnidentifiedImageError):  # and makes Pillow ask for another package here
+        Image.open(tmp_path / "no image.png")
+    assert not utils.ONLINE and not utils.SETTINGS["sync"]
+    assert Path(utils.USER_CONFIG_DIR).is_relative_to(sys.prefix)  # and not in the home folder
+
+
+def test_a_network_is_found_whatever_its_folder_is_called(photos, tmp_path):
+    file = tmp_path / "O'Brien's nets 100%20 (ü)" / "it's mine.pt"
+    file.parent.mkdir()
+    file.write_bytes(NETWORK.read_bytes())
+    assert opened(file, tmp_path, photos) is not None, photos.warnings
+
+
+class Evil:
+    """A pickle that writes a file when it is read."""
+
+    def __init__(self, target):
+        self._target = target
+
+    def __reduce__(self):
+        return (Path.touch, (self._target,))
+
+
+@pytest.mark.parametrize("form", ["torch", "old", "plain"])
+def test_a_file_that_would_run_code_is_refused_and_nothing_runs(photos, tmp_path, form):
+    mark, file = tmp_path / "it ran", tmp_path / "nice.pt"
+    content = {"model": Evil(mark), "ema": None, "train_args": {}}
+    if form == "plain":
+        file.write_bytes(pickle.dumps(content))
+    else:
+        torch.save(content, file, _use_new_zipfile_serialization=form == "torch")
+    assert opened(file, tmp_path, photos) is None
+    assert not mark.exists()
+    assert "nice.pt" in photos.warnings[0] and "goes on without segmentation" in photos.warnings[0]
+    pickle.loads(pickle.dumps(Evil(mark)))  # the other proof: it would have
+    assert mark.exists()
+
+
+def cut(content):
+    return content[: len(content) // 2]
+
+
+def without_model(content):
+    buffer = io.BytesIO()
+    torch.save({"weights": torch.zeros(3)}, buffer)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("spoil", [cut, without_model, lambda _: b"", lambda _: b"<html>not found</html>" * 99])
+def test_a_broken_file_is_told_in_one_sentence_and_the_run_goes_on(photos, tmp_path, spoil):
+    file = tmp_path / "mine.pt"
+    file.write_bytes(spoil(NETWORK.read_bytes()))
+    assert opened(file, tmp_path, photos) is None
+    assert len(photos.warnings) == 1
+    assert "mine.pt" in photos.warnings[0] and "cannot be read as a segmentation network" in photos.warnings[0]
+
+
+@pytest.mark.parametrize("length", [-1, 0])
+def test_a_published_network_with_other_bytes_is_not_opened(photos, tmp_path, length):
+    model = segmentation_catalogue.find("yolo11n-seg")
+    with (tmp_path / model.file_name).open("wb") as file:
+        file.truncate(model.bytes + length)
+    assert opened(model.name, tmp_path, photos) is None
+    assert ("cut off" if length else "SHA-256 differs") in photos.warnings[0]
+
+
+def test_a_network_that_is_nowhere_is_told(photos, tmp_path):
+    assert opened("yolo99-seg", tmp_path, photos) is None
+    assert opened(tmp_path / "gone.pt", tmp_path, photos) is None
+    assert "There is no segmentation model 'yolo99-seg'" in photos.warnings[0] and "gone.pt" in photos.warnings[1]
+
+
+def test_a_network_without_names_is_used_and_told(photos, tmp_path, monkeypatch):
+    monkeypatch.setattr("da3_blender.core.segmentation.yolo._names", lambda model: {})
+    segmenter = opened(NETWORK, tmp_path, photos)
+    assert segmenter is not None
+    assert "class0, class1" in photos.warnings[0]
+
+
+def test_an_environment_without_the_tracker_is_told(photos, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "lap", None)
+    assert opened(NETWORK, tmp_path, photos) is None
+    assert "install the dependencies" in photos.warnings[0]
+
+
+# ---------------------------------------------------------------------------------------------------------- downloads
+
+
+@pytest.fixture
+def mirror(monkeypatch):
+    """Serves networks; the table's digest of yolo11n-seg is that of what is served."""
+    with hubs.Hub() as hub:
+        monkeypatch.setenv(segmentation_download.ENDPOINT, hub.store)
+        monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+        yield hub
+
+
+def served(monkeypatch, content, **claims):
+    """A table with one network of these bytes."""
+    known = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()} | claims
+    model = segmentation_catalogue.SegModel("yolo11n-seg", "YOLO11 Nano", "YOLO11", **known)
+    monkeypatch.setattr(segmentation_catalogue, "SEG_MODELS", (model,))
+    return model
+
+
+def test_a_missing_network_is_downloaded_goes_on_where_it_broke_and_is_opened(photos, tmp_path, monkeypatch, mirror):
+    content = NETWORK.read_bytes()
+    served(monkeypatch, content)
+    mirror.serve("yolo11n-seg.pt", content)
+    mirror.cut_at = [1_000_000]
+    monkeypatch.setattr(segmentation_download.require, "__defaults__", ((0.01, 0.01),))
+    told = []
+    segmenter = open_segmenter(
+        Settings(seg_model="yolo11n-seg"), tmp_path, photos, Monitor(lambda *step: told.append(step)), device="cpu"
+    )
+    assert segmenter is not None and not photos.warnings
+    assert (tmp_path / "yolo11n-seg.pt").read_bytes() == content
+    first, second = mirror.requests("store")
+    assert first.start is None and second.start > 0  # what had arrived was not asked for again
+    assert {stage for stage, _ in told} == {"segmentation model"} and told[-1][1] == 1.0
+
+
+def test_a_network_without_a_known_digest_is_asked_for_its_size(tmp_path, monkeypatch, mirror):
+    content = NETWORK.read_bytes()
+    model = served(monkeypatch, content, bytes=0, sha256=None)
+    mirror.serve("yolo11n-seg.pt", content)
+    assert segmentation_download.download(model, tmp_path, waits=()).read_bytes() == content
+
+
+def test_other_bytes_than_were_published_get_no_name(tmp_path, monkeypatch, mirror):
+    content = NETWORK.read_bytes()
+    model = served(monkeypatch, content)
+    mirror.serve("yolo11n-seg.pt", content[:-1] + b"x")
+    with pytest.raises(DA3Error, match="did not arrive intact"):
+        segmentation_download.download(model, tmp_path, waits=())
+    assert not (tmp_path / "yolo11n-seg.pt").exists()
+
+
+def test_no_network_is_told_and_the_run_goes_on(photos, tmp_path, monkeypatch):
+    monkeypatch.setenv(segmentation_download.ENDPOINT, "http://127.0.0.1:9")
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setattr(segmentation_download.require, "__defaults__", ((),))
+    assert opened("yolo11n-seg", tmp_path, photos) is None
+    assert "cannot be reached" in photos.warnings[0] and "goes on without segmentation" in photos.warnings[0]
+
+
+def test_every_row_of_the_table_is_a_network_that_ultralytics_publishes():
+    from da3_blender.core.segmentation.yolo import _ultralytics
+
+    _ultralytics()
+    from ultralytics.utils.downloads import GITHUB_ASSETS_NAMES
+
+    assert {model.file_name for model in segmentation_catalogue.SEG_MODELS} <= GITHUB_ASSETS_NAMES
+    assert Settings().seg_model in {model.name for model in segmentation_catalogue.SEG_MODELS}
+    for model in segmentation_catalogue.SEG_MODELS:
+        assert (model.sha256 is None) == (model.bytes == 0)
+        assert model.sha256 is None or len(bytes.fromhex(model.sha256)) == 32
+
+
+def test_a_zip_that_is_no_network_is_not_taken_for_one(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("readme.txt", "hello")
+    assert segmentation_catalogue.is_whole(NETWORK) and not segmentation_catalogue.is_whole(tmp_path / "a.zip")
+
+
+def test_networks_are_moved_and_removed_with_the_models(tmp_path):
+    old, new = tmp_path / "old", tmp_path / "new"
+    old.mkdir()
+    (old / "yolo11n-seg.pt").write_bytes(NETWORK.read_bytes())
+    (old / "mine.pt").write_bytes(b"mine")
+    [moved] = files.move_models(old, new)
+    assert str(moved) == "YOLO11 Nano was moved"
+    assert [network.name for network in files.recognise(new).networks] == ["yolo11n-seg"]
+    assert (old / "mine.pt").exists() and not (old / "yolo11n-seg.pt").exists()
+    assert files.remove("yolo11n-seg", new) == NETWORK.stat().st_size
+
+
+def test_a_network_that_outlines_nothing_is_told(photos, tmp_path):
+    from ultralytics import YOLO
+
+    file = tmp_path / "boxes.pt"
+    YOLO("yolo11n.yaml", task="detect").save(file)
+    with pytest.raises(MissingModel, match="not their outlines"):
+        YoloFinder(file, 0.25, "cpu")
+
+
+def with_words(name, words):
+    """An open-vocabulary network of random weights that knows these words and needs no prompt, as Ultralytics makes them."""
+    from ultralytics import YOLOE
+
+    net = YOLOE(f"{name}.yaml").model.eval()
+    net.args = {"imgsz": 64, "task": "segment"}
+    net.set_classes(words, torch.nn.functional.normalize(torch.randn(1, len(words), 512), dim=-1))
+    head = net.model[-1]
+    head.fuse(net.pe)
+    layers = head.one2one_cv3 if head.end2end else head.cv3
+    net.set_vocab(torch.nn.ModuleList(layer[-1] for layer in layers), words)
+    return {"model": net.half(), "train_args": net.args}
+
+
+@pytest.mark.parametrize("name", ["yolo26n-seg", "yoloe-26n-seg"])
+def test_networks_of_every_family_are_opened_by_the_careful_reader(tmp_path, name):
+    from da3_blender.core.segmentation.yolo import _ultralytics
+
+    package, file = _ultralytics(), tmp_path / f"{name}.pt"
+    if name.startswith("yoloe"):
+        torch.save(with_words(name, ["man", "cup"]), file)
+    else:
+        package.YOLO(f"{name}.yaml", task="segment").save(file)
+    finder = YoloFinder(file, 0.25, "cpu")
+    finder._model.overrides["imgsz"] = 64
+    assert finder.find(np.zeros((40, 60, 3), np.uint8)) == []
+    assert len(finder.names) == (2 if name.startswith("yoloe") else 80)
+
+
+# --------------------------------------------------------------------------------------------------------- the worker
+
+
+def worked(environment, **settings):
+    """Events of a job in the real worker, over two frames of passer_by; its depth is a stand-in's."""
+    tests = Path(__file__).resolve().parents[2]
+    client = WorkerClient(
+        Path(sys.executable), predictor=f"{tests / 'support' / 'stand_ins.py'}:quick", environment=environment
+    )
+    given = {
+        "input": str(truth.load("passer_by").folder),
+        "model": "da3-small",
+        "process_resolution": 336,
+        "end_frame": 3,
+    }
+    try:
+        client.generate({**given, "frame_stride": 3, "use_segmentation": True, **settings}, tests)
+        events, end = [], time.monotonic() + 60
+        while time.monotonic() < end and not any(isinstance(e, protocol.Done | protocol.Failed) for e in events):
+            events += client.wait(0.2)
+        return events
+    finally:
+        client.close()
+
+
+def test_the_worker_sends_each_thing_as_an_object_of_its_own():
+    true_finder = Path(__file__).resolve().parents[2] / "support" / "true_finder.py"
+    events = worked({"DA3_SEGMENTER": f"{true_finder}:open_segmenter"})
+    [batch] = [event for event in events if isinstance(event, protocol.BatchReady)]
+    assert sorted(part["name"] for part in batch.parts) == ["Background", "person_1"]
+
+
+def test_the_worker_goes_on_without_segmentation_and_says_so():
+    events = worked({"HF_HUB_OFFLINE": "1"}, seg_model="yolo11x-seg")
+    [batch] = [event for event in events if isinstance(event, protocol.BatchReady)]
+    assert len(batch.parts) == 1
+    assert any("goes on without segmentation" in e.message for e in events if isinstance(e, protocol.Warned))

@@ -1,0 +1,264 @@
+"""A long walk chunk by chunk: every frame once, in its place, and a run that died goes on."""
+
+import contextlib
+import copy
+import errno
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import official_streaming
+import pytest
+import truth
+from da3_blender.core.errors import BadInput, Cancelled, DA3Error
+from da3_blender.core.frames.source import FrameSource
+from da3_blender.core.geometry.projection import invert_rigid
+from da3_blender.core.output.ply import HEADER_BYTES, VERTEX
+from da3_blender.core.settings import BatchMode, Settings
+from da3_blender.streaming.chunk_plan import ChunkPlanner
+from da3_blender.streaming.pipeline import Settled, reconstruct
+from da3_blender.streaming.registration import sim3
+from da3_blender.streaming.storage import point_clouds
+from disturbed_predictor import Disturbance, DisturbedPredictor
+
+
+@pytest.fixture(scope="module")
+def walk():
+    return truth.load("walk")
+
+
+def settings(walk, **given):
+    wanted = {"batch_mode": BatchMode.DA3_STREAMING, "batch_size": 20, "process_resolution": 252, "model": "classic"}
+    return Settings(input=str(walk.folder), **{**wanted, **given})
+
+
+def run(walk, predictor, folder, chosen=None, cancelled=lambda: False, end=59):
+    """Batches, what settled them, and the final cameras by frame."""
+    frames = FrameSource.open(walk.folder, 0, end)
+    chosen = chosen or settings(walk)
+    made = list(reconstruct(frames, chosen, predictor, on_progress=lambda *_: None, cancelled=cancelled, folder=folder))
+    *batches, settled = made
+    assert isinstance(settled, Settled)
+    return batches, settled, cameras(batches, settled)
+
+
+def cameras(batches, settled):
+    found = {}
+    for batch, move in zip(batches, settled.moves, strict=True):
+        for index, camera in zip(batch.indices, invert_rigid(batch.prediction.extrinsics), strict=True):
+            found[index] = np.column_stack(
+                [sim3.rotation_of(move) @ camera[:, :3], move[:3, :3] @ camera[:, 3] + move[:3, 3]]
+            )
+    return found
+
+
+def ate(poses, walk):
+    order = sorted(poses)
+    a, b = np.array([poses[i][:, 3] for i in order]), walk.camera_to_world[order][:, :3, 3]
+    a, b = a - a.mean(axis=0), b - b.mean(axis=0)
+    u, d, vt = np.linalg.svd(b.T @ a)
+    sign = np.array([1, 1, np.linalg.det(u @ vt)])
+    moved = (d * sign).sum() / (a**2).sum() * a @ (u * sign @ vt).T
+    return np.sqrt(((moved - b) ** 2).sum(axis=1).mean())
+
+
+def test_chunks_overlap_by_half_and_leave_no_frame_out():
+    chunks = ChunkPlanner(range(47), Settings(), 10).rest()
+    assert chunks[0] == list(range(10))
+    assert chunks[1][:5] == chunks[0][5:]
+    assert sorted({i for c in chunks for i in c}) == list(range(47))
+    assert all(len(c) <= 10 for c in chunks)
+
+
+def test_a_plan_goes_on_where_it_was(walk):
+    whole = ChunkPlanner(range(47), Settings(), 10).rest()
+    later = ChunkPlanner(range(47), Settings(), 10)
+    later.resume(whole[:3])
+    assert later.rest() == whole[3:]
+
+
+def test_every_frame_comes_once_and_lands_where_it_was(walk, tmp_path):
+    predictor = DisturbedPredictor(walk, disturbance=Disturbance.none())
+    batches, _, poses = run(walk, predictor, tmp_path / "s")
+    assert [i for b in batches for i in b.indices] == list(range(60))
+    # The pictures' say in the cameras is 1 cm on a way of 23 m where the model's are perfect.
+    assert ate(poses, walk) < 0.05
+    assert not (tmp_path / "s").exists()
+
+
+class Shared(DisturbedPredictor):
+    """Hands every chunk to the official way too, so that both get the very same."""
+
+    def __init__(self, walk, seed):
+        super().__init__(walk, seed)
+        self.official = official_streaming.Official()
+
+    def predict(self, images, indices, settings, cameras=None):
+        made = super().predict(images, indices, settings, cameras)
+        if np.ptp(indices) < len(indices):  # else two sides of a loop
+            self.official.add(indices, copy.deepcopy(made))
+        return made
+
+
+@pytest.fixture(scope="module")
+def compared(walk, tmp_path_factory):
+    """Median ATE over three seeds of the official way, of ours as batches come and after loops; all 100 frames."""
+    found = []
+    for seed in range(3):
+        predictor = Shared(walk, seed)
+        batches, settled, closed = run(walk, predictor, tmp_path_factory.mktemp("store"), settings(walk), end=-1)
+        without = cameras(batches, replace(settled, moves=np.repeat(np.eye(4)[None], len(batches), axis=0)))
+        found.append([ate(poses, walk) for poses in (predictor.official.poses, without, closed)])
+    return np.median(found, axis=0)
+
+
+def test_the_path_drifts_much_less_than_the_official_one(compared):
+    # The claim; over 8 seeds tools/bench/accuracy/streaming.py measures about half of it.
+    assert compared[1] < 0.45 * compared[0]
+
+
+def test_loops_make_it_better_still(compared):
+    assert compared[2] < compared[1]
+
+
+def test_without_loops_batches_stay_where_they_came(walk, tmp_path):
+    chosen = settings(walk, loop_closure=False)
+    settled = run(walk, DisturbedPredictor(walk), tmp_path, chosen, end=29)[1]
+    np.testing.assert_allclose(settled.moves, np.repeat(np.eye(4)[None], len(settled.moves), axis=0), atol=1e-12)
+
+
+class Dies(Exception):
+    """The process ends here."""
+
+
+class Mortal:
+    """A predictor that dies at a given pass."""
+
+    def __init__(self, inner, at):
+        self.inner, self.left, self.passes = inner, at, []
+
+    def predict(self, images, indices, settings, cameras=None):
+        if self.left == 0:
+            raise Dies
+        self.left -= 1
+        self.passes.append(tuple(indices))
+        return self.inner.predict(images, indices, settings, cameras)
+
+
+def test_a_run_that_died_goes_on_and_computes_nothing_twice(walk, tmp_path):
+    chosen = settings(walk, batch_size=10)
+    whole = run(walk, DisturbedPredictor(walk), tmp_path / "one", chosen)[2]
+    passes = []
+    for lives in (1, 3, 0, 4, 2, 100):
+        mortal = Mortal(DisturbedPredictor(walk), lives)
+        with contextlib.suppress(Dies):
+            poses = run(walk, mortal, tmp_path / "two", chosen)[2]
+        passes += mortal.passes
+    assert len(passes) == len(set(passes))
+    for index, pose in whole.items():
+        np.testing.assert_allclose(poses[index], pose, atol=1e-6)
+
+
+def test_a_cancelled_run_keeps_its_chunks(walk, tmp_path):
+    mortal = Mortal(DisturbedPredictor(walk), 100)
+    with pytest.raises(Cancelled):
+        run(walk, mortal, tmp_path, cancelled=lambda: len(mortal.passes) >= 3)
+    again = Mortal(DisturbedPredictor(walk), 100)
+    run(walk, again, tmp_path)
+    assert not set(mortal.passes[:2]) & set(again.passes)
+
+
+def test_other_settings_start_afresh(walk, tmp_path):
+    with pytest.raises(Dies):
+        run(walk, Mortal(DisturbedPredictor(walk), 3), tmp_path)
+    again = Mortal(DisturbedPredictor(walk), 100)
+    run(walk, again, tmp_path, settings(walk, batch_size=16))
+    assert again.passes[0] == tuple(range(16))
+
+
+def rows(path):
+    with path.open("rb") as file:
+        file.seek(HEADER_BYTES)
+        return np.fromfile(file, VERTEX)
+
+
+def test_the_files_hold_every_frame_and_every_point(walk, tmp_path):
+    chosen = settings(walk, output_folder=str(tmp_path / "out"))
+    batches, _, poses = run(walk, DisturbedPredictor(walk), None, chosen)
+    out = tmp_path / "out"
+    written = np.loadtxt(out / "camera_poses.txt").reshape(-1, 4, 4)
+    np.testing.assert_allclose(written[:, :3], [poses[i] for i in sorted(poses)], atol=1e-9)
+    np.testing.assert_allclose(np.loadtxt(out / "intrinsic.txt"), walk.intrinsics[:60][:, [0, 1, 0, 1], [0, 1, 2, 2]])
+    parts = [rows(out / "pcd" / f"{k}_pcd.ply") for k in range(len(batches))]
+    assert [len(p) for p in parts] == [int((b.prediction.conf > 0).sum()) for b in batches]
+    np.testing.assert_array_equal(rows(out / "pcd" / "combined_pcd.ply"), np.concatenate(parts))
+    assert not (out / "streaming").exists()
+    assert not list(out.rglob("*.part"))
+
+
+def test_far_and_unsure_points_are_dropped(walk, tmp_path):
+    chosen = settings(walk, depth_threshold=4.0, conf_threshold_coef=0.5)
+    for batch in run(walk, DisturbedPredictor(walk), tmp_path, chosen, end=29)[0]:
+        kept = batch.prediction.conf > 0
+        assert batch.prediction.depth[kept].max() <= 4.0
+
+
+def test_save_debug_keeps_the_chunks(walk, tmp_path):
+    run(walk, DisturbedPredictor(walk), tmp_path, settings(walk, save_debug=True), end=29)
+    assert list((tmp_path / "chunks").iterdir())
+
+
+def test_a_full_disk_ends_the_run_clearly_and_what_was_built_stays(walk, tmp_path, monkeypatch):
+    class Full(point_clouds.PlyWriter):
+        def add_vertices(self, vertices):
+            if "1_pcd" in self.path.name:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            super().add_vertices(vertices)
+
+    monkeypatch.setattr(point_clouds, "PlyWriter", Full)
+    with pytest.raises(DA3Error, match="No space left on device"):
+        run(walk, DisturbedPredictor(walk), None, settings(walk, output_folder=str(tmp_path)))
+    assert (tmp_path / "pcd" / "0_pcd.ply").exists()
+    assert list((tmp_path / "streaming" / "chunks").iterdir())
+
+
+def test_an_output_folder_that_is_deleted_meanwhile_is_told(walk, tmp_path):
+    class Deletes(Mortal):
+        def predict(self, *arguments):
+            if len(self.passes) == 2:
+                shutil.rmtree(tmp_path / "out")
+            return super().predict(*arguments)
+
+    with pytest.raises(DA3Error, match="could not be written"):
+        run(walk, Deletes(DisturbedPredictor(walk), 100), None, settings(walk, output_folder=str(tmp_path / "out")))
+
+
+def test_frames_that_vanish_are_left_out_by_name(walk, tmp_path):
+    folder = tmp_path / "frames"
+    shutil.copytree(walk.folder, folder)
+    frames = FrameSource.open(folder, 0, 59)
+
+    class Vanishes(Mortal):
+        def predict(self, *arguments):
+            for i in range(45, 60):
+                (folder / f"{i:03d}.jpg").unlink(missing_ok=True)
+            return super().predict(*arguments)
+
+    predictor = Vanishes(DisturbedPredictor(walk), 100)
+    made = reconstruct(
+        frames, settings(walk), predictor, on_progress=lambda *_: None, cancelled=lambda: False, folder=tmp_path / "s"
+    )
+    given = [i for item in made if not isinstance(item, Settled) for i in item.indices]
+    assert given == list(range(45))
+    assert any("059.jpg was left out" in w for w in frames.warnings)
+
+
+def test_a_model_without_cameras_is_told_as_such(walk, tmp_path):
+    class Blind(Mortal):
+        def predict(self, *arguments):
+            made = super().predict(*arguments)
+            made.extrinsics = made.intrinsics = None
+            return made
+
+    with pytest.raises(BadInput, match="finds cameras"):
+        run(walk, Blind(DisturbedPredictor(walk), 9), tmp_path)
