@@ -1,0 +1,1 @@
+"""Structure from motion: cameras and sparse points, found by COLMAP in processes of their own."""
