@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,25 +21,12 @@ from .output import blender_arrays, voxel_merging
 from .output.payload import CameraRecord, Part, PointArrays
 from .output.point_clouds import point_parts
 from .prediction import filters
+from .prediction.batch import Batch
 from .prediction.batching import Planner
 from .prediction.passes import images_per_pass, predictions
-from .prediction.prediction import Prediction
 from .prediction.predictor import Predictor
 from .settings import Settings
 from .surfaces.image_meshes import mesh_parts
-
-
-@dataclass
-class Batch:
-    """What one pass gave, aligned to the first."""
-
-    indices: list[int]  # of the frames in the input
-    prediction: Prediction
-    motion: np.ndarray | None = None  # (N, H, W) float32, share of the other views that see empty space there
-    moving: np.ndarray | None = None  # (N, H, W) bool, the regions that move
-    names: dict[int, str] = field(default_factory=dict)  # of the things in ``prediction.object_id``: "person_3"
-    warnings: list[str] = field(default_factory=list)
-    passes: int = 0  # that the run makes, as planned by now; 0 where nobody has said
 
 
 def reconstruct(

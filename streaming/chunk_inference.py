@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from ..core.alignment.pass_alignment import without_people
 from ..core.errors import BadInput
-from ..core.pipeline import Batch, drop_empty, hide_transparent
+from ..core.pipeline import drop_empty, hide_transparent
+from ..core.prediction.batch import Batch
 from ..core.prediction.passes import predictions
 from ..core.surfaces.fusion.depth_agreement import bring_together
 from .registration.bundle_adjustment import polish

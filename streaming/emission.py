@@ -10,8 +10,8 @@ import numpy as np
 
 from ..core.alignment.metric_scale import MetricScaler
 from ..core.geometry.projection import invert_rigid
-from ..core.pipeline import Batch
 from ..core.prediction import filters
+from ..core.prediction.batch import Batch
 from ..core.prediction.predictor import Predictor
 from ..core.settings import MetricMode
 from .chunk_alignment import Placed, moved, moved_camera

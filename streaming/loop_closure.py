@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,20 +11,12 @@ from ..core.alignment import pass_alignment
 from . import chunk_alignment
 from .registration import frame_descriptors, loop_detection, pose_graph, sim3
 from .registration.bundle_adjustment import polish
+from .run import JOINT_FRAMES, Run, joint_passes
 
 if TYPE_CHECKING:
     from .emission import Known
-    from .run import Run
 
-LOOPS_PER_CHUNK = 0.15  # joint passes that loops may cost, by the chunks there are
-FEWEST_LOOPS = 6
 FORESEEN, FEW = 5, 300  # every so many chunks one looks for loops among so many frames, for the time left
-JOINT_FRAMES = 20  # of one side of a joint pass, where the batch size allows them
-
-
-def joint_passes(chunks: int) -> int:
-    """Joint passes that loops may cost."""
-    return max(FEWEST_LOOPS, math.ceil(LOOPS_PER_CHUNK * chunks))
 
 
 class LoopCloser:

@@ -11,7 +11,7 @@ import numpy as np
 from ..core.frames.source import FrameSource
 from ..core.geometry.projection import BLENDER_FROM_OPENCV
 from ..core.monitor import Monitor
-from ..core.pipeline import Batch
+from ..core.prediction.batch import Batch
 from ..core.prediction.predictor import Predictor
 from ..core.settings import Settings
 from .chunk_alignment import Placer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,12 +15,14 @@ from ..core.prediction.prediction import Prediction
 from ..core.prediction.predictor import Predictor
 from ..core.settings import Settings
 from .chunk_plan import ChunkPlanner
-from .loop_closure import JOINT_FRAMES, joint_passes
 from .storage.chunk_store import Store
 from .storage.run_folder import fingerprint
 from .time_left import Pace
 
 STAGE = "streaming"  # its fraction is that of the whole run's time
+LOOPS_PER_CHUNK = 0.15  # joint passes that loops may cost, by the chunks there are
+FEWEST_LOOPS = 6
+JOINT_FRAMES = 20  # of one side of a joint pass, where the batch size allows them
 USUAL_LOOPS = 0.5  # of the joint passes that loops may cost, as long as nothing was seen of the path
 
 
@@ -81,3 +84,8 @@ class Run:
             joint = joint_passes(done + to_come) * (seen * self.loops_seen + (1.0 - seen) * USUAL_LOOPS)
         frames += round(joint * min(2 * JOINT_FRAMES, self.planner.batch_size))
         self.monitor.progress(STAGE, self.pace.fraction(frames, len(self.frames.selected)))
+
+
+def joint_passes(chunks: int) -> int:
+    """Joint passes that loops may cost."""
+    return max(FEWEST_LOOPS, math.ceil(LOOPS_PER_CHUNK * chunks))

@@ -46,7 +46,7 @@ def score(model: str, folder: Path, name: str) -> str:
     import truth as truths
     from da3_blender.core.frames.source import FrameSource
     from da3_blender.core.monitor import Monitor
-    from da3_blender.core.prediction.predictor import open_predictor
+    from da3_blender.core.predictors.opening import open_predictor
     from da3_blender.core.settings import Settings
 
     truth = truths.load(name)

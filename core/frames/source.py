@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from .. import memory
 from ..errors import BadInput
 from ..monitor import Monitor
-from ..prediction import memory
 from . import stills
 from .frame import Frame, FrameReader, Header, Unreadable
 from .input_files import VIDEO_SUFFIXES

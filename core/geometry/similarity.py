@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from copy import copy
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 import numpy as np
 
-from ..prediction.prediction import Prediction
+
+class Posed(Protocol):
+    """What a similarity can move: depth maps with their cameras, as ``Prediction`` is."""
+
+    depth: np.ndarray
+    extrinsics: np.ndarray | None
+
+
+PosedType = TypeVar("PosedType", bound=Posed)
 
 
 @dataclass(frozen=True)
@@ -17,16 +27,15 @@ class Similarity:
     rotation: np.ndarray  # (3, 3)
     translation: np.ndarray  # (3,)
 
-    def apply(self, prediction: Prediction) -> Prediction:
+    def apply(self, prediction: PosedType) -> PosedType:
         """The prediction in the other world; its depths and cameras are new arrays."""
         assert prediction.extrinsics is not None
         rotations = prediction.extrinsics[:, :, :3] @ self.rotation.T
         translations = self.scale * prediction.extrinsics[:, :, 3] - rotations @ self.translation
-        return replace(
-            prediction,
-            depth=prediction.depth * np.float32(self.scale),
-            extrinsics=np.concatenate([rotations, translations[:, :, None]], axis=-1),
-        )
+        moved = copy(prediction)
+        moved.depth = prediction.depth * np.float32(self.scale)
+        moved.extrinsics = np.concatenate([rotations, translations[:, :, None]], axis=-1)
+        return moved
 
 
 def weighted_median(values: np.ndarray, weights: np.ndarray) -> float:

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..geometry.projection import invert_rigid
 from ..monitor import Monitor
-from ..pipeline import Batch
+from ..prediction.batch import Batch
 from ..prediction.prediction import Prediction
 from ..settings import Settings
 from .regions import LEAST_VOTES, by_object, enlarged, moving_regions, snapped

@@ -27,7 +27,7 @@ from ..files.atomic_write import write
 from ..files.file_lock import file_lock
 from ..geometry.projection import BLENDER_FROM_OPENCV
 from ..geometry.similarity import Similarity
-from ..pipeline import Batch
+from ..prediction.batch import Batch
 from ..prediction.compression import packed, unpacked
 from ..prediction.prediction import Prediction
 from ..settings import Settings

@@ -6,12 +6,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from .. import memory
 from ..errors import BadInput
 from ..frames.resizing import layout
 from ..frames.source import FrameSource
 from ..monitor import Monitor
 from ..settings import PATCH, BatchMode, Settings
-from . import memory
 from .prediction import Prediction
 from .predictor import Predictor
 

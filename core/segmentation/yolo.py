@@ -21,7 +21,7 @@ import numpy as np
 from PIL import Image
 
 from ..errors import DA3Error, MissingEnvironment, MissingModel
-from .segmenter import Thing
+from .thing import Thing
 
 LONGEST = 1280  # pixels; the networks see 640, so a larger image costs memory (a mask per thing) and shows nothing more
 OVERLAP = 0.7  # intersection over union of boxes from which two finds are one thing, whatever their classes

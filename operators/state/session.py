@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from bpy.types import Context, WindowManager
 
@@ -17,7 +17,20 @@ if TYPE_CHECKING:
     from ...core.models import files as model_files
     from ...core.worker.client import WorkerClient
     from ...core.worker.protocol import State
-    from ..jobs.job import Job
+
+
+class RunningJob(Protocol):
+    """What is known of a job here; ``operators/jobs`` makes them."""
+
+    title: str
+    builds: bool
+    changed: bool
+
+    def cancel(self) -> None: ...
+
+    def settle(self) -> None: ...
+
+    def scene_was_replaced(self) -> None: ...
 
 
 @dataclass
@@ -59,7 +72,7 @@ class Session:
 
     def __init__(self) -> None:
         self.status = Status()
-        self.job: Job | None = None
+        self.job: RunningJob | None = None
         self.command: object = None  # Blender's handle of the command line's registration
         self.device: State | None = None  # what the worker last said of its device, when it was asked
         self._client: WorkerClient | None = None

@@ -1,6 +1,6 @@
 """Predictors that stand in for a model inside the real worker (``start.py --predictor <this file>:<function>``).
 
-Each function has the face of ``core.prediction.predictor.open_predictor``. ``$STAND_IN_LOG`` names a file that gets a line per load.
+Each function has the face of ``core.predictors.opening.open_predictor``. ``$STAND_IN_LOG`` names a file that gets a line per load.
 """
 
 import ctypes

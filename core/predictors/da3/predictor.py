@@ -16,12 +16,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from ...alignment.known_cameras import check
 from ...errors import BadInput, DA3Error, OutOfMemory
 from ...frames.resizing import Placement, place
+from ...memory import is_out_of_memory
 from ...models.catalogue import ModelInfo
 from ...monitor import Monitor
-from ...prediction.memory import is_out_of_memory
+from ...prediction.conditioning import check
 from ...prediction.prediction import Cameras, Prediction
 from ...settings import BatchMode, Settings
 from . import cameras as known

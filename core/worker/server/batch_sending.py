@@ -8,7 +8,8 @@ from pathlib import Path
 from ...monitor import Monitor
 from ...output.payload import CameraRecord, Part
 from ...output.voxel_merging import Merger
-from ...pipeline import Batch, Delivered, deliver
+from ...pipeline import Delivered, deliver
+from ...prediction.batch import Batch
 from ...settings import Settings
 from .. import protocol
 from .reporting import Emit

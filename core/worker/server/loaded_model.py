@@ -12,7 +12,7 @@ from ...prediction.predictor import Predictor
 
 
 class OpenPredictor(Protocol):
-    """``core.prediction.predictor.open_predictor``, or a test's stand-in."""
+    """``core.predictors.opening.open_predictor``, or a test's stand-in."""
 
     def __call__(
         self,

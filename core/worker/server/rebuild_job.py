@@ -11,8 +11,8 @@ from ...monitor import Monitor
 from ...motion import detection
 from ...output.kept_runs import KeptRun
 from ...output.payload import CameraRecord
-from ...pipeline import Batch
 from ...prediction import filters
+from ...prediction.batch import Batch
 from ...prediction.prediction import Prediction
 from ...settings import Settings, options
 from .. import protocol

@@ -39,7 +39,7 @@ class Server:
     ----------
     requests, events : the two ends of the protocol
     folder : this session's, made by the client; holds the log and the job folders
-    open_predictor : a stand-in for ``core.prediction.predictor.open_predictor``
+    open_predictor : a stand-in for ``core.predictors.opening.open_predictor``
     """
 
     def __init__(self, requests: BinaryIO, events: BinaryIO, folder: Path, open_predictor: OpenPredictor | None = None):
@@ -198,7 +198,7 @@ def versions() -> dict[str, str]:
 
 
 def _default_opener() -> OpenPredictor:
-    from ...prediction.predictor import open_predictor
+    from ...predictors.opening import open_predictor
 
     return open_predictor
 

@@ -1,7 +1,7 @@
 """The worker's first lines; run by path with the environment's Python (``-I``), see ``client.py``.
 
 ``start.py --folder FOLDER [--predictor FILE.py:FUNCTION]``: the second is for tests and benchmarks, a stand-in for
-``core.prediction.predictor.open_predictor``.
+``core.predictors.opening.open_predictor``.
 """
 
 import argparse

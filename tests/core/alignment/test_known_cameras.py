@@ -12,6 +12,7 @@ from da3_blender.core.errors import BadInput
 from da3_blender.core.frames.source import FrameSource
 from da3_blender.core.monitor import Monitor
 from da3_blender.core.output import colmap
+from da3_blender.core.prediction import conditioning
 from da3_blender.core.predictors.classic.sfm import reconstruction
 from da3_blender.core.settings import KnownCameras, Settings
 from PIL import Image
@@ -176,7 +177,7 @@ def test_every_pass_of_a_path_with_straight_parts_can_be_conditioned():
     for _ in range(50):
         start, count = rng.integers(0, 55), rng.integers(1, 6)
         chosen = known.sufficient(list(range(start, start + count)))
-        known_cameras.check(known.of(chosen), len(chosen))
+        conditioning.check(known.of(chosen), len(chosen))
         assert set(range(start, start + count)) <= set(chosen)
 
 

@@ -17,8 +17,8 @@ from da3_blender.core.errors import Cancelled
 from da3_blender.core.monitor import Monitor
 from da3_blender.core.motion import detection, regions
 from da3_blender.core.motion import views as motion_views
-from da3_blender.core.pipeline import Batch
 from da3_blender.core.prediction import filters
+from da3_blender.core.prediction.batch import Batch
 from da3_blender.core.settings import Settings
 from disturbed_predictor import Disturbance, DisturbedPredictor
 

@@ -13,8 +13,8 @@ import pytest
 from da3_blender.core.errors import BadInput
 from da3_blender.core.geometry.projection import cameras_to_blender, points_to_blender, unproject
 from da3_blender.core.output.kept_runs import MANIFEST, KeptRun, KeptWriter
-from da3_blender.core.pipeline import Batch
 from da3_blender.core.prediction import filters
+from da3_blender.core.prediction.batch import Batch
 from da3_blender.core.prediction.prediction import Prediction
 from da3_blender.core.settings import Settings
 

@@ -6,10 +6,10 @@ import numpy as np
 import pycolmap
 import pytest
 import truth
-from da3_blender.core.alignment import known_cameras
 from da3_blender.core.errors import BadInput
 from da3_blender.core.output import colmap
 from da3_blender.core.output.payload import CameraRecord, PointArrays
+from da3_blender.core.prediction import conditioning
 from da3_blender.core.prediction.prediction import Prediction
 from da3_blender.core.settings import BatchMode, KnownCameras, Settings
 from da3_blender.core.worker import protocol
@@ -31,7 +31,7 @@ class Conditioned(TruthPredictor):
         self.passes.append(list(indices))
         if cameras is None:
             return super().predict(images, indices, settings)
-        known_cameras.check(cameras, len(images))
+        conditioning.check(cameras, len(images))
         assert [image.shape for image in images] == [self.truth.images[0].shape] * len(indices)
         rng = np.random.default_rng(indices[0])
         depth = self.truth.depth[list(indices)] * rng.uniform(0.97, 1.03)  # each pass a little off in scale

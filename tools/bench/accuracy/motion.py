@@ -164,7 +164,7 @@ def timed(prediction: Any, size: int) -> float:
     from da3_blender.core.alignment.blending import select
     from da3_blender.core.monitor import Monitor
     from da3_blender.core.motion import detection
-    from da3_blender.core.pipeline import Batch
+    from da3_blender.core.prediction.batch import Batch
     from da3_blender.core.settings import Settings
 
     best = np.inf

@@ -18,8 +18,8 @@ import tiny_da3  # noqa: E402
 from da3_blender.core.errors import BadInput, Cancelled, DA3Error, MissingModel  # noqa: E402
 from da3_blender.core.models import catalogue  # noqa: E402
 from da3_blender.core.monitor import Monitor  # noqa: E402
-from da3_blender.core.prediction.predictor import open_predictor  # noqa: E402
 from da3_blender.core.predictors.da3 import DA3Predictor, network  # noqa: E402
+from da3_blender.core.predictors.opening import open_predictor  # noqa: E402
 from da3_blender.core.settings import RefView, Settings  # noqa: E402
 from safetensors.torch import load_file, save_file  # noqa: E402
 

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import tiny_da3
 import torch
+from da3_blender.core import memory
 from da3_blender.core.errors import BadInput, OutOfMemory
 from da3_blender.core.frames.source import FrameSource
-from da3_blender.core.prediction import memory, passes
+from da3_blender.core.prediction import passes
 from da3_blender.core.predictors.da3.predictor import DA3Predictor
 from da3_blender.core.settings import Settings
 from PIL import Image

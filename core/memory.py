@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import DA3Error, OutOfMemory
+from .errors import DA3Error, OutOfMemory
 
 # What CUDA, Apple's GPUs, torch's CPU allocator (Linux, Windows), cuBLAS and OpenCV say.
 SIGNS = (
