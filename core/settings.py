@@ -6,100 +6,26 @@ from this table; nothing else may define an option.
 
 from __future__ import annotations
 
-import enum
 import functools
 import math
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any, get_type_hints
 
 from .errors import BadInput
+from .options.choices import (
+    AlignmentLibrary,
+    AlignmentMethod,
+    BatchMode,
+    ColmapExport,
+    KnownCameras,
+    MetricMode,
+    RefView,
+    ResizeMethod,
+)
+from .options.option import Choice, Option, option, row_of
 
 PATCH = 14  # pixels; DA3 sees an image as patches of 14 x 14
-
-
-class Choice(str, enum.Enum):
-    """An enum whose members carry a label and a sentence for the person."""
-
-    label: str
-    help: str
-
-    def __new__(cls, value: str, label: str, help: str) -> Choice:
-        member = str.__new__(cls, value)
-        member._value_ = value
-        member.label = label
-        member.help = help
-        return member
-
-    def __str__(self) -> str:
-        return str(self.value)
-
-
-class BatchMode(Choice):
-    IGNORE_BATCH_SIZE = "ignore_batch_size", "All at Once", "All frames in one pass of the model"
-    SKIP_FRAMES = "skip_frames", "Skip Frames", "One pass over that many evenly spaced frames"
-    LAST_FRAME_OVERLAP = "last_frame_overlap", "Last Frame", "A pass starts with the last frame of the one before"
-    FIRST_LAST_OVERLAP = (
-        "first_last_overlap", "First and Last Frame",
-        "A pass starts with the first and the last new frame of the one before: passes fit together best",
-    )  # fmt: skip
-    NO_OVERLAP = "no_overlap", "No Overlap", "Passes share no frame and are fitted together by the surfaces they see"
-    DA3_STREAMING = (
-        "da3_streaming", "DA3 Streaming",
-        "Long sequences in bounded memory: chunks that overlap by half, with loops closed; a run can be continued",
-    )  # fmt: skip
-
-
-class MetricMode(Choice):
-    SCALE_BASE = "scale_base", "Scale the Base Model", "One scale for the whole scene, found with the metric model"
-    METRIC_DEPTH = "metric_depth", "Metric Depth", "The metric model's depth, seen by the base model's cameras"
-
-
-class ResizeMethod(Choice):
-    UPPER_BOUND = "upper_bound_resize", "Upper Bound", "The longest side gets the process resolution"
-    LOWER_BOUND = "lower_bound_resize", "Lower Bound", "The shortest side gets the process resolution"
-
-
-class KnownCameras(Choice):
-    OFF = "off", "Off", "The model finds the cameras"
-    COLMAP = "colmap", "COLMAP Model", "Of a COLMAP model, text or binary"
-    COLLECTION = "collection", "Blender Collection", "Cameras of a collection, named after their images"
-    STRUCTURE_FROM_MOTION = (
-        "structure_from_motion", "Structure from Motion", "Found from the images beforehand, as the model classic does it"
-    )  # fmt: skip
-
-
-class ColmapExport(Choice):
-    OFF = "off", "Off", "No COLMAP model"
-    BINARY = "binary", "Binary", "The form that programs read fastest"
-    TEXT = "text", "Text", "The form that people can read"
-
-
-class AlignmentLibrary(Choice):
-    TORCH = "torch", "Torch", "On the graphics card where there is one"
-    NUMPY = "numpy", "NumPy", "On the processor"
-
-
-class AlignmentMethod(Choice):
-    SIM3 = "sim3", "Sim3", "Rotation, translation and scale of a chunk are found together"
-    SE3 = "se3", "SE3", "Rotation and translation only: for models whose chunks have one scale"
-    SCALE_SE3 = (
-        "scale_se3",
-        "Scale, then SE3",
-        "The scale is found from the depths first, then rotation and translation",
-    )
-
-
-class RefView(Choice):
-    SADDLE_BALANCED = "saddle_balanced", "Saddle, Balanced", "The view that is most central by several measures"
-    SADDLE_SIM_RANGE = "saddle_sim_range", "Saddle, Similarity Range", "The view whose similarities spread the most"
-    FIRST = "first", "First", "The first frame of the pass"
-    MIDDLE = "middle", "Middle", "The middle frame of the pass"
-
-
-def option(default: Any, label: str, help: str, *, group: str, subtype: str = "", **limits: float) -> Any:
-    """A field of ``Settings``; ``limits``: ``min``, ``max``, ``soft_max``, ``step``; ``subtype``: Blender's."""
-    return field(default=default, metadata={"label": label, "help": help, "group": group, "subtype": subtype, **limits})
 
 
 @dataclass(frozen=True)
@@ -291,83 +217,8 @@ class Settings:
         return cls(**parsed)
 
 
-@dataclass(frozen=True)
-class Option:
-    """One row of the table, as the property and command line makers read it."""
-
-    name: str
-    type: type
-    default: Any
-    label: str
-    help: str
-    group: str
-    subtype: str
-    limits: Mapping[str, float]
-
-    @property
-    def flag(self) -> str:
-        """The option's name on the command line."""
-        return "--" + self.name.replace("_", "-")
-
-    @property
-    def is_path(self) -> bool:
-        """Whether the value names a file or a folder, which the worker wants absolute."""
-        return self.subtype in ("FILE_PATH", "DIR_PATH")
-
-    def parse(self, value: Any) -> Any:
-        """The value in the option's type; an angle as text is in degrees.
-
-        Raises
-        ------
-        BadInput
-            With what would be right.
-        """
-        try:
-            parsed = self._convert(value)
-        except (ValueError, TypeError):
-            raise BadInput(f"{self.label}: '{value}' is not {self._expected()}") from None
-        low, high = self.limits.get("min"), self.limits.get("max")
-        out_of_range = (low is not None and parsed < low) or (high is not None and parsed > high)
-        if out_of_range or (isinstance(parsed, float) and not math.isfinite(parsed)):
-            raise BadInput(f"{self.label}: {value} is out of range ({self._expected()})")
-        return parsed
-
-    def _convert(self, value: Any) -> Any:
-        if self.type is bool:
-            if isinstance(value, bool):
-                return value
-            words = {"true": True, "on": True, "yes": True, "1": True}
-            words |= {"false": False, "off": False, "no": False, "0": False}
-            if str(value).lower() not in words:
-                raise ValueError(value)
-            return words[str(value).lower()]
-        if self.subtype == "ANGLE" and isinstance(value, str):
-            return math.radians(float(value))
-        return self.type(value)
-
-    def _expected(self) -> str:
-        if issubclass(self.type, Choice):
-            return "one of " + ", ".join(str(c) for c in self.type)
-        noun = {bool: "on or off", int: "a whole number", float: "a number"}.get(self.type, "a text")
-        low, high = self.limits.get("min"), self.limits.get("max")
-        if self.subtype == "ANGLE" and low is not None and high is not None:
-            return f"a number of degrees from {math.degrees(low):g} to {math.degrees(high):g}"
-        if low is not None:
-            noun += f" from {low:g}"
-        if high is not None:
-            noun += f" to {high:g}"
-        return noun
-
-
 @functools.cache
 def options() -> tuple[Option, ...]:
     """The table's rows, in the order of the panel."""
     types = get_type_hints(Settings)
-    return tuple(_row(f, types[f.name]) for f in fields(Settings))
-
-
-def _row(f: Field[Any], type_: type) -> Option:
-    assert f.default is not MISSING
-    meta = dict(f.metadata)
-    words = {key: meta.pop(key) for key in ("label", "help", "group", "subtype")}
-    return Option(f.name, type_, f.default, **words, limits=meta)
+    return tuple(row_of(f, types[f.name]) for f in fields(Settings))

@@ -34,6 +34,14 @@ def test_every_file_that_the_page_names_is_there():
     assert [name for name in sorted(named) if not (ROOT / name).is_file()] == []
 
 
+def test_a_walk_enters_a_room_once():
+    for walk in PAGE.split("\n**")[1:3]:
+        steps = [line.split("`")[1] for line in walk.splitlines() if line[:1].isdigit()]
+        rooms = [import_graph.room(step.removesuffix(".py").replace("/", "."), ROOMS) for step in steps]
+        assert len(steps) >= 5 and None not in rooms
+        assert len(set(rooms)) == len(rooms), rooms
+
+
 # ------------------------------------------------------------------------------------------------ a test of the tests
 
 

@@ -1,0 +1,67 @@
+"""The choices that options offer, each with a label and a sentence for the person."""
+
+from __future__ import annotations
+
+from .option import Choice
+
+
+class BatchMode(Choice):
+    IGNORE_BATCH_SIZE = "ignore_batch_size", "All at Once", "All frames in one pass of the model"
+    SKIP_FRAMES = "skip_frames", "Skip Frames", "One pass over that many evenly spaced frames"
+    LAST_FRAME_OVERLAP = "last_frame_overlap", "Last Frame", "A pass starts with the last frame of the one before"
+    FIRST_LAST_OVERLAP = (
+        "first_last_overlap", "First and Last Frame",
+        "A pass starts with the first and the last new frame of the one before: passes fit together best",
+    )  # fmt: skip
+    NO_OVERLAP = "no_overlap", "No Overlap", "Passes share no frame and are fitted together by the surfaces they see"
+    DA3_STREAMING = (
+        "da3_streaming", "DA3 Streaming",
+        "Long sequences in bounded memory: chunks that overlap by half, with loops closed; a run can be continued",
+    )  # fmt: skip
+
+
+class MetricMode(Choice):
+    SCALE_BASE = "scale_base", "Scale the Base Model", "One scale for the whole scene, found with the metric model"
+    METRIC_DEPTH = "metric_depth", "Metric Depth", "The metric model's depth, seen by the base model's cameras"
+
+
+class ResizeMethod(Choice):
+    UPPER_BOUND = "upper_bound_resize", "Upper Bound", "The longest side gets the process resolution"
+    LOWER_BOUND = "lower_bound_resize", "Lower Bound", "The shortest side gets the process resolution"
+
+
+class KnownCameras(Choice):
+    OFF = "off", "Off", "The model finds the cameras"
+    COLMAP = "colmap", "COLMAP Model", "Of a COLMAP model, text or binary"
+    COLLECTION = "collection", "Blender Collection", "Cameras of a collection, named after their images"
+    STRUCTURE_FROM_MOTION = (
+        "structure_from_motion", "Structure from Motion", "Found from the images beforehand, as the model classic does it"
+    )  # fmt: skip
+
+
+class ColmapExport(Choice):
+    OFF = "off", "Off", "No COLMAP model"
+    BINARY = "binary", "Binary", "The form that programs read fastest"
+    TEXT = "text", "Text", "The form that people can read"
+
+
+class AlignmentLibrary(Choice):
+    TORCH = "torch", "Torch", "On the graphics card where there is one"
+    NUMPY = "numpy", "NumPy", "On the processor"
+
+
+class AlignmentMethod(Choice):
+    SIM3 = "sim3", "Sim3", "Rotation, translation and scale of a chunk are found together"
+    SE3 = "se3", "SE3", "Rotation and translation only: for models whose chunks have one scale"
+    SCALE_SE3 = (
+        "scale_se3",
+        "Scale, then SE3",
+        "The scale is found from the depths first, then rotation and translation",
+    )
+
+
+class RefView(Choice):
+    SADDLE_BALANCED = "saddle_balanced", "Saddle, Balanced", "The view that is most central by several measures"
+    SADDLE_SIM_RANGE = "saddle_sim_range", "Saddle, Similarity Range", "The view whose similarities spread the most"
+    FIRST = "first", "First", "The first frame of the pass"
+    MIDDLE = "middle", "Middle", "The middle frame of the pass"
