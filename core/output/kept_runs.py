@@ -22,7 +22,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from .. import manifests
+from ..files import manifests
 from ..errors import BadInput
 from ..files import ownership
 from ..files.file_lock import file_lock

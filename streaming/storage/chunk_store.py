@@ -24,7 +24,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ...core import manifests
+from ...core.files import manifests
 from ...core.errors import BadInput, DA3Error
 from ...core.files import ownership
 from ...core.output.ply import VERTEX
