@@ -32,7 +32,7 @@ class DA3_OT_set_upright(Operator):
 
     @classmethod
     def poll(cls, context: Context) -> bool:
-        reason = why_no_run(context)
+        reason = why_no_run(context, moves=True)
         if reason:
             cls.poll_message_set(reason)
         return not reason
@@ -85,7 +85,7 @@ class DA3_OT_scale_by_distance(Operator):
 
     @classmethod
     def poll(cls, context: Context) -> bool:
-        reason = why_no_run(context)
+        reason = why_no_run(context, moves=True)
         if reason:
             cls.poll_message_set(reason)
         return not reason

@@ -96,6 +96,7 @@ class Giver:
         rows = sorted((index, b, row) for b, given in enumerate(self._given) for row, index in enumerate(given.indices))
         extrinsics = np.stack([_moved_extrinsics(self._given[b].extrinsics[row], moves[b]) for _, b, row in rows])
         self._files.finish(moves, extrinsics, np.stack([self._given[b].intrinsics[row] for _, b, row in rows]))
+        self._run.frames.warnings.extend(self._files.warnings)
         self._run.monitor.progress(STAGE, 1.0)
         return moves
 

@@ -54,6 +54,7 @@ class Run:
             The folder cannot be written.
         """
         store = Store(folder, fingerprint(frames, settings, predictor))
+        frames.warnings.extend(store.warnings)
         planner = ChunkPlanner(frames.selected, settings, images_per_pass(frames, settings, predictor))
         planner.batch_size = store.notes.get("batch_size", planner.batch_size)
         planner.resume(store.planned)

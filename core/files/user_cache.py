@@ -6,6 +6,7 @@ import os
 import sys
 from pathlib import Path
 
+KEPT_MARKER = ".da3-kept-run"  # is in the folder of each kept run: ``ownership``
 KEPT_BYTES = 8 << 30  # that kept runs may take, unless the person sets another limit
 
 

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import BadInput, MissingEnvironment
+from ..files import ownership
 from . import lock_file, torch_builds
 from .running import Command, Run
+from .trash import KIND
 
 PROMPT = "da3-blender"  # stands in the environment's pyvenv.cfg: by that a folder is known as one of ours
 HASHED = ("--require-hashes", "--only-binary", ":all:")
@@ -61,10 +63,11 @@ def fill(
     """
     if wheels is not None and not wheels.is_dir():
         raise BadInput(f"There is no wheel folder '{wheels}'")
+    ownership.claim(folder, KIND)
     make: Command = [
         uv,
         "venv",
-        "--clear",
+        "--allow-existing",  # of the folder, which has our marker in it
         "--no-progress",
         "--relocatable",
         "--prompt",

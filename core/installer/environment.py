@@ -23,10 +23,11 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import BadInput, Cancelled, MissingEnvironment
+from ..files import ownership
 from ..files.file_lock import file_lock
 from . import building, torch_builds, trash
 from .get_uv import REQUIREMENTS, get_uv, uv_folder
-from .running import Progress, Run
+from .running import Progress, Run, is_own_log
 from .torch_builds import Device
 
 MODULES = (
@@ -36,6 +37,25 @@ MODULES = (
 #: The packages whose versions a person may want to read.
 KEY_PACKAGES = ("torch", "torchvision", "depth-anything-3", "numpy", "opencv-python", "pycolmap", "huggingface-hub")
 MARKER = "da3-environment.json"
+#: What lies in a virtual environment of ours. With anything else in it the folder is a person's too, and is left alone.
+OWN = frozenset(
+    {
+        "bin",
+        "lib",
+        "lib64",
+        "include",
+        "share",
+        "etc",
+        "man",
+        "Lib",
+        "Scripts",
+        "Include",
+        "pyvenv.cfg",
+        ".gitignore",
+        ".lock",
+    }
+    | {"CACHEDIR.TAG", "without-torch.txt", MARKER, f".da3-{trash.KIND}"}
+)
 START_TIMEOUT = 60  # seconds; an interpreter starts in 0.1, on a cold network disk in a few
 
 
@@ -240,12 +260,14 @@ class Environment:
         with self._alone(on_progress, cancelled):
             self._refuse_others_folder()
             try:
-                trash.discard(*([trash.move_aside(self.folder)] if self.folder.exists() else []))
+                there = ownership.find(self.folder, trash.KIND) is not None
+                trash.discard(*([trash.move_aside(self.folder)] if there else []))
             except OSError as error:
                 raise MissingEnvironment(f"{_in_use(self.folder)}: {error}") from error
             self._drop_cache()
             trash.discard(uv_folder(self.folder.parent))
-            self.log.unlink(missing_ok=True)
+            if is_own_log(self.log):
+                ownership.delete_chosen(self.log)
 
     def sweep(self) -> None:
         """Delete what an installation left that crashed; nothing where one runs now. For the start of the add-on."""
@@ -275,6 +297,9 @@ class Environment:
         backend = torch_builds.backend(device, torch_builds.find_graphics()) if device else None
         part = self._part()
         warning = ""
+        if self._cache is not None:
+            with contextlib.suppress(BadInput):  # a person has files there: uv may use it, but nothing of it is deleted
+                ownership.claim(self._cache, trash.KIND)
         try:
             uv = self._get_uv(run, wheels)
             try:
@@ -301,25 +326,38 @@ class Environment:
         """Rename; the environment that was there goes only when that has worked."""
         old = None
         try:
-            if self.folder.exists():
+            if ownership.find(self.folder, trash.KIND):
                 old = trash.move_aside(self.folder)
-            part.rename(self.folder)
+            ownership.remove_if_empty(self.folder)
+            ownership.move(part, self.folder)
         except OSError as error:
             if old is not None:
-                old.rename(self.folder)
+                ownership.move(old, self.folder)
             raise MissingEnvironment(f"{_in_use(self.folder)}: {error}") from error
         if old is not None:
             trash.discard(old)
 
     def _refuse_others_folder(self) -> None:
         """A person may have chosen a folder with files of their own: nothing may happen to those."""
-        if not self.folder.exists() or (self.folder / MARKER).exists():
+        if not self.folder.exists():
             return
-        with contextlib.suppress(OSError):
-            if building.PROMPT in (self.folder / "pyvenv.cfg").read_text("utf-8"):
-                return
-        if not self.folder.is_dir() or any(self.folder.iterdir()):
-            raise BadInput(f"'{self.folder}' holds other files. Choose an empty or a new folder for the dependencies")
+        others = (
+            sorted({inner.name for inner in self.folder.iterdir()} - OWN)
+            if self.folder.is_dir()
+            else [self.folder.name]
+        )
+        if not others and self._was_made_here():  # by a version that left no marker, perhaps
+            ownership.adopt(self.folder, trash.KIND)
+        elif others or (ownership.find(self.folder, trash.KIND) is None and any(self.folder.iterdir())):
+            named = f" ({', '.join(others[:3])})" if others else ""
+            raise BadInput(
+                f"'{self.folder}' holds other files{named}. Choose an empty or a new folder for the dependencies"
+            )
+
+    def _was_made_here(self) -> bool:
+        with contextlib.suppress(OSError, ValueError):
+            return building.PROMPT in (self.folder / "pyvenv.cfg").read_text("utf-8")
+        return False
 
     def _serves(self, device: Device) -> bool:
         """Whether what is there is what that device gets; "auto" is content with any."""
@@ -350,8 +388,11 @@ class Environment:
     def _sweep(self) -> None:
         name = self.folder.name
         trash.sweep(self.folder.parent, (f"{name}.part-*", f"{name}*{trash.MARK}*", f"uv-*{trash.MARK}*"))
-        if self._cache is not None and self._cache.exists():
-            trash.sweep(self._cache, (".tmp*",))  # halves of downloads whose uv was killed
+        if self._cache is not None and ownership.find(self._cache, trash.KIND):
+            for half in self._cache.glob(".tmp*"):  # of downloads whose uv was killed
+                if half.is_dir() and not half.is_symlink():
+                    ownership.adopt(half, trash.KIND)
+            trash.sweep(self._cache, (".tmp*",))
 
     def _lock_hash(self) -> str:
         return hashlib.sha256(self._lock.read_bytes()).hexdigest()

@@ -12,9 +12,10 @@ import sys
 from pathlib import Path
 
 from ..errors import MissingEnvironment
+from ..files import ownership
 from .lock_file import read, require_wheels
 from .running import Command, Run
-from .trash import discard
+from .trash import KIND, discard
 
 REQUIREMENTS = Path(__file__).resolve().parent.parent / "requirements"
 STAGE = "getting the installer"
@@ -46,13 +47,14 @@ def get_uv(run: Run, parent: Path, part: Path, base_python: str, wheels: Path | 
     if wheels is not None:
         require_wheels(read(lock), wheels, {})
     try:
-        part.mkdir(parents=True)
+        ownership.claim(part, KIND)
+        ownership.claim(part / "uv", KIND)
         pip = _pip(run, part, base_python)
         pip += ["install", "--disable-pip-version-check", "--no-input", "--require-hashes", "--only-binary", ":all:"]
         pip += ["--no-deps", "--no-index", "--find-links", wheels] if wheels else ["--no-deps"]
         run(STAGE, 0.02, [*pip, "--target", part / "uv", "-r", lock])
         with contextlib.suppress(OSError):  # another Blender was quicker: its uv is as good
-            (part / "uv").rename(folder)
+            ownership.move(part / "uv", folder)
     finally:
         discard(part)
     return _find(folder)

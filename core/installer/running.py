@@ -41,6 +41,7 @@ sys.stdout.flush()
 os._exit(code & 0xFF)  # without waiting for the thread, which reads on
 """
 
+LOG_HEAD = "# DA3 for Blender: the last installation"
 ERRORS = ("error", "cause", "×", "modulenotfounderror", "importerror", "filenotfounderror")
 #: A program and its arguments.
 Command = list[str | Path]
@@ -48,12 +49,21 @@ Command = list[str | Path]
 Progress = Callable[[str, float, str], None]
 
 
+def is_own_log(log: Path) -> bool:
+    """Whether a file begins as our logs do."""
+    try:
+        with log.open("rb") as file:
+            return not log.is_symlink() and file.read(len(LOG_HEAD)) == LOG_HEAD.encode()
+    except OSError:
+        return False
+
+
 class Run:
     """Runs programs one after another, into one log.
 
     Parameters
     ----------
-    log : emptied first
+    log : emptied first, where it is a log of ours; to another file it is added
     on_progress, cancelled : as in ``Environment.install``
     environ : variables that every program gets besides this process's own
     """
@@ -71,7 +81,8 @@ class Run:
         self._variables = environ
         self._fraction = 0.0
         log.parent.mkdir(parents=True, exist_ok=True)
-        log.write_text("", "utf-8")
+        with log.open("w" if is_own_log(log) else "a", encoding="utf-8") as file:
+            file.write(LOG_HEAD + "\n")
 
     def tell(self, stage: str, fraction: float, line: str = "") -> None:
         """Report; the fraction never falls, even where a stage is done a second time."""

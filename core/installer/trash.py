@@ -7,24 +7,27 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-import shutil
 import subprocess
 import sys
 import threading
 from collections.abc import Iterable
 from pathlib import Path
 
+from ..files import ownership
+
 # Goes on when Blender ends. A killed installer may still write its last file: hence the second and third look.
 DELETE = """
-import os, shutil, sys, time
+import pathlib, runpy, sys, time
+runpy.run_path(sys.argv[1])["make_importable"]()
+from da3_blender.core import ownership
 for pause in (0, 0.2, 0.5, 1, 2):
     time.sleep(pause)
-    for path in sys.argv[1:]:
-        shutil.rmtree(path, ignore_errors=True)
-    if not any(map(os.path.lexists, sys.argv[1:])):
+    if not any([ownership.remove(pathlib.Path(path), sys.argv[2]) for path in sys.argv[3:]]):
         break
 """
+MOUNT = Path(__file__).resolve().parents[1] / "package.py"
 MARK = ".trash-"
+KIND = "environment"  # of every folder that is made and deleted here, for ``ownership``
 
 
 def move_aside(folder: Path) -> Path:
@@ -36,14 +39,19 @@ def move_aside(folder: Path) -> Path:
         It is in use (Windows), or the parent folder cannot be written to.
     """
     aside = folder.with_name(f"{folder.name}{MARK}{secrets.token_hex(4)}")
-    folder.rename(aside)
+    ownership.move(folder, aside)
     return aside
 
 
 def discard(*folders: Path) -> None:
-    """Delete folders in the background; they are gone from their names at once where the system allows a rename."""
+    """Delete folders in the background; they are gone from their names at once where the system allows a rename.
+
+    A folder without our marker stays.
+    """
     doomed = []
     for folder in folders:
+        if folder.is_symlink() or ownership.find(folder, KIND) is None:
+            continue
         with contextlib.suppress(FileNotFoundError):
             try:
                 doomed.append(folder if MARK in folder.name else move_aside(folder))
@@ -60,7 +68,7 @@ def sweep(parent: Path, names: Iterable[str]) -> None:
 
 def _delete(folders: list[Path]) -> None:
     windows = getattr(subprocess, "CREATE_NO_WINDOW", 0)
-    command = [sys.executable, "-I", "-S", "-c", DELETE, *map(str, folders)]
+    command = [sys.executable, "-I", "-S", "-c", DELETE, str(MOUNT), KIND, *map(str, folders)]
     null = subprocess.DEVNULL
     try:
         process = subprocess.Popen(
@@ -74,6 +82,6 @@ def _delete(folders: list[Path]) -> None:
         )
     except OSError:  # no process can be started: then it is done here
         for folder in folders:
-            shutil.rmtree(folder, ignore_errors=True)
+            ownership.remove(folder, KIND)
         return
     threading.Thread(target=process.wait, daemon=True).start()  # so that no dead process stays in the list

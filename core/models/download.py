@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol, TypeVar
 
 from ..errors import BadInput, Cancelled, DA3Error, MissingEnvironment
+from ..files import ownership
 from . import catalogue
 from . import folder as model_folder
 from .catalogue import ModelInfo
@@ -270,7 +271,7 @@ class _Download:
         own = model_folder.partial_path(self._final.parent, self._what.name, remote.key)
         for other in model_folder.unfinished(self._final.parent, self._what.name):
             if other != own:
-                other.unlink()
+                model_folder.drop_unfinished(other)
         return own
 
     def _read_what_is_there(self, size: int) -> None:
@@ -312,18 +313,18 @@ class _Download:
             raise self._wrong(f"it is no {self._final.suffix.removeprefix('.')} file")
         model_folder.sync(self._file.fileno())
         self.close()
-        self._path.replace(self._final)
+        ownership.replace_chosen(self._path, self._final)
         model_folder.sync_folder(self._final.parent)
         for leftover in model_folder.unfinished(self._final.parent, self._what.name):
             with contextlib.suppress(OSError):  # the model is there; what is in the way of tidiness goes another time
-                leftover.unlink()
+                model_folder.drop_unfinished(leftover)
         return self._final
 
     def _wrong(self, reason: str) -> DA3Error:
         """The partial file is of no use: remove it."""
         assert self._path
         self.close()
-        self._path.unlink(missing_ok=True)
+        model_folder.drop_unfinished(self._path)
         return DA3Error(
             f"The file of {self._what.label} did not arrive intact ({reason}) and was removed: download it again"
         )

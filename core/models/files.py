@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import BadInput, Cancelled, DA3Error, MissingModel
+from ..files import ownership
 from . import catalogue as models
+from . import folder as model_folder
 from . import segmentation_catalogue
 from .catalogue import SUFFIX, ModelInfo
 from .folder import disk_problem, is_whole, locked, moving_path, need_space, sync, sync_folder, unfinished
@@ -83,7 +85,7 @@ def remove(name: str, folder: Path) -> int:
             files = [file for file in (final, *unfinished(folder, name)) if os.path.lexists(file)]
             freed = sum(file.lstat().st_size for file in files)
             for file in files:
-                file.unlink()
+                ownership.delete_chosen(file)
             return freed
     except _Busy:
         raise DA3Error(f"{model.label} is being downloaded or moved at the moment: cancel that first") from None
@@ -213,7 +215,7 @@ class _Moving:
     def _copy(self, model: _AnyModel, old: Path, new: Path) -> None:
         size = old.stat().st_size
         temporary = moving_path(self._target, model.name)
-        temporary.unlink(missing_ok=True)  # of a move that was killed
+        model_folder.drop_unfinished(temporary)  # of a move that was killed
         need_space(self._target, size, model.label)
         try:
             with old.open("rb") as reading, temporary.open("wb", buffering=0) as writing:
@@ -227,11 +229,11 @@ class _Moving:
                 raise DA3Error(
                     f"The copy of {model.label} on the disk of {self._target} differs from what was written: check that disk"
                 )
-            temporary.replace(new)
+            ownership.replace_chosen(temporary, new)
             sync_folder(new.parent)
         except BaseException:
             with contextlib.suppress(OSError):  # the error that is under way says more than this one
-                temporary.unlink(missing_ok=True)
+                model_folder.drop_unfinished(temporary)
             raise
 
     def _equal(self, model: _AnyModel, old: Path, new: Path) -> bool:
@@ -281,7 +283,7 @@ def _size(folder: Path, model: _AnyModel) -> int:
 
 def _renamed(old: Path, new: Path) -> bool:
     try:
-        old.rename(new)
+        ownership.move(old, new, over_link=True)
     except OSError:  # another disk, most likely; if it was something else, copying will tell
         return False
     sync_folder(new.parent)
@@ -291,7 +293,7 @@ def _renamed(old: Path, new: Path) -> bool:
 
 def _unlink(file: Path) -> bool:
     try:
-        file.unlink()
+        ownership.delete_chosen(file)
     except OSError:  # read-only, or open elsewhere on Windows: the caller says that it is still there
         return False
     return True

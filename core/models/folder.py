@@ -9,18 +9,21 @@ import contextlib
 import errno
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ..errors import BadInput, DA3Error
+from ..files import ownership
 from ..files.file_lock import file_lock
 
 #: Unfinished files and locks live in here, under names that no model has; gone when it is empty.
 HIDDEN = ".downloads"
 
 _LARGEST_HEADER = 100_000_000  # bytes; the format's own limit
+_HALF = re.compile(r"\.[0-9A-Za-z_-]+\.part")  # what ``partial_path`` adds to a model's name
 _FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG)
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
 
@@ -38,7 +41,15 @@ def moving_path(folder: Path, name: str) -> Path:
 def unfinished(folder: Path, name: str) -> list[Path]:
     """The files that an interrupted download or move of a model has left."""
     hidden = Path(folder) / HIDDEN
-    return [*hidden.glob(f"{name}.*.part"), *hidden.glob(f"{name}.moving")]
+    halves = (file for file in hidden.glob(f"{name}.*.part") if _HALF.fullmatch(file.name.removeprefix(name)))
+    return [file for file in (*halves, hidden / f"{name}.moving") if file.is_file() and not file.is_symlink()]
+
+
+def drop_unfinished(file: Path) -> None:
+    """Delete what an interrupted download or move has left, if it is there; raises OSError."""
+    assert file.parent.name == HIDDEN, file
+    with contextlib.suppress(FileNotFoundError):
+        ownership.delete_chosen(file)
 
 
 def partial_bytes(folder: Path, name: str) -> int:
@@ -87,13 +98,12 @@ def locked(folder: Path, name: str, on_wait: Callable[[], None]) -> Iterator[Non
                 yield
             finally:
                 if sys.platform != "win32":
-                    path.unlink(missing_ok=True)  # while it is held: whoever waits for it sees that and makes a new one
+                    ownership.delete_empty(path)  # while it is held: whoever waits for it sees that and makes a new one
     finally:
         if sys.platform == "win32":
             with contextlib.suppress(OSError):  # refused while another process waits for it; that one removes it
-                path.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):  # something unfinished is in there
-            path.parent.rmdir()
+                ownership.delete_empty(path)
+        ownership.remove_if_empty(path.parent)  # else something unfinished is in there
 
 
 def _lock(held: contextlib.ExitStack, path: Path, on_wait: Callable[[], None]) -> None:

@@ -15,8 +15,9 @@ from typing import BinaryIO, TypeVar
 import numpy as np
 
 from ..errors import BadInput
-from ..files import atomic_write
+from ..files import ownership
 
+KIND = "colmap"  # of folder, for ``ownership``
 PINHOLE = 1
 #: By number: name, how many parameters, and whether the first is one focal length (else two) before the centre.
 MODELS = {
@@ -29,6 +30,10 @@ MODELS = {
 }  # fmt: skip
 #: Those that are a pinhole where their further parameters are 0.
 PINHOLES = frozenset("SIMPLE_PINHOLE PINHOLE SIMPLE_RADIAL RADIAL OPENCV FULL_OPENCV".split())
+#: That make a model, in its two forms and with rigs.
+FILES = tuple(
+    f"{stem}{suffix}" for stem in ("cameras", "images", "points3D", "rigs", "frames") for suffix in (".bin", ".txt")
+)
 #: Where a model is looked for, seen from the folder that was chosen.
 PLACES = (".", "sparse/0", "sparse", "0")
 
@@ -50,7 +55,8 @@ def write(
 ) -> list[Path]:
     """Write a model of pinhole cameras; each file takes its place when it is whole. The files that were written.
 
-    A model in the other form, or one that knows rigs, is removed from the folder: COLMAP would read that one instead.
+    A model of ours in the other form is removed from the folder: COLMAP would read that one instead. Where a person has a
+    model there, the next number's folder is taken, as COLMAP does it.
 
     Parameters
     ----------
@@ -66,7 +72,6 @@ def write(
     poses = [(*_quaternion(v.extrinsics[:, :3]), *v.extrinsics[:, 3].tolist()) for v in views]
     images = [(pose, cameras[key], view.name) for pose, key, view in zip(poses, keys, views, strict=True)]
 
-    folder.mkdir(parents=True, exist_ok=True)
     if as_text:
         parts = {
             "cameras.txt": _text(
@@ -93,12 +98,19 @@ def write(
             ),
             "points3D.bin": _packed_points(points, colors),
         }  # fmt: skip
-    written = [atomic_write.write(folder / name, content) for name, content in parts.items()]
-    for stem in ("cameras", "images", "points3D", "rigs", "frames"):
-        for suffix in (".bin", ".txt"):
-            if f"{stem}{suffix}" not in parts:
-                (folder / f"{stem}{suffix}").unlink(missing_ok=True)
-    return written
+    while not _is_free(folder):
+        folder = folder.with_name(str(int(folder.name) + 1) if folder.name.isdecimal() else folder.name + "-2")
+    folder.mkdir(parents=True, exist_ok=True)
+    own = ownership.share(folder, KIND)
+    own.remove(name for name in FILES if name not in parts)
+    return [folder / own.write(name, content) for name, content in parts.items()]
+
+
+def _is_free(folder: Path) -> bool:
+    """Whether no file of a model in the folder is another's."""
+    own = ownership.find(folder, KIND)
+    there = [name for name in FILES if os.path.lexists(folder / name)]
+    return all(own is not None and own.owns(name) for name in there)
 
 
 def read(folder: Path) -> list[View]:

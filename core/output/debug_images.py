@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ..files import atomic_write
+from ..files import ownership
 from ..prediction.filters import normalised_gradient
 from ..prediction.prediction import Prediction
 
@@ -50,12 +50,12 @@ def depth_picture(depth: np.ndarray) -> np.ndarray:
     return picture
 
 
-def save(picture: np.ndarray, path: Path) -> None:
-    """As PNG; the file takes its place when it is whole. Raises OSError."""
+def save(picture: np.ndarray, own: ownership.Folder, name: str) -> Path:
+    """As PNG into a folder; the file takes its place when it is whole. Which file; raises OSError."""
     good, data = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
     if not good:
-        raise OSError(f"'{path}' could not be packed as PNG")
-    atomic_write.write(path, data.tobytes())
+        raise OSError(f"'{name}' could not be packed as PNG")
+    return own.path / own.write(name, data.tobytes())
 
 
 def _colored(values: np.ndarray) -> np.ndarray:

@@ -4,15 +4,15 @@
     <root>/<id>/<k>.npz           batch k: depth, confidence before filters, cameras, ids (``packing``)
     <root>/<id>/<frame>.png       what the model saw
 
-The oldest runs go when all together would take more than the limit.
+The oldest runs go when all together would take more than the limit; folders that this add-on did not write never do.
 """
 
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import secrets
-import shutil
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 
 from ..errors import BadInput
-from ..files.atomic_write import write
+from ..files import manifests, ownership
 from ..files.file_lock import file_lock
 from ..geometry.projection import BLENDER_FROM_OPENCV
 from ..geometry.similarity import Similarity
@@ -33,8 +33,14 @@ from ..prediction.prediction import Prediction
 from ..settings import Settings
 from .payload import CameraRecord
 
-VERSION = 1
+VERSION = 2
+KIND = "kept-run"  # of folder, for ``ownership``
 MANIFEST = "manifest.json"
+_BATCH = {"indices": [int], "names": {"#": str}, "is_metric": bool, "cameras_known": bool, "records": [dict]}
+SCHEMA: dict[str, Any] = {
+    "version": int, "name": str, "frame_rate": (None, *manifests.NUMBER), "settings": dict, "batches": [_BATCH],
+    "moves?": [manifests.MATRIX], "done?": bool,
+}  # fmt: skip
 # Of PNG: a third to a half of the time of level 1 by itself, for files of about the same size.
 QUICK = (
     cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_SUB,
@@ -66,9 +72,10 @@ class KeptWriter:
         }  # fmt: skip
         try:
             folder = root / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(4)}"
-            folder.mkdir(parents=True)
+            own = ownership.claim(folder, KIND)
+            own.write(LOCK, b"")
             self._lock.enter_context(file_lock(folder / LOCK))
-            self.run = KeptRun(folder, manifest)
+            self.run = KeptRun(own, manifest)
             self.run.save()
             _sweep(root, limit, folder)
         except OSError as error:
@@ -103,7 +110,7 @@ class KeptWriter:
         """Take away what was kept of a run that did not come to its end."""
         self._lock.close()
         if self.run is not None and not self.run.about.get("done"):
-            shutil.rmtree(self.run.folder, ignore_errors=True)
+            self.run.own.clear()
             self.run = None
 
     def _give_up(self, reason: str) -> None:
@@ -116,9 +123,9 @@ class KeptWriter:
 
 @dataclass
 class KeptRun:
-    """A run on disk: ``folder``, and ``about``, what its manifest says."""
+    """A run on disk: ``own``, its folder, and ``about``, what its manifest says."""
 
-    folder: Path
+    own: ownership.Folder
     about: dict[str, Any]
 
     @classmethod
@@ -133,13 +140,15 @@ class KeptRun:
         gone = BadInput("This run is not kept any more: generate it again, or let kept runs take more space")
         if not run or Path(run).name != run:
             raise gone
-        try:
-            about = json.loads((root / run / MANIFEST).read_text("utf-8"))
-        except (OSError, ValueError):
-            raise gone from None
-        if not isinstance(about, dict) or about.get("version") != VERSION or not about.get("done"):
+        own = ownership.find(root / run, KIND)
+        about = {} if own is None else _read(own)
+        if own is None or not about.get("done"):
             raise gone
-        return cls(root / run, about)
+        return cls(own, about)
+
+    @property
+    def folder(self) -> Path:
+        return self.own.path
 
     @property
     def id(self) -> str:
@@ -162,19 +171,18 @@ class KeptRun:
         """Write a batch and return its bytes; raises OSError."""
         number, prediction = len(self), batch.prediction
         unfiltered = prediction.conf if prediction.unfiltered is None else prediction.unfiltered
-        paths = [self.folder / f"{number}.npz"]
-        with paths[0].open("wb") as file:
-            arrays = packed(replace(prediction, conf=unfiltered, looks=None))
-            if batch.motion is not None and batch.moving is not None:
-                arrays["motion"] = np.rint(255.0 * batch.motion).astype(np.uint8)
-                arrays["moving"] = np.packbits(batch.moving)
-            np.savez(file, **arrays)
+        arrays = packed(replace(prediction, conf=unfiltered, looks=None))
+        if batch.motion is not None and batch.moving is not None:
+            arrays["motion"] = np.rint(255.0 * batch.motion).astype(np.uint8)
+            arrays["moving"] = np.packbits(batch.moving)
+        file = io.BytesIO()
+        np.savez(file, **arrays)
+        size = self._write(f"{number}.npz", file.getvalue())
         for index, image in zip(batch.indices, prediction.images, strict=True):
-            paths.append(self._picture(index))
             done, data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), QUICK)
             if not done:
                 raise OSError("an image could not be packed")
-            data.tofile(paths[-1])
+            size += self._write(self._picture(index).name, data.tobytes())
         self.about["batches"].append(
             {
                 "indices": [int(i) for i in batch.indices],
@@ -185,7 +193,7 @@ class KeptRun:
             }
         )
         self.save()
-        return sum(path.stat().st_size for path in paths)
+        return size
 
     def batches(self) -> Iterator[tuple[Batch, list[CameraRecord]]]:
         """Each batch at its final place, one in memory at a time; confidence as before all filters.
@@ -214,17 +222,29 @@ class KeptRun:
 
     def save(self) -> None:
         """Write the manifest; raises OSError."""
-        write(self.folder / MANIFEST, json.dumps(self.about).encode("utf-8"))
+        self._write(MANIFEST, json.dumps(self.about).encode("utf-8"))
+
+    def _write(self, name: str, data: bytes) -> int:
+        if self.own.write(name, data) != name:
+            raise OSError(f"'{self.folder / name}' is not as it was written")
+        return len(data)
+
+    def _whole_file(self, name: str) -> bytes:
+        data = self.own.read(name)
+        if data is None:
+            raise ValueError(f"{name} is not as it was written")
+        return data
 
     def _load(self, number: int, about: dict[str, Any]) -> Batch:
         try:
             images = []
             for index in about["indices"]:
-                image = cv2.imdecode(np.fromfile(self._picture(index), np.uint8), cv2.IMREAD_COLOR)
+                name = self._picture(index).name
+                image = cv2.imdecode(np.frombuffer(self._whole_file(name), np.uint8), cv2.IMREAD_COLOR)
                 if image is None:
-                    raise ValueError(f"{self._picture(index).name} is broken")
+                    raise ValueError(f"{name} is broken")
                 images.append(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
-            with np.load(self.folder / f"{number}.npz") as arrays:
+            with np.load(io.BytesIO(self._whole_file(f"{number}.npz"))) as arrays:
                 prediction = unpacked(arrays, np.stack(images))
                 motion, bits = arrays.get("motion"), arrays.get("moving")
                 moving = None if bits is None else np.unpackbits(bits, count=prediction.depth.size)
@@ -255,20 +275,15 @@ def _moved(prediction: Prediction, move: np.ndarray) -> Prediction:
 def _sweep(root: Path, limit: int, spare: Path) -> None:
     """Take away runs that were left without an end, and the oldest until all fit into the limit; never ``spare``."""
     used = _size(spare)
-    others = sorted((f for f in root.iterdir() if f.is_dir() and f != spare), key=_changed, reverse=True)
-    for folder in others:
-        if not _is_done(folder):
-            if _is_ours(folder) and _is_abandoned(folder):
-                shutil.rmtree(folder, ignore_errors=True)
-        elif used + _size(folder) > limit:
-            shutil.rmtree(folder, ignore_errors=True)
+    found = (ownership.find(f, KIND) for f in root.iterdir() if f != spare and not f.is_symlink())
+    for run in sorted((run for run in found if run is not None), key=lambda run: _changed(run.path), reverse=True):
+        if not _read(run).get("done"):
+            if _is_abandoned(run.path):
+                run.clear()
+        elif used + _size(run.path) > limit:
+            run.clear()
         else:
-            used += _size(folder)
-
-
-def _is_ours(folder: Path) -> bool:
-    """Whether a folder without a whole run was begun as one: the person may have put others beside them."""
-    return (folder / LOCK).is_file()
+            used += _size(run.path)
 
 
 class _Busy(Exception):
@@ -288,11 +303,18 @@ def _is_abandoned(folder: Path) -> bool:
         return False
 
 
-def _is_done(folder: Path) -> bool:
+def _read(own: ownership.Folder) -> dict[str, Any]:
+    """The manifest as it was written; empty where it is not so, or another version's."""
+    about = manifests.read(own.read(MANIFEST), SCHEMA)
     try:
-        return bool(json.loads((folder / MANIFEST).read_text("utf-8")).get("done"))
-    except (OSError, ValueError, AttributeError):
-        return False
+        if about and about["version"] == VERSION and all(batch["indices"] for batch in about["batches"]):
+            Settings.from_strings(about["settings"])
+            [CameraRecord.from_json(record) for batch in about["batches"] for record in batch["records"]]
+            if all(np.shape(move) == (4, 4) for move in about.get("moves", [])):
+                return about
+    except (BadInput, TypeError, KeyError, ValueError, AttributeError):
+        pass  # of another version's settings, or cameras without their fields
+    return {}
 
 
 def _changed(folder: Path) -> float:

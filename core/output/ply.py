@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ..files import ownership
+
 #: One vertex, packed as binary little endian PLY has it.
 VERTEX = np.dtype([("position", "<f4", 3), ("color", "u1", 3), ("confidence", "<f4")])
 # The same bytes, which take half the time to copy.
@@ -14,13 +16,13 @@ HEADER_BYTES = 512
 
 
 class PlyWriter:
-    """Points with colour and confidence. The file has its own name only once it is whole; until then ``.part`` is added.
+    """Points with colour and confidence. The file has its own name only once it is whole.
 
     Use it in a ``with`` block: left without ``finish``, it removes what it wrote.
 
     Parameters
     ----------
-    path : of the file
+    path : of the file; where another's file has that name, ``finish`` takes one beside it
     comment : a line for who opens the file in an editor
 
     Raises
@@ -33,8 +35,8 @@ class PlyWriter:
         self.path = path
         self.count = 0
         self._comment = comment
-        self._temporary = path.with_name(path.name + ".part")
-        self._file = self._temporary.open("wb")
+        self._temporary = ownership.part_of(path)
+        self._file = self._temporary.open("xb")
         self._file.write(self._header())
 
     def __enter__(self) -> PlyWriter:
@@ -57,26 +59,43 @@ class PlyWriter:
         self.count += len(vertices)
 
     def finish(self) -> Path:
-        """Put the count into the header and the file in its place."""
+        """Put the count into the header and the file in its place; a file of that name goes only if it is of this kind."""
         self._file.seek(0)
         self._file.write(self._header())
         self._file.close()
-        self._temporary.replace(self.path)
+        self.path = ownership.put(self._temporary, self.path, _is_ours)
         return self.path
 
     def close(self) -> None:
         """Remove what is not finished."""
         if not self._file.closed:
             self._file.close()
-            self._temporary.unlink(missing_ok=True)
+            ownership.drop_part(self._temporary)
 
     def _header(self) -> bytes:
-        """Always of the same length, since the count is known last: a comment takes up the rest."""
-        lines = [
-            "ply", "format binary_little_endian 1.0", f"comment {self._comment}", f"element vertex {self.count}",
-            "property float x", "property float y", "property float z",
-            "property uchar red", "property uchar green", "property uchar blue", "property float confidence",
-        ]  # fmt: skip
-        text = "\n".join(lines) + "\ncomment "
-        end = "\nend_header\n"
-        return (text + "." * (HEADER_BYTES - len(text) - len(end)) + end).encode("ascii")
+        return _header(self._comment, self.count)
+
+
+def _header(comment: str, count: int) -> bytes:
+    """Always of the same length, since the count is known last: a comment takes up the rest."""
+    lines = [
+        "ply", "format binary_little_endian 1.0", f"comment {comment}", f"element vertex {count}",
+        "property float x", "property float y", "property float z",
+        "property uchar red", "property uchar green", "property uchar blue", "property float confidence",
+    ]  # fmt: skip
+    text = "\n".join(lines) + "\ncomment "
+    end = "\nend_header\n"
+    return (text + "." * (HEADER_BYTES - len(text) - len(end)) + end).encode("ascii")
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a file is one that ``PlyWriter`` wrote, byte for byte in its header and of the length that it says."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(HEADER_BYTES)
+        lines = head.decode("ascii").split("\n")
+        comment, count = lines[2].removeprefix("comment "), int(lines[3].removeprefix("element vertex "))
+        size = path.stat().st_size
+    except (OSError, ValueError, IndexError):
+        return False
+    return head == _header(comment, count) and size == HEADER_BYTES + count * VERTEX.itemsize

@@ -1,7 +1,8 @@
 """The files that a run leaves for the person: table of cameras, calibration, point cloud, COLMAP model, debug images.
 
-Written by the worker into the output folder while batches come, each under a temporary name until it is whole. Where no
-output folder is set, nothing is written.
+Written by the worker into the output folder while batches come, each under a temporary name until it is whole. A file of the
+same name goes only where this add-on wrote it; beside a person's the new one gets a number. Where no output folder is set,
+nothing is written.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import BadInput, DA3Error
-from ..files import atomic_write
+from ..files import ownership
 from ..geometry.projection import cameras_from_blender, points_from_blender
 from ..prediction.prediction import Prediction
 from ..settings import ColmapExport, Settings
@@ -24,6 +25,7 @@ from .blender_arrays import srgb_from_linear
 from .payload import CameraRecord, PointArrays, camera_table, split
 from .ply import PlyWriter
 
+KIND = "results"  # of folder, for ``ownership``
 TABLE = "camera_intrinsics.csv"
 COLMAP_POINTS = 200_000  # at most; enough to start a radiance field from, and COLMAP's tools stay quick
 PART = 1 << 20  # points whose colours are converted at a time
@@ -47,7 +49,8 @@ class ResultFiles:
     def __init__(self, settings: Settings, name: str):
         self._settings = settings
         self._name = name
-        self._folder = _writable(settings.output_folder) if settings.output_folder.strip() else None
+        self._own = _writable(settings.output_folder) if settings.output_folder.strip() else None
+        self._folder = self._own.path if self._own else None
         self._cameras: dict[int, CameraRecord] = {}  # by frame
         self._sizes: dict[int, tuple[int, int]] = {}
         self._batches: dict[int, int] = {}  # by frame
@@ -112,16 +115,15 @@ class ResultFiles:
         ------
         DA3Error
         """
-        if not (self._folder and self.wants_pictures):
+        if not (self._own and self.wants_pictures):
             return
-        folder = self._folder / "debug"
+        folder = self._own.path / "debug"
         with self._writing():
             folder.mkdir(exist_ok=True)
             for i, (index, name) in enumerate(zip(indices, names, strict=True)):
                 for kind, picture in debug_images.pictures(prediction, i, self._settings.min_confidence).items():
-                    path = folder / f"{index:06d}_{name}_{kind}.png"
-                    debug_images.save(picture, path)
-                    self._pictures.append(path)
+                    path = f"debug/{index:06d}_{name}_{kind}.png"
+                    self._pictures.append(debug_images.save(picture, self._own, path))
 
     def finish(self, moves: Sequence[np.ndarray] = ()) -> list[Path]:
         """Write what needs all cameras, and give the point cloud its name; every file that was written.
@@ -135,7 +137,7 @@ class ResultFiles:
         ------
         DA3Error
         """
-        if self._folder is None or not self._cameras:
+        if self._own is None or not self._cameras:
             return list(self._pictures)
         cameras = [self._cameras[frame] for frame in sorted(self._cameras)]
         if len(moves):
@@ -145,13 +147,19 @@ class ResultFiles:
         texts = {TABLE: camera_table(cameras), **calibration(cameras, sizes, self._name)}
         with self._writing():
             written = [
-                atomic_write.write(self._folder / file, text.encode("utf-8", "surrogateescape"))
+                self._own.path / self._own.write(file, text.encode("utf-8", "surrogateescape"))
                 for file, text in texts.items()
             ]
+            wanted = [self._own.path / file for file in texts]
             if self._ply:
+                wanted.append(self._ply.path)
                 written.append(self._ply.finish())
             if self._settings.output_colmap is not ColmapExport.OFF:
-                written += self._write_colmap(self._folder / "colmap" / "sparse" / "0", colmap_views(cameras, sizes))
+                place = self._own.path / "colmap" / "sparse" / "0"
+                model = self._write_colmap(place, colmap_views(cameras, sizes))
+                wanted += [place / file.name for file in model]
+                written += model
+        self.warnings += [beside(old, new) for old, new in zip(wanted, written, strict=True) if old != new]
         return written + self._pictures
 
     def _write_colmap(self, folder: Path, views: Sequence[colmap.View]) -> list[Path]:
@@ -250,15 +258,20 @@ class _Sample:
         return points_from_blender(self._position), srgb_from_linear(self._color)
 
 
-def _writable(path: str) -> Path:
+def beside(wanted: Path, written: Path) -> str:
+    """What is said where a person's file has the name of a result."""
+    return f"'{wanted}' is not a file that this add-on wrote: it stays as it is, and the new one is '{written}'"
+
+
+def _writable(path: str) -> ownership.Folder:
     """The output folder, made if it is not there; found out before the long work whether it can be written into."""
     folder = Path(path).expanduser()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
+        return ownership.share(folder, KIND)
     except OSError as error:
         raise BadInput(
             f"The output folder '{folder}' cannot be written into ({error.strerror}): choose another"
         ) from None
-    return folder

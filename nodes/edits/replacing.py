@@ -58,16 +58,21 @@ def is_fused(made: bpy.types.ID) -> bool:
 
 
 def replace(run: Run, top: bpy.types.Collection) -> None:
-    """Put what a run has built in the place of what ``top`` holds of an earlier one. All or nothing: no steps."""
+    """Put what a run has built in the place of what ``top`` holds of an earlier one. All or nothing: no steps.
+
+    The old goes last: whatever fails before that has cost nothing.
+    """
     camera = run.scene.camera
     scene_camera = camera.name if camera is not None and camera.name in top.all_objects else ""
     old = [obj for obj in top.all_objects if is_built(obj)]
     if not any(is_fused(made) for made in run.built if is_there(made)):
         old = [obj for obj in old if not is_fused(obj)]  # it took long, and nobody asked for another
+    filled = [child for child in top.children_recursive if child.all_objects]
     _keep_look(run, old)
+    _link(run, top)
     _remove(old)
-    bpy.data.batch_remove([child for child in top.children_recursive if not child.all_objects])
-    add(run, top)
+    bpy.data.batch_remove([child for child in filled if is_there(child) and not child.all_objects])
+    _settle(run, top)
     if scene_camera and run.scene.camera is None:
         cameras = [
             made for made in run.built if is_there(made) and getattr(made, "type", "") == "CAMERA" and made.users
@@ -78,20 +83,31 @@ def replace(run: Run, top: bpy.types.Collection) -> None:
 
 def add(run: Run, top: bpy.types.Collection) -> None:
     """Move what a run has built into ``top``; its own collection goes."""
+    _link(run, top)
+    _settle(run, top)
+
+
+def _link(run: Run, top: bpy.types.Collection) -> None:
+    """What a run has built into ``top`` too; nothing else changes."""
+
+    def into(source: bpy.types.Collection, target: bpy.types.Collection) -> None:
+        for obj in source.objects:
+            target.objects.link(obj)
+        for child in source.children:
+            twin = target.children.get(_plain(child.name, run.top.name, top.name))
+            if twin is None:
+                target.children.link(child)
+            else:  # of the earlier run, or such as Segmented, in which something of the person's has stayed
+                into(child, twin)
+
+    into(run.top, top)
+
+
+def _settle(run: Run, top: bpy.types.Collection) -> None:
+    """Take away what a run was built in, and give what it has built its names."""
     before = run.top.name
-    for child in list(run.top.children):
-        run.top.children.unlink(child)
-        twin = top.children.get(_plain(child.name, before, top.name))
-        if twin is None:
-            top.children.link(child)
-        else:  # such as Segmented, in which something of the person's has stayed
-            for obj in list(child.objects):
-                twin.objects.link(obj)
-            bpy.data.collections.remove(child)
-    for obj in list(run.top.objects):
-        top.objects.link(obj)
-        run.top.objects.unlink(obj)
     bpy.data.texts.remove(run.text)  # the cameras' table is there already
+    bpy.data.batch_remove([child for child in run.top.children_recursive if child not in set(top.children_recursive)])
     for made in run.built:
         if is_there(made):
             name = _plain(made.name, before, top.name)

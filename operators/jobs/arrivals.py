@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
+from ...core.files import ownership
 from ...core.worker.protocol import BatchReady
 
 MOST = 2 << 30  # bytes of arrays on disk, beyond which the oldest batches' are let go
@@ -32,7 +34,8 @@ class Arrivals:
         """Note a batch whose files are in ``folder``; the ones before it are built by now."""
         while sum(self._sizes) > self._most and self._let_go < len(self._batches):
             for file in _files(self._batches[self._let_go], folder):
-                file.unlink(missing_ok=True)
+                with contextlib.suppress(FileNotFoundError):
+                    ownership.delete_chosen(file)
             self._sizes[self._let_go] = 0
             self._let_go += 1
         self._batches.append(batch)

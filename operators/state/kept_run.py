@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from bpy.types import Context
 
-from ...nodes.edits import transforming
+from ...core.files.user_cache import KEPT_MARKER as MARKER
+from ...nodes.edits import linked, transforming
 from .needs import environment_lack
 from .places import places
 from .session import session
@@ -13,13 +14,16 @@ NO_RUN = "There is no reconstruction in this scene: Generate one first"
 NOT_KEPT = "This run is not kept on disk: Generate it again to use this (Preferences: Kept Runs)"
 
 
-def why_no_run(context: Context) -> str:
-    """Why nothing can be done to a run now; empty where it can."""
+def why_no_run(context: Context, *, moves: bool = False) -> str:
+    """Why nothing can be done to a run now; empty where it can. ``moves``: all of its objects, as in ``why_not_local``."""
     if session(context).job is not None:
         return "A job is running"
-    if transforming.run_of(context) is None:
+    run = transforming.run_of(context)
+    if run is None:
         return NO_RUN
-    return "Leave Edit Mode first" if context.mode.startswith("EDIT") else ""
+    if context.mode.startswith("EDIT"):
+        return "Leave Edit Mode first"
+    return linked.why_not_local(run, moves=moves)
 
 
 def why_not_kept(context: Context) -> str:
@@ -29,7 +33,7 @@ def why_not_kept(context: Context) -> str:
         return reason
     here, top = places(context), transforming.run_of(context)
     run = str(top.get(transforming.RUN, "")) if top else ""
-    if not run or not (here.kept_runs / run).is_dir():
+    if not run or not (here.kept_runs / run / MARKER).is_file():
         return NOT_KEPT
     lack = environment_lack(context, here)
     return lack.reason if lack else ""

@@ -5,31 +5,43 @@
                         frame looks like, sky, people and tracked things, where the model tells them
     images/000000.jpg   what the model saw
 
-A folder belongs to one input with one set of settings; another run's is emptied.
+A folder belongs to one input with one set of settings; of another run's what we wrote there goes. Where a person's files have
+the folder's name, or that of a file, another name beside it is taken (``core.files.ownership``).
 """
 
 from __future__ import annotations
 
 import contextlib
+import io
 import json
-import os
 import shutil
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import cv2
 import numpy as np
 
 from ...core.errors import BadInput, DA3Error
+from ...core.files import manifests, ownership
 from ...core.output.ply import VERTEX
 from ...core.prediction.compression import packed, unpacked
 from ...core.prediction.prediction import Prediction
 
-VERSION = 2
+VERSION = 3
+KIND = "streaming"  # of folder, for ``ownership``
+PARTS = ("chunks", "images")
 MANIFEST = "manifest.json"
+_CHUNK = {
+    "frames": [int], "planned": [int], "is_metric": bool, "cameras_known": bool, "images": {"#": str}, "arrays": str,
+}  # fmt: skip
+_LOOP = {"frames": [int], "chunks": [int], "matrix": manifests.MATRIX, "information": manifests.MATRIX}
+SCHEMA: dict[str, Any] = {
+    "version": int, "fingerprint": str, "chunks": [_CHUNK], "loops": [({"frames": [int]}, _LOOP)],
+    "batch_size?": int, "warnings?": [str], "names?": {"#": str}, "metric_scale?": manifests.NUMBER,
+}  # fmt: skip
 QUALITY = 95  # of JPEG; every run sees the images as they come back from disk, so that all runs see the same
 CHUNK_BYTES = 4.1  # per pixel of a chunk's frame: depth and confidence
 IMAGE_BYTES = 1.0  # per pixel of an image, on the safe side
@@ -41,7 +53,7 @@ class Store:
 
     Parameters
     ----------
-    folder : made if it is not there
+    folder : made if it is not there; where a person has files in it, one beside it is taken, and ``warnings`` says so
     fingerprint : of input and settings; where the folder has another one, it is emptied
 
     Raises
@@ -52,17 +64,29 @@ class Store:
 
     def __init__(self, folder: Path, fingerprint: str):
         self.folder = folder
+        self.warnings: list[str] = []
         self._manifest: dict[str, Any] = {}
         with self._writing():
-            self._manifest = _read(folder / MANIFEST)
+            self._own = ownership.claim_beside(folder, KIND, PARTS)
+            self.folder = self._own.path
+            if self.folder != folder:
+                self.warnings.append(
+                    f"'{folder}' holds files that DA3 for Blender did not write: they stay as they are, and the chunks are in "
+                    f"'{self.folder}'"
+                )
+            self._manifest = self._read()
+            if not self._manifest and self._own.names:
+                self.warnings.append(f"What was kept in '{self.folder}' is not as it was written: the run begins anew")
             if self._manifest.get("fingerprint") != fingerprint or self._manifest.get("version") != VERSION:
-                for part in ("chunks", "images"):
-                    shutil.rmtree(folder / part, ignore_errors=True)
+                self._own.remove(self._own.names)
                 self._manifest = {"version": VERSION, "fingerprint": fingerprint, "chunks": [], "loops": []}
             elif (whole := self._whole()) < len(self._manifest["chunks"]):
+                lost = self._manifest["chunks"][whole:]
                 self._manifest |= {"chunks": self._manifest["chunks"][:whole], "loops": []}
-            for part in ("chunks", "images"):
-                (folder / part).mkdir(parents=True, exist_ok=True)
+                self._own.remove(name for chunk in lost for name in _files(chunk))
+                self.warnings.append(
+                    f"{len(lost)} chunks in '{self.folder}' are not as they were written: they are made again"
+                )
             self._commit(self._manifest)
 
     @property
@@ -108,23 +132,22 @@ class Store:
             "is_metric": bool(prediction.is_metric),
             "cameras_known": bool(prediction.cameras_known),
         }
-        sizes = about["bytes"] = {}  # of its files
+        images: dict[str, str] = {}
+        about["images"] = images  # by frame, the new ones
         with self._writing():
             for index, image in zip(frames, prediction.images, strict=True):
                 if index not in known:
-                    sizes[self._image(index).name] = _write(self._image(index), _jpeg(image))
-            with self._chunk(number).open("wb") as file:
-                np.savez(file, **packed(prediction))  # type: ignore[arg-type]
-                file.flush()
-                os.fsync(file.fileno())
-                sizes[self._chunk(number).name] = file.tell()
+                    images[str(int(index))] = self._own.write(f"images/{index:06d}.jpg", _jpeg(image))
+            arrays = io.BytesIO()
+            np.savez(arrays, **packed(prediction))  # type: ignore[arg-type]
+            about["arrays"] = self._own.write(f"chunks/{number:05d}.npz", arrays.getvalue(), sync=True)
             self._commit({**self._manifest, **notes, "chunks": [*self._manifest["chunks"], about]})
 
     def load(self, number: int) -> Prediction:
         """A chunk as it was saved, to 16 bits."""
         about = self._manifest["chunks"][number]
         try:
-            with np.load(self._chunk(number)) as arrays:
+            with np.load(io.BytesIO(self._whole_file(about["arrays"]))) as arrays:
                 prediction = unpacked(arrays, np.stack([self.image(index) for index in about["frames"]]))
         except (OSError, ValueError, KeyError, EOFError, zlib.error, zipfile.BadZipFile) as error:
             raise DA3Error(
@@ -135,19 +158,16 @@ class Store:
 
     def image(self, index: int) -> np.ndarray:
         """(H, W, 3) uint8 RGB. Raises OSError."""
-        data = np.fromfile(self._image(index), np.uint8)
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+        names = [chunk["images"].get(str(index)) for chunk in self._manifest["chunks"]]
+        name = next(filter(None, names), f"images/{index:06d}.jpg")
+        image = cv2.imdecode(np.frombuffer(self._whole_file(name), np.uint8), cv2.IMREAD_COLOR)
         if image is None:
-            raise OSError(f"{self._image(index).name} is broken")
+            raise OSError(f"{PurePath(name).name} is broken")
         return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
     def remove(self) -> None:
-        """Take all of it away; a folder that others put files into stays."""
-        for part in ("chunks", "images"):
-            shutil.rmtree(self.folder / part, ignore_errors=True)
-        (self.folder / MANIFEST).unlink(missing_ok=True)
-        with contextlib.suppress(OSError):  # not empty: not only ours
-            self.folder.rmdir()
+        """Take away what this add-on wrote; what others put into the folder stays."""
+        self._own.clear()
 
     def require_space(self, frames: int, pixels: int, clouds: bool = False) -> None:
         """Look before the long work whether all will fit.
@@ -173,24 +193,28 @@ class Store:
     def _whole(self) -> int:
         """How many chunks are still as they were written: people clear up, and power cuts leave files without an end."""
         for number, chunk in enumerate(self._manifest["chunks"]):
-            for name, size in chunk["bytes"].items():
-                try:
-                    found = (self.folder / ("images" if name.endswith(".jpg") else "chunks") / name).stat().st_size
-                except OSError:
-                    return number
-                if found != size:
-                    return number
+            if any(self._own.read(name) is None for name in _files(chunk)):
+                return number
         return len(self._manifest["chunks"])
 
-    def _chunk(self, number: int) -> Path:
-        return self.folder / "chunks" / f"{number:05d}.npz"
+    def _whole_file(self, name: str) -> bytes:
+        data = self._own.read(name)
+        if data is None:
+            raise OSError(f"{PurePath(name).name} is not as it was written")
+        return data
 
-    def _image(self, index: int) -> Path:
-        return self.folder / "images" / f"{index:06d}.jpg"
+    def _read(self) -> dict[str, Any]:
+        """The manifest as it was written last; empty where there is none."""
+        names = [name for name in self._own.names if name.startswith("manifest")]
+        for data in map(self._own.read, reversed(names)):  # the last name is in use: the ones before became a person's
+            found = manifests.read(data, SCHEMA)
+            if found and _is_sound(found):
+                return found
+        return {}
 
     def _commit(self, manifest: dict[str, Any]) -> None:
         """The manifest is this one from now on, or, should it fail, still the old one."""
-        _write(self.folder / MANIFEST, json.dumps(manifest).encode("utf-8"), sync=True)
+        self._own.write(MANIFEST, json.dumps(manifest).encode("utf-8"), sync=True)
         self._manifest = manifest
 
     @contextlib.contextmanager
@@ -204,28 +228,29 @@ class Store:
             ) from error
 
 
+def _is_sound(manifest: dict[str, Any]) -> bool:
+    """Whether chunks have frames, and loops are of chunks that are there and have matrices of the right shape."""
+    chunks = manifest["chunks"]
+    images = {int(index) for chunk in chunks for index in chunk["images"]}
+    return all(chunk["frames"] and chunk["planned"] and images.issuperset(chunk["frames"]) for chunk in chunks) and all(
+        np.shape(loop["frames"]) == (2,)
+        and ("matrix" not in loop or (len(loop["chunks"]) == 2 and all(0 <= n < len(chunks) for n in loop["chunks"])))
+        and _is_square(loop.get("matrix"), 4)
+        and _is_square(loop.get("information"), 7)
+        for loop in manifest["loops"]
+    )
+
+
+def _is_square(rows: list[list[float]] | None, size: int) -> bool:
+    return rows is None or (len(rows) == size and all(len(row) == size for row in rows))
+
+
+def _files(chunk: dict[str, Any]) -> list[str]:
+    return [chunk["arrays"], *chunk["images"].values()]
+
+
 def _jpeg(image: np.ndarray) -> bytes:
     done, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
     if not done:
         raise OSError("an image could not be packed as JPEG")
     return data.tobytes()
-
-
-def _write(path: Path, data: bytes, sync: bool = False) -> int:
-    """Put a file in its place as one; its size in bytes."""
-    temporary = path.with_name(path.name + ".part")
-    with temporary.open("wb") as file:
-        file.write(data)
-        if sync:
-            file.flush()
-            os.fsync(file.fileno())
-    temporary.replace(path)
-    return len(data)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text("utf-8"))
-    except (FileNotFoundError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}

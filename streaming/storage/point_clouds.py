@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from ...core.errors import DA3Error
+from ...core.files import ownership
 from ...core.geometry.projection import homogeneous, unproject
+from ...core.output import result_files
 from ...core.output.ply import HEADER_BYTES, VERTEX, PlyWriter
 from ...core.prediction.prediction import Prediction
 
@@ -33,6 +35,7 @@ class StreamingFiles:
     """
 
     def __init__(self, folder: Path | None, min_confidence: float):
+        self.warnings: list[str] = []
         self._folder = folder
         self._min_confidence = min_confidence
         self._clouds: list[Path] = []
@@ -53,8 +56,9 @@ class StreamingFiles:
                 rows = np.flatnonzero((prediction.depth[i] > 0) & (conf > 0) & (conf >= self._min_confidence))
                 position, color = (a.reshape(-1, 3).take(rows, axis=0) for a in (world, prediction.images[i]))
                 ply.add(position, color, conf.ravel().take(rows))
-            ply.finish()
-        self._clouds.append(path)
+            self._clouds.append(ply.finish())
+        if self._clouds[-1] != path:
+            self.warnings.append(result_files.beside(path, self._clouds[-1]))
 
     def finish(self, moves: np.ndarray, extrinsics: np.ndarray, intrinsics: np.ndarray) -> list[Path]:
         """Put everything in its final place.
@@ -70,25 +74,32 @@ class StreamingFiles:
         """
         if self._folder is None:
             return []
-        poses, calibration = self._folder / "camera_poses.txt", self._folder / "intrinsic.txt"
         rigid = homogeneous(extrinsics)
+        tables = {
+            "camera_poses.txt": np.linalg.inv(rigid).reshape(-1, 16),
+            "intrinsic.txt": intrinsics[:, [0, 1, 0, 1], [0, 1, 2, 2]],
+        }
         with self._writing():
-            combined = PlyWriter(self._folder / "pcd" / "combined_pcd.ply", COMMENT)
+            own = ownership.share(self._folder, result_files.KIND)
+            whole = self._folder / "pcd" / "combined_pcd.ply"
+            combined = PlyWriter(whole, COMMENT)
             with combined:
                 for path, move in zip(self._clouds, moves, strict=True):
                     still = bool(np.allclose(move, np.eye(4), rtol=0, atol=1e-12))
-                    with PlyWriter(path, COMMENT) as own:
+                    with PlyWriter(path, COMMENT) as cloud:
                         for part in _parts(path):
                             if not still:
                                 part["position"] = part["position"] @ move[:3, :3].T + move[:3, 3]
-                                own.add_vertices(part)
+                                cloud.add_vertices(part)
                             combined.add_vertices(part)
                         if not still:
-                            own.finish()
+                            cloud.finish()
                 combined.finish()
-            _write_rows(poses, np.linalg.inv(rigid).reshape(-1, 16))
-            _write_rows(calibration, intrinsics[:, [0, 1, 0, 1], [0, 1, 2, 2]])
-        return [poses, calibration, combined.path, *self._clouds]
+            written = [self._folder / own.write(name, _rows(rows)) for name, rows in tables.items()]
+        wanted = [*(self._folder / name for name in tables), whole]
+        written.append(combined.path)
+        self.warnings += [result_files.beside(old, new) for old, new in zip(wanted, written, strict=True) if old != new]
+        return [*written, *self._clouds]
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
@@ -109,7 +120,5 @@ def _parts(path: Path) -> Iterator[np.ndarray]:
             yield part
 
 
-def _write_rows(path: Path, rows: np.ndarray) -> None:
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_text("".join(" ".join(repr(float(v)) for v in row) + "\n" for row in rows), "ascii")
-    temporary.replace(path)
+def _rows(rows: np.ndarray) -> bytes:
+    return "".join(" ".join(repr(float(v)) for v in row) + "\n" for row in rows).encode("ascii")

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ...core.errors import DA3Error
+from ...core.files import ownership
 from ...core.files.file_lock import file_lock
 from ...core.files.user_cache import user_cache
 from ...core.frames.source import FrameSource
@@ -37,7 +38,7 @@ def alone(folder: Path) -> Iterator[None]:
     DA3Error
         Another run holds it.
     """
-    lock = folder.with_name(folder.name + ".lock")
+    lock = folder.with_name(f".{folder.name}.da3-lock")
     until = time.monotonic() + PATIENCE
 
     def give_up() -> None:
@@ -53,7 +54,7 @@ def alone(folder: Path) -> Iterator[None]:
             yield
         finally:
             with contextlib.suppress(OSError):  # Windows keeps it
-                lock.unlink()
+                ownership.delete_empty(lock)
 
 
 def fingerprint(frames: FrameSource, settings: Settings, predictor: Predictor | None = None) -> str:

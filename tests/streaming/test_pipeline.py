@@ -182,6 +182,22 @@ def rows(path):
         return np.fromfile(file, VERTEX)
 
 
+def test_photographs_in_the_places_of_chunks_and_results_stay_and_the_run_says_where_its_own_are(walk, tmp_path):
+    theirs = [f"{place}/{i:06d}.jpg" for place in ("streaming/images", "streaming/chunks") for i in range(14)]
+    theirs += ["streaming/manifest.json", "camera_poses.txt", "pcd/0_pcd.ply"]
+    for name in theirs:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"a photograph")
+    frames = FrameSource.open(walk.folder, 0, 29)
+    chosen = settings(walk, output_folder=str(tmp_path))
+    made = reconstruct(frames, chosen, DisturbedPredictor(walk), on_progress=lambda *_: None, cancelled=lambda: False)
+    assert isinstance(list(made)[-1], Settled)
+    assert [(tmp_path / name).read_bytes() for name in theirs] == [b"a photograph"] * len(theirs)
+    for name in ("streaming-2", "0_pcd-2.ply", "camera_poses-2.txt"):
+        assert sum(f"{name}'" in warning for warning in frames.warnings) == 1, frames.warnings
+    assert (tmp_path / "camera_poses-2.txt").is_file() and not (tmp_path / "streaming-2").exists()
+
+
 def test_the_files_hold_every_frame_and_every_point(walk, tmp_path):
     chosen = settings(walk, output_folder=str(tmp_path / "out"))
     batches, _, poses = run(walk, DisturbedPredictor(walk), None, chosen)
@@ -193,7 +209,7 @@ def test_the_files_hold_every_frame_and_every_point(walk, tmp_path):
     assert [len(p) for p in parts] == [int((b.prediction.conf > 0).sum()) for b in batches]
     np.testing.assert_array_equal(rows(out / "pcd" / "combined_pcd.ply"), np.concatenate(parts))
     assert not (out / "streaming").exists()
-    assert not list(out.rglob("*.part"))
+    assert not list(out.rglob("*part"))
 
 
 def test_far_and_unsure_points_are_dropped(walk, tmp_path):

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 from da3_blender.core.errors import BadInput, Cancelled, MissingEnvironment
+from da3_blender.core.files import ownership
 from da3_blender.core.installer import environment as environments
-from da3_blender.core.installer import get_uv, lock_file, torch_builds
+from da3_blender.core.installer import get_uv, lock_file, torch_builds, trash
 from da3_blender.core.installer.environment import MARKER, Environment, State
 from da3_blender.core.installer.torch_builds import Device, Graphics
 from pebble import NAME, nothing_stays, soon, wheel
@@ -337,15 +338,19 @@ def test_two_at_once_share_one_installation(tmp_path, environment, shelf, lock, 
 def test_what_a_crash_left_is_swept_but_not_from_under_a_running_installation(environment, shelf):
     place = environment.folder.parent
     for name in ("worker.part-0123abcd", "worker.trash-0123abcd", "uv-abc.trash-12", "worker.cache/.tmpXyz"):
-        (place / name / "lib").mkdir(parents=True)
+        ownership.claim(place / name, trash.KIND, ["lib"])
     (place / "worker.cache" / "archive").mkdir()
+    ownership.adopt(place / "worker.cache", trash.KIND)
     with environments.file_lock(place / "worker.lock"):
         environment.sweep()
         assert (place / "worker.part-0123abcd").exists()
     environment.sweep()
     assert nothing_stays(environment)
     cache = place / "worker.cache"
-    assert soon(lambda: [path.name for path in cache.iterdir()] == ["archive"], "halves of downloads are gone")
+    assert soon(
+        lambda: [path.name for path in cache.glob("[!.]*")] == ["archive"] and not list(cache.glob(".tmp*")),
+        "halves of downloads are gone",
+    )
 
 
 @pytest.fixture

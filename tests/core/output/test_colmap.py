@@ -97,7 +97,7 @@ def test_a_second_export_in_the_other_form_leaves_one_model(tmp_path):
     nothing = np.zeros((0, 3)), np.zeros((0, 3), np.uint8)
     colmap.write(tmp_path, views(5), *nothing)
     colmap.write(tmp_path, views(2), *nothing, as_text=True)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["cameras.txt", "images.txt", "points3D.txt"]
+    assert sorted(p.name for p in tmp_path.glob("[!.]*")) == ["cameras.txt", "images.txt", "points3D.txt"]
     assert len(colmap.read(tmp_path)) == 2
 
 

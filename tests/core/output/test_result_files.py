@@ -11,7 +11,7 @@ import pytest
 import truth
 from da3_blender.core import pipeline
 from da3_blender.core.errors import BadInput, DA3Error
-from da3_blender.core.files import atomic_write
+from da3_blender.core.files import ownership
 from da3_blender.core.frames.source import FrameSource
 from da3_blender.core.output import colmap, result_files
 from da3_blender.core.output.blender_arrays import linear_from_srgb
@@ -105,7 +105,7 @@ def test_a_run_that_does_not_end_leaves_no_half_file_and_the_old_one_as_it_was(t
     with pytest.raises(KeyError), result_files.ResultFiles(settings_for(tmp_path), "room") as files:
         files.add([payloads.random_cloud(50)], payloads.random_records(1), [(640, 428)])
         raise KeyError
-    assert [p.name for p in tmp_path.iterdir()] == ["room.ply"]
+    assert [p.name for p in tmp_path.glob("[!.]*")] == ["room.ply"]
     assert (tmp_path / "room.ply").read_text() == "of the run before"
 
 
@@ -220,16 +220,16 @@ def test_a_disk_that_is_full_is_a_sentence(tmp_path, monkeypatch):
 
 
 def test_a_file_that_cannot_be_finished_leaves_the_old_one_and_nothing_half(tmp_path, monkeypatch):
-    (tmp_path / "a.txt").write_text("old")
+    own = ownership.share(tmp_path, "results")
+    own.write("a.txt", b"old")
 
-    def full(path, content):
-        path.open("wb").write(content[:2])
+    def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("pathlib.Path.write_bytes", full)
+    monkeypatch.setattr(ownership.os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
-        atomic_write.write(tmp_path / "a.txt", b"new")
-    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("a.txt", "old")]
+        own.write("a.txt", b"new", sync=True)
+    assert [(p.name, p.read_text()) for p in tmp_path.glob("*") if p.name != ".da3-results"] == [("a.txt", "old")]
 
 
 def test_the_sample_for_colmap_is_evenly_spread_over_a_long_stream():

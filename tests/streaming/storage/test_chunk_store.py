@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from da3_blender.core.alignment.known_cameras import ConditionedPredictor, Known
 from da3_blender.core.errors import BadInput, DA3Error
+from da3_blender.core.files import ownership
 from da3_blender.core.frames.source import FrameSource
 from da3_blender.core.prediction.prediction import Prediction
 from da3_blender.core.settings import Choice, Settings, options
@@ -103,16 +104,16 @@ def test_a_chunk_that_was_cut_off_does_not_count(tmp_path, monkeypatch):
 
 def test_a_note_that_cannot_be_written_is_not_kept(tmp_path, monkeypatch):
     store = Store(tmp_path, "a")
-    store.keep(loops=[1])
+    store.keep(loops=[{"frames": [0, 7]}])
 
     def full(_descriptor):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(stores.os, "fsync", full)
+    monkeypatch.setattr(ownership.os, "fsync", full)
     with pytest.raises(DA3Error):
-        store.keep(loops=[1, 2])
+        store.keep(loops=[{"frames": [0, 7]}, {"frames": [1, 6]}])
     monkeypatch.undo()
-    assert store.notes["loops"] == Store(tmp_path, "a").notes["loops"] == [1]
+    assert store.notes["loops"] == Store(tmp_path, "a").notes["loops"] == [{"frames": [0, 7]}]
 
 
 def test_a_chunk_that_was_cut_short_on_disk_is_told(tmp_path):

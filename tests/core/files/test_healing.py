@@ -1,0 +1,191 @@
+"""Stores and kept runs whose files were damaged, by chance or by a program: made again or not offered, and never a crash."""
+
+import json
+import random
+import shutil
+
+import numpy as np
+import payloads
+import pytest
+from da3_blender.core.errors import BadInput
+from da3_blender.core.files import ownership
+from da3_blender.core.output.kept_runs import KIND, KeptRun, KeptWriter
+from da3_blender.core.pipeline import Batch
+from da3_blender.core.prediction.prediction import Prediction
+from da3_blender.core.settings import Settings
+from da3_blender.streaming.storage.chunk_store import Store
+
+CHUNKS = [[0, 1, 2, 3], [2, 3, 4, 5], [4, 5, 6, 7]]
+LOOP = {"frames": [0, 7], "chunks": [0, 2], "matrix": np.eye(4).tolist(), "information": np.eye(7).tolist()}
+WRONG = [None, -1, "", "x", [], {}, [None], {"a": 1}, True, 1e300, [[]]]
+
+
+def prediction(seed=0, count=4):
+    rng = np.random.default_rng(seed)
+    depth, conf = (rng.uniform(1, 9, (count, 24, 32)).astype(np.float32) for _ in range(2))
+    poses, intrinsics = np.repeat(np.eye(4)[None, :3], count, axis=0), np.repeat(np.eye(3)[None], count, axis=0)
+    return Prediction(depth, conf, poses, intrinsics, rng.integers(0, 256, (count, 24, 32, 3), np.uint8))
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("store") / "streaming"
+    made = Store(folder, "a")
+    for number, frames in enumerate(CHUNKS):
+        made.save(frames, prediction(number), names={"3": "chair_3"}, batch_size=4, warnings=["w"])
+    made.keep(loops=[LOOP, {"frames": [1, 6]}], metric_scale=2.0)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    root = tmp_path_factory.mktemp("runs")
+    writer = KeptWriter(root, 1 << 30, "room", 29.97, Settings())
+    for first in (0, 4):
+        records = [payloads.record(np.eye(3, 4), np.eye(3), (32, 24), frame=first + i, name=f"{i}") for i in range(4)]
+        writer.add(Batch(list(range(first, first + 4)), prediction(first), names={1: "person_1"}), records)
+    return writer.finish([np.eye(4)] * 2).folder
+
+
+def places(value, at=()):
+    """Where values are in a JSON value; of a long list the first."""
+    yield at
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from places(item, (*at, key))
+    elif isinstance(value, list) and value:
+        yield from places(value[0], (*at, 0))
+
+
+def edits(manifest):
+    """The manifest with one value wrong or gone, each as bytes."""
+    for at in list(places(manifest)):
+        for wrong in WRONG:
+            other = json.loads(json.dumps(manifest))
+            if not at:
+                other = wrong
+            else:
+                inner = other
+                for key in at[:-1]:
+                    inner = inner[key]
+                inner[at[-1]] = wrong
+            yield json.dumps(other).encode()
+        if at and isinstance(at[-1], str):
+            other = json.loads(json.dumps(manifest))
+            inner = other
+            for key in at[:-1]:
+                inner = inner[key]
+            del inner[at[-1]]
+            yield json.dumps(other).encode()
+    text = json.dumps(manifest).encode()
+    yield from (b"", b"\0" * 50, b"\xff\xfe", b"[" * 100_000, text[: len(text) // 2], text + b"}")
+
+
+def use_store(folder):
+    """Open a store and go through it as a run does, then make what lacks; the warnings."""
+    found = Store(folder, "a")
+    assert len(found.warnings) <= 1, found.warnings
+    assert found.chunks == CHUNKS[: len(found.chunks)]
+    made = len(found.chunks)
+    for number in range(made):
+        assert found.load(number).depth.shape == (4, 24, 32)
+    for number in range(made, len(CHUNKS)):
+        found.save(CHUNKS[number], prediction(number))
+    again = Store(folder, "a")
+    for number in range(len(CHUNKS)):
+        np.testing.assert_allclose(again.load(number).depth, prediction(number).depth, rtol=1e-3)
+    return found.warnings
+
+
+def use_kept(folder):
+    """Whether a run is offered; what it says where it is not."""
+    try:
+        run = KeptRun.open(folder.parent, folder.name)
+        for batch, records in run.batches():
+            assert len(records) == len(batch.indices)
+        assert run.settings and run.frames and run.about["name"] is not None
+    except BadInput as error:
+        return str(error)
+    return ""
+
+
+def test_every_edit_of_a_stores_manifest_even_one_that_is_recorded_as_ours(store, tmp_path):
+    manifest = json.loads((store / "manifest.json").read_bytes())
+    texts = list(edits(manifest))
+    assert len(texts) > 300
+    for number, text in enumerate(random.Random(0).sample(texts, 60)):
+        for recorded in (True, False):
+            folder = tmp_path / f"{number}{recorded}"
+            shutil.copytree(store, folder)
+            if recorded:
+                ownership.find(folder, "streaming").write("manifest.json", text)
+            else:
+                (folder / "manifest.json").write_bytes(text)
+            Store(folder, "a")
+            if not recorded:
+                assert len(use_store(folder)) == 0  # it was said, and begun anew, just now
+
+
+def test_every_edit_of_a_kept_runs_manifest_even_one_that_is_recorded_as_ours(kept, tmp_path):
+    manifest = json.loads((kept / "manifest.json").read_bytes())
+    texts = list(edits(manifest))
+    assert len(texts) > 300
+    for number, text in enumerate(random.Random(0).sample(texts, 60)):
+        for recorded in (True, False):
+            folder = tmp_path / f"{number}{recorded}"
+            shutil.copytree(kept, folder)
+            if recorded:
+                ownership.find(folder, KIND).write("manifest.json", text)
+            else:
+                (folder / "manifest.json").write_bytes(text)
+            said = use_kept(folder)
+            if not recorded:
+                assert "not kept any more" in said
+
+
+def damage(path, dice):
+    """One of: a bit flipped, cut short, made longer, of zeros, another file, gone."""
+    data = bytearray(path.read_bytes())
+    way = dice.randrange(6)
+    if way == 0 and data:
+        data[dice.randrange(len(data))] ^= 1 << dice.randrange(8)
+    elif way == 1:
+        data = data[: dice.randrange(max(1, len(data)))]
+    elif way == 2:
+        data += b"more"
+    elif way == 3:
+        data = bytearray(len(data) + 1)
+    elif way == 4:
+        data = bytearray(b"\xff\xd8 somebody's photograph")
+    else:
+        path.unlink()
+        return
+    path.write_bytes(data)
+
+
+def test_damaged_files_of_a_store_are_made_again_with_one_warning(store, tmp_path):
+    dice = random.Random(1)
+    for number in range(60):
+        folder = tmp_path / f"{number}"
+        shutil.copytree(store, folder)
+        path = dice.choice(sorted(path for path in folder.rglob("*") if path.is_file()))
+        damage(path, dice)
+        warnings = use_store(folder)
+        assert len(warnings) == 1 or path.name in (".da3-streaming",), (path, warnings)
+
+
+def test_damaged_files_of_a_kept_run_are_one_sentence(kept, tmp_path):
+    dice = random.Random(2)
+    for number in range(60):
+        folder = tmp_path / f"{number}"
+        shutil.copytree(kept, folder)
+        path = dice.choice(sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "lock"))
+        damage(path, dice)
+        said = use_kept(folder)
+        assert "generate it again" in said or path.name == ".da3-kept-run", (path, said)
+
+
+def test_an_array_of_another_shape_is_a_chunk_to_make_again(store, tmp_path):
+    shutil.copytree(store, tmp_path / "s")
+    np.savez(tmp_path / "s" / "chunks" / "00001.npz", depth=np.zeros((4, 2, 2), np.uint16))
+    assert "2 chunks" in use_store(tmp_path / "s")[0]
