@@ -1,13 +1,16 @@
 # `make demo` and `make test` are the two to know; each sets up what is missing first.
-.PHONY: demo test test-weights test-versions test-app bench python zip lint format lock clean
+.PHONY: demo test check test-weights test-versions test-app bench python zip lint format lock clean
 
 SETUP := @sh tools/setup/bootstrap.sh
 
 demo:    ## a folder of images becomes out/courtyard.blend, .png and .json
 	$(SETUP) run tools/demo.py
 
-test:    ## lint, types and all tests; the last line is the count
-	$(SETUP) run tools/test.py
+test:    ## lint, types and all tests; the last line is the count. T=tests/core/frames: those only
+	$(SETUP) run tools/test.py $(T)
+
+check:   ## lint, types, import graph and the fast tests, in less than a minute
+	$(SETUP) run tools/test.py --check
 
 test-weights: ## real weights in models/ (or $$DA3_MODELS) on the samples; without any it says so
 	$(SETUP) run tools/weights.py

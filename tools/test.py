@@ -2,6 +2,8 @@
 
     test.py            everything
     test.py --lint     ruff and mypy only
+    test.py --check    ruff, mypy, the import graph and the fast tests: under a minute
+    test.py PATH ...   the tests there only, without lint (as in: tests/core/frames -k video)
     test.py ARGS       everything, with ARGS for pytest (as in: -k geometry)
 
 Each lint check counts as one test. A test process that dies, or fails in a way its report does not show, counts as one
@@ -21,6 +23,20 @@ from xml.etree import ElementTree
 import paths
 
 TYPED = ("core", "streaming", "nodes", "operators", "panels")
+IN_WORKER, IN_BLENDER = ("tests/core", "tests/streaming"), "tests/blender"
+FAST = (  # seconds each, and between them they touch every room
+    *("tests/core/test_import_graph.py", "tests/core/test_typing_debt.py", "tests/core/test_settings.py"),
+    *(
+        "tests/core/frames/test_source.py",
+        "tests/core/frames/test_input_files.py",
+        "tests/core/models/test_catalogue.py",
+    ),
+    *("tests/core/prediction", "tests/core/geometry/test_projection.py", "tests/core/output/test_colmap.py"),
+    *("tests/core/worker/test_protocol.py", "tests/core/worker/server/test_progress.py"),
+    *("tests/streaming/registration/test_sim3.py", "tests/streaming/registration/test_pose_graph.py"),
+    *("tests/blender/test_enable.py", "tests/blender/nodes/test_point_cloud.py", "tests/blender/nodes/test_cameras.py"),
+    *("tests/blender/nodes/test_scene_cameras.py", "tests/blender/operators/test_arrivals.py"),
+)
 NO_TESTS = 5  # pytest's exit code when it found nothing to run
 
 
@@ -38,11 +54,18 @@ class Count:
 
 
 def main(arguments: list[str]) -> int:
-    count = lint()
-    if arguments != ["--lint"]:
+    chosen = [word for word in arguments if word.startswith("tests/")]
+    rest = [word for word in arguments if word not in chosen and word not in ("--lint", "--check")]
+    count = Count() if chosen else lint()
+    if "--lint" not in arguments:
         worker = paths.executable(paths.worker_environment(), "python")
-        count += run_tests(["core", "streaming"], worker, arguments, PYTHONPATH=str(paths.test_packages()))
-        count += run_tests(["blender"], Path(sys.executable), arguments)
+        checked = FAST if "--check" in arguments else (*IN_WORKER, IN_BLENDER)
+        for python, extra, folders in (
+            (worker, {"PYTHONPATH": str(paths.test_packages())}, IN_WORKER),
+            (Path(sys.executable), {}, (IN_BLENDER,)),
+        ):
+            which = [name for name in chosen or checked if name.startswith(folders)]
+            count += run_tests(which, python, rest, **extra) if which else Count()
     print(count, flush=True)
     return 1 if count.failed else 0
 
@@ -78,9 +101,9 @@ def check(name: str, command: list[str], cwd: Path = paths.ROOT) -> Count:
     return Count(passed=1) if passed else Count(failed=1)
 
 
-def run_tests(folders: list[str], python: Path, arguments: list[str], **extra: str) -> Count:
-    """pytest on folders of tests, in an isolated Blender configuration."""
-    print(f"--- tests: {', '.join(folders)}", flush=True)
+def run_tests(places: list[str], python: Path, arguments: list[str], **extra: str) -> Count:
+    """pytest on folders or files of tests, in an isolated Blender configuration."""
+    print(f"--- {' '.join(places)}", flush=True)
     with tempfile.TemporaryDirectory(prefix="da3-test-") as temporary:
         report = Path(temporary) / "report.xml"
         environ = {
@@ -94,13 +117,13 @@ def run_tests(folders: list[str], python: Path, arguments: list[str], **extra: s
             **extra,
         }
         command = [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junit-xml={report}"]
-        command += [*(f"tests/{folder}" for folder in folders), *arguments]
+        command += [*places, *arguments]
         code = subprocess.call(command, cwd=paths.ROOT, env=environ, stdin=subprocess.DEVNULL)
         if code == NO_TESTS:
             return Count()
         count = read(report)
     if code != 0 and count.failed == 0:
-        print(f"tests ({folders[0]}): pytest ended with exit code {code}", flush=True)
+        print(f"{places[0]}: pytest ended with exit code {code}", flush=True)
         count += Count(failed=1)
     return count
 

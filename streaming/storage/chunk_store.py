@@ -139,7 +139,7 @@ class Store:
                 if index not in known:
                     images[str(int(index))] = self._own.write(f"images/{index:06d}.jpg", _jpeg(image))
             arrays = io.BytesIO()
-            np.savez(arrays, **packed(prediction))  # type: ignore[arg-type]
+            np.savez(arrays, **packed(prediction))
             about["arrays"] = self._own.write(f"chunks/{number:05d}.npz", arrays.getvalue(), sync=True)
             self._commit({**self._manifest, **notes, "chunks": [*self._manifest["chunks"], about]})
 

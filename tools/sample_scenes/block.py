@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from . import textures as paint
-from .meshes import box, place, prism
 from .props import Props, wall_with_arch
+from .shapes import textures as paint
+from .shapes.meshes import box, place, prism
 from .stage import Stage, light
 
 HALF, OUTER = 3.2, 8.4

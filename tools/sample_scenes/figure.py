@@ -3,8 +3,8 @@
 import bpy
 import numpy as np
 
-from . import textures as paint
-from .meshes import Array, Shape, box, lathe, place, rod
+from .shapes import textures as paint
+from .shapes.meshes import Array, Shape, box, lathe, place, rod
 from .stage import Stage
 
 NAME = "walker"

@@ -3,8 +3,8 @@
 import bpy
 import numpy as np
 
-from . import textures as paint
-from .meshes import Array, Shape, arch_outline, box, lathe, leaf, place, prism
+from .shapes import textures as paint
+from .shapes.meshes import Array, Shape, arch_outline, box, lathe, leaf, place, prism
 from .stage import Stage
 
 WOODS = (("b58d5c", "a67c4d", "c49c69"), ("8b6b4a", "9a7853", "7b5c3d"), ("c7a06b", "b08850", "d2b07c"))

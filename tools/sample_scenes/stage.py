@@ -6,8 +6,8 @@ import bpy
 import numpy as np
 from mathutils import Vector
 
-from .meshes import Shape
-from .textures import Texture
+from .shapes.meshes import Shape
+from .shapes.textures import Texture
 
 
 class Stage:

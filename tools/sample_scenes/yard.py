@@ -3,9 +3,9 @@
 import bpy
 import numpy as np
 
-from . import textures as paint
-from .meshes import box, place, prism
 from .props import Props, wall_with_arch
+from .shapes import textures as paint
+from .shapes.meshes import box, place, prism
 from .stage import Stage, light
 
 NORTH = place(0.0, 4.4)

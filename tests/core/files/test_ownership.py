@@ -320,7 +320,7 @@ ELSEWHERE = {
     "core/worker/process.py": {"rmtree"},
     "core/worker/server/server.py": {"rmtree"},
     # Its own folder, made by ``tempfile`` in the process that started it.
-    "core/predictors/classic/sfm_process.py": {"rmtree"},
+    "core/predictors/classic/sfm/sfm_process.py": {"rmtree"},
 }
 
 

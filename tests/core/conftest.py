@@ -9,7 +9,7 @@ import pytest
 from da3_blender.core.installer.environment import Environment
 from pebble import NAME, wheel
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="session")

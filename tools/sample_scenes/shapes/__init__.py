@@ -1,0 +1,1 @@
+"""What the scenes are made of: shapes, and the pictures on them."""
