@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,7 @@ class PlyWriter:
         self.path = path
         self.count = 0
         self._comment = comment
+        self._is_finished = False
         self._temporary = path.with_name(path.name + ".part")
         self._file = self._temporary.open("wb")
         self._file.write(self._header())
@@ -62,12 +64,16 @@ class PlyWriter:
         self._file.write(self._header())
         self._file.close()
         self._temporary.replace(self.path)
+        self._is_finished = True
         return self.path
 
     def close(self) -> None:
         """Remove what is not finished."""
-        if not self._file.closed:
+        if self._is_finished:
+            return
+        with contextlib.suppress(OSError):  # what a full disk still refuses is thrown away anyway
             self._file.close()
+        with contextlib.suppress(OSError):  # it went with its folder
             self._temporary.unlink(missing_ok=True)
 
     def _header(self) -> bytes:

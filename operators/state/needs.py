@@ -12,6 +12,7 @@ from bpy.types import Context
 from ...core.installer.environment import State
 from ...core.models import catalogue
 from ...core.models.catalogue import ModelInfo
+from ...core.names import readable
 from .places import Places, places
 from .session import session
 
@@ -51,7 +52,7 @@ def first_lack(context: Context) -> Lack | None:
         return Lack("Choose an input: a folder of images, or one image", Mend.INPUT)
     path = bpy.path.abspath(settings.input)
     if not os.path.exists(path):  # noqa: PTH110  # a text of the person, which may be no path at all
-        return Lack(f"There is no '{settings.input}'", Mend.INPUT)
+        return Lack(readable(f"There is no '{settings.input}'"), Mend.INPUT)
     return None
 
 

@@ -11,12 +11,13 @@ A folder belongs to one input with one set of settings; another run's is emptied
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import os
 import shutil
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,11 +48,18 @@ class Store:
     Raises
     ------
     DA3Error
-        As every call below: the disk is full, or the folder has gone.
+        The disk is full, or the folder cannot be used. Once the run is on its way that ends the storing, not the run:
+        ``failure`` says why, and what is at hand then is held in memory.
+
+    Attributes
+    ----------
+    failure : why nothing can be stored any more; empty as long as it can
     """
 
     def __init__(self, folder: Path, fingerprint: str):
         self.folder = folder
+        self.failure = ""
+        self._held: dict[int, Prediction] = {}  # chunks that could not be written
         self._manifest: dict[str, Any] = {}
         with self._writing():
             self._manifest = _read(folder / MANIFEST)
@@ -87,13 +95,14 @@ class Store:
 
     def keep(self, **notes: Any) -> None:
         """Write plain values into the manifest, as one."""
-        with self._writing():
-            self._commit({**self._manifest, **notes})
+        self._manifest = {**self._manifest, **notes}
+        if not self.failure:
+            self._try(lambda: self._commit(self._manifest))
 
     def save(
         self, frames: Sequence[int], prediction: Prediction, planned: Sequence[int] | None = None, **notes: Any
     ) -> None:
-        """Write the next chunk; it counts once all of it is there.
+        """Write the next chunk; it counts once all of it is there. One that cannot be written is held in memory.
 
         Parameters
         ----------
@@ -109,7 +118,9 @@ class Store:
             "cameras_known": bool(prediction.cameras_known),
         }
         sizes = about["bytes"] = {}  # of its files
-        with self._writing():
+        manifest = {**self._manifest, **notes, "chunks": [*self._manifest["chunks"], about]}
+
+        def write() -> None:
             for index, image in zip(frames, prediction.images, strict=True):
                 if index not in known:
                     sizes[self._image(index).name] = _write(self._image(index), _jpeg(image))
@@ -118,11 +129,16 @@ class Store:
                 file.flush()
                 os.fsync(file.fileno())
                 sizes[self._chunk(number).name] = file.tell()
-            self._commit({**self._manifest, **notes, "chunks": [*self._manifest["chunks"], about]})
+            self._commit(manifest)
+
+        if self.failure or not self._try(write):
+            self._held[number], self._manifest = copy.deepcopy(prediction), manifest
 
     def load(self, number: int) -> Prediction:
         """A chunk as it was saved, to 16 bits."""
         about = self._manifest["chunks"][number]
+        if number in self._held:
+            return copy.deepcopy(self._held[number])
         try:
             with np.load(self._chunk(number)) as arrays:
                 prediction = unpacked(arrays, np.stack([self.image(index) for index in about["frames"]]))
@@ -193,14 +209,22 @@ class Store:
         _write(self.folder / MANIFEST, json.dumps(manifest).encode("utf-8"), sync=True)
         self._manifest = manifest
 
+    def _try(self, work: Callable[[], None]) -> bool:
+        """Write something; where that fails, note why."""
+        try:
+            work()
+        except (OSError, ValueError) as error:  # the latter from a zip file that cannot be closed any more
+            self.failure = getattr(error, "strerror", None) or str(error)
+        return not self.failure
+
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
             raise DA3Error(
-                f"The chunks in '{self.folder}' could not be written: {error.strerror or error}. What was built stays; free "
-                "some space or choose another output folder, and run again to go on from the last whole chunk"
+                f"The chunks in '{self.folder}' cannot be written: {error.strerror or error}. Free some space, or choose "
+                "another output folder"
             ) from error
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 
-from ...core.errors import DA3Error
 from ...core.geometry.projection import homogeneous, unproject
 from ...core.output.ply import HEADER_BYTES, VERTEX, PlyWriter
 from ...core.prediction.prediction import Prediction
@@ -26,26 +24,28 @@ class StreamingFiles:
     ----------
     folder : the output folder; None writes nothing
 
-    Raises
-    ------
-    DA3Error
-        As every call below: the disk is full, or the folder has gone.
+    What cannot be written is given up, and ``failures`` says so: the scene goes on.
     """
 
     def __init__(self, folder: Path | None, min_confidence: float):
         self._folder = folder
         self._min_confidence = min_confidence
         self._clouds: list[Path] = []
-        if folder is not None:
-            with self._writing():
-                (folder / "pcd").mkdir(parents=True, exist_ok=True)
+        self.failures: list[str] = []
+        self._try(self._make_folder)
+
+    def _make_folder(self) -> None:
+        assert self._folder
+        (self._folder / "pcd").mkdir(parents=True, exist_ok=True)
 
     def add(self, prediction: Prediction) -> None:
         """The points of the next chunk's frames, where they are so far."""
-        if self._folder is None:
-            return
+        self._try(lambda: self._add(prediction))
+
+    def _add(self, prediction: Prediction) -> None:
+        assert self._folder
         path = self._folder / "pcd" / f"{len(self._clouds)}_pcd.ply"
-        with self._writing(), PlyWriter(path, COMMENT) as ply:
+        with PlyWriter(path, COMMENT) as ply:
             assert prediction.extrinsics is not None and prediction.intrinsics is not None
             for i, conf in enumerate(prediction.conf):
                 one = slice(i, i + 1)
@@ -68,37 +68,47 @@ class StreamingFiles:
         -------
         the files
         """
-        if self._folder is None:
-            return []
-        poses, calibration = self._folder / "camera_poses.txt", self._folder / "intrinsic.txt"
-        rigid = homogeneous(extrinsics)
-        with self._writing():
-            combined = PlyWriter(self._folder / "pcd" / "combined_pcd.ply", COMMENT)
-            with combined:
-                for path, move in zip(self._clouds, moves, strict=True):
-                    still = bool(np.allclose(move, np.eye(4), rtol=0, atol=1e-12))
-                    with PlyWriter(path, COMMENT) as own:
-                        for part in _parts(path):
-                            if not still:
-                                part["position"] = part["position"] @ move[:3, :3].T + move[:3, 3]
-                                own.add_vertices(part)
-                            combined.add_vertices(part)
-                        if not still:
-                            own.finish()
-                combined.finish()
-            _write_rows(poses, np.linalg.inv(rigid).reshape(-1, 16))
-            _write_rows(calibration, intrinsics[:, [0, 1, 0, 1], [0, 1, 2, 2]])
-        return [poses, calibration, combined.path, *self._clouds]
+        written: list[Path] = []
+        self._try(lambda: written.extend(self._finish_clouds(moves)))
+        self._try(lambda: written.extend(self._write_cameras(extrinsics, intrinsics)), also_after_failures=True)
+        return written
 
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[None]:
+    def _write_cameras(self, extrinsics: np.ndarray, intrinsics: np.ndarray) -> list[Path]:
+        assert self._folder
+        poses, calibration = self._folder / "camera_poses.txt", self._folder / "intrinsic.txt"
+        _write_rows(poses, np.linalg.inv(homogeneous(extrinsics)).reshape(-1, 16))
+        _write_rows(calibration, intrinsics[:, [0, 1, 0, 1], [0, 1, 2, 2]])
+        return [poses, calibration]
+
+    def _finish_clouds(self, moves: np.ndarray) -> list[Path]:
+        assert self._folder
+        combined = PlyWriter(self._folder / "pcd" / "combined_pcd.ply", COMMENT)
+        with combined:
+            for path, move in zip(self._clouds, moves, strict=True):
+                still = bool(np.allclose(move, np.eye(4), rtol=0, atol=1e-12))
+                with PlyWriter(path, COMMENT) as own:
+                    for part in _parts(path):
+                        if not still:
+                            part["position"] = part["position"] @ move[:3, :3].T + move[:3, 3]
+                            own.add_vertices(part)
+                        combined.add_vertices(part)
+                    if not still:
+                        own.finish()
+            combined.finish()
+        return [combined.path, *self._clouds]
+
+    def _try(self, work: Callable[[], None], *, also_after_failures: bool = False) -> None:
+        """Write; by default not after something failed, for the clouds after a gap would not be those of their number."""
+        if self._folder is None or (self.failures and not also_after_failures):
+            return
         try:
-            yield
+            work()
         except OSError as error:
-            raise DA3Error(
-                f"The point clouds in '{self._folder}' could not be written: {error.strerror or error}. What was built "
-                "stays; free some space or choose another output folder, and run again"
-            ) from error
+            reason = error.strerror or str(error)
+            self.failures[:] = self.failures or [
+                f"The files of DA3 Streaming in '{self._folder}' are not whole: {reason}. The scene is not affected; free some "
+                "space or choose another output folder, and run again"
+            ]
 
 
 def _parts(path: Path) -> Iterator[np.ndarray]:
