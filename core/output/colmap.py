@@ -92,7 +92,7 @@ def write(
             ),
             "images.bin": _counted(
                 [
-                    struct.pack("<I7dI", i, *pose, camera) + name.encode() + b"\0" + struct.pack("<Q", 0)
+                    struct.pack("<I7dI", i, *pose, camera) + os.fsencode(name) + b"\0" + struct.pack("<Q", 0)
                     for i, (pose, camera, name) in enumerate(images, 1)
                 ]
             ),
