@@ -13,6 +13,7 @@ from mathutils import Matrix
 
 from ..core.output.payload import CameraRecord
 from . import orientation
+from .datablocks import image_materials
 from .datablocks.collections import fitting
 from .datablocks.created import Created
 
@@ -135,16 +136,17 @@ def _add_background(data: bpy.types.Camera, record: CameraRecord) -> bpy.types.I
     """
     if not record.image or not Path(record.image).is_file():  # a frame of a video has no file
         return None  # the scene may be built where the images are not; the camera is as true without
-    before = len(bpy.data.images)
-    image = bpy.data.images.load(record.image, check_existing=True)
-    is_new = len(bpy.data.images) > before
+    made = Created()
+    image = image_materials.load(record.image, made)
+    if image is None:
+        return None
     background = data.background_images.new()
     background.image = image
     background.alpha = IMAGE_ALPHA
     background.display_depth = "BACK"
     _fit(background, record)
     data.show_background_images = True
-    return image if is_new else None
+    return image if made.all else None
 
 
 def _fit(background: bpy.types.CameraBackgroundImage, record: CameraRecord) -> None:

@@ -6,6 +6,8 @@ touched.
 
 from __future__ import annotations
 
+import errno
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +16,7 @@ import numpy as np
 from mathutils import Matrix
 
 from ..core.errors import BadInput
+from ..core.files import ownership
 from . import point_cloud, viewpoint
 from .animation import frame_by_frame
 from .cameras import median_distance
@@ -31,6 +34,7 @@ MOST_POINTS = 4_000_000
 # Half a frustum's line, of its distance: some three of 1280 pixels wide.
 LINE = 0.0011
 FRUSTUM_COLOR = (1.0, 0.32, 0.03)
+PNG_END = b"IEND\xaeB`\x82"  # the last bytes of a whole PNG
 SKY, GROUND = (0.62, 0.72, 0.82), (0.93, 0.92, 0.90)
 
 
@@ -54,7 +58,9 @@ def render_preview(
     Raises
     ------
     BadInput
-        There is nothing to see, or the picture cannot be written.
+        There is nothing to see.
+    OSError
+        The picture cannot be written, and an older one is as it was.
     """
     cameras, matrices, frames = frame_by_frame(cameras)
     seen, colors, radii = _gather(clouds, cameras, matrices, frames)
@@ -268,10 +274,14 @@ def _render(scene: bpy.types.Scene, path: Path, size: tuple[int, int], samples: 
     scene.cycles.max_bounces = 0  # everything shines by itself
     render.resolution_x, render.resolution_y, render.resolution_percentage = *size, 100
     render.image_settings.file_format = "PNG"
-    render.use_file_extension = False
-    render.filepath = str(path)
     scenes.photo_colors(scene)
-    try:
-        bpy.ops.render.render(write_still=True, scene=scene.name)
-    except RuntimeError as error:
-        raise BadInput(f"The picture {path} could not be written: {error}") from error
+    bpy.ops.render.render(scene=scene.name)
+    # Blender 5 reads braces in a path as a template, every Blender a backslash as a separator, and none notices a disk that
+    # is full: so it writes under a name that is ours, and what it wrote is looked at.
+    with tempfile.TemporaryDirectory() as private:
+        own = Path(private) / "picture.png"
+        bpy.data.images["Render Result"].save_render(str(own), scene=scene)
+        content = own.read_bytes() if own.is_file() else b""
+        if not content.endswith(PNG_END):
+            raise OSError(errno.ENOSPC, f"'{private}' has no room for the picture")
+    ownership.write_chosen(path, content)

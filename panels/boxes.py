@@ -42,15 +42,17 @@ def draw_progress(layout: UILayout, context: Context, status: Status, *, nested:
 
 
 def draw_outcome(layout: UILayout, context: Context, status: Status, *, nested: int = 0) -> None:
-    """How the last job ended, and what it warned of."""
+    """How the last job ended, what is missing beside the scene, and what else it warned of."""
     if not status.outcome:
         return
     icon = "ERROR" if status.failed else "INFO"
     label(layout, context, status.outcome, icon, alert=status.failed, nested=nested)
-    if status.warnings:
-        count = len(status.warnings)
-        layout.label(text=f"{count} warning{'s' if count > 1 else ''}", icon="ERROR")
-        for message in status.warnings:
+    for message in status.failures:
+        label(layout, context, message, "CANCEL", alert=True, nested=nested)
+    others = [message for message in status.warnings if message not in status.failures]
+    if others:
+        layout.label(text=f"{len(others)} warning{'s' if len(others) > 1 else ''}", icon="ERROR")
+        for message in others:
             label(layout, context, message, "DOT", nested=nested)
 
 

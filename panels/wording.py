@@ -5,6 +5,8 @@ from __future__ import annotations
 import blf
 from bpy.types import Context, UILayout
 
+from ..core.files.names import readable
+
 POINTS = 11  # size of Blender's own labels
 MARGIN = 56.0  # pixels at scale 1 that panel, tabs and the label itself take from a region's width
 INDENT = 20.0  # what an icon takes
@@ -77,5 +79,5 @@ def label(
     column = layout.column(align=True)
     column.scale_y = 0.8
     column.alert = alert
-    for number, line in enumerate(lines_of(context, text, icon=icon != "NONE", nested=nested)):
+    for number, line in enumerate(lines_of(context, readable(text), icon=icon != "NONE", nested=nested)):
         column.label(text=line, icon=icon if number == 0 else "BLANK1" if icon != "NONE" else "NONE")

@@ -39,6 +39,8 @@ def chunks(run: Run) -> Iterator[int]:
                 continue
             _store(run, planned, batch, things)
             yield len(run.store.chunks) - 1
+            if run.store.failure:  # what cannot be kept cannot be fitted to what follows
+                break
             run.pace.pass_done(len(planned))
             run.report()
     if not run.store.chunks:

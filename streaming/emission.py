@@ -62,6 +62,11 @@ class Giver:
         self._given: list[_Given] = []
         self._world: np.ndarray | None = None  # from the first chunk's world to the one given out: metres, where known
 
+    @property
+    def failures(self) -> list[str]:
+        """What could not be written."""
+        return self._files.failures
+
     def give(self, placed: Placed) -> Batch:
         """A batch: in metres where they are known, far and unsure points dropped; its cloud is written too."""
         self._note(placed)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..core.errors import Cancelled, DA3Error
 from ..core.frames.source import FrameSource
 from ..core.geometry.projection import BLENDER_FROM_OPENCV
 from ..core.monitor import Monitor
@@ -29,12 +30,13 @@ class Settled:
     """The last that a run yields: where its batches go, now that all is known.
 
     ``moves`` (B, 4, 4): a similarity for each batch yielded, in their order, from the world it was yielded in to the final
-    one, OpenCV axes; ``accepted`` and ``refused`` count the loops.
+    one, OpenCV axes; ``accepted`` and ``refused`` count the loops; ``failures``: sentences on what could not be written.
     """
 
     moves: np.ndarray
     accepted: int
     refused: int
+    failures: tuple[str, ...] = ()
 
 
 def reconstruct(
@@ -59,7 +61,7 @@ def reconstruct(
     ------
     Cancelled, BadInput, DA3Error
         and what the predictor raises. Whole chunks stay on disk, and the next run with the same input and settings goes on
-        from there.
+        from there. A disk that is full ends the way early, with what there is until then; so does a folder that is gone.
     """
     folder = folder or default_folder(frames, settings)
     with alone(folder):
@@ -73,15 +75,44 @@ def reconstruct(
                     loops.foresee(giver.known)
             if (placed := placer.rest()) is not None:
                 yield giver.give(placed)
-            if settings.loop_closure:
-                loops.close(giver.known)
+            failures = _cut_short(run, giver)
+            if settings.loop_closure and not failures:
+                failures = _close(loops, giver)
             solution = loops.solve()
             accepted = int((solution.trust > 0.5).sum())
-            yield Settled(giver.settle(solution, placer.poses), accepted, len(loops.tried) - accepted)
+            moves = giver.settle(solution, placer.poses)
+            yield Settled(moves, accepted, len(loops.tried) - accepted, (*failures, *giver.failures))
         finally:
             frames.release()
-        if not settings.save_debug:
+        if not settings.save_debug and not failures:
             run.store.remove()
+
+
+def _close(loops: LoopCloser, giver: Giver) -> list[str]:
+    """Close the loops; where that fails, what is to be said of it: all frames are in the scene by now."""
+    try:
+        loops.close(giver.known)
+    except Cancelled:
+        raise
+    except DA3Error as error:
+        return [f"Not all loops were looked for, so places that were seen twice may not meet. {error}"]
+    return []
+
+
+def _cut_short(run: Run, giver: Giver) -> list[str]:
+    """What is to be said of a run whose chunks could not be stored to its end."""
+    if not run.store.failure:
+        return []
+    missing = len(run.frames.selected) - len(giver.known)
+    lost = (
+        f"{missing} of {len(run.frames.selected)} images are not in the scene"
+        if missing
+        else "its loops are not closed"
+    )
+    return [
+        f"The chunks in '{run.store.folder}' could not be written ({run.store.failure}), so the run ended early: {lost}. Free "
+        "some space or choose another output folder, and run again to go on from the last whole chunk"
+    ]
 
 
 def moves_to_blender(moves: np.ndarray) -> np.ndarray:

@@ -302,6 +302,18 @@ def replace_chosen(part: Path, file: Path) -> None:
     part.replace(file)
 
 
+def write_chosen(file: Path, content: bytes) -> None:
+    """Write a file that the person named, whole; raises OSError, and then the old one is as it was."""
+    part = part_of(file)
+    try:
+        part.write_bytes(content)
+        replace_chosen(part, file)
+    except BaseException:
+        with contextlib.suppress(OSError):  # it went with its folder
+            drop_part(part)
+        raise
+
+
 def delete_empty(file: Path) -> None:
     """Delete an empty file, as one that only served as a lock; one with content stays. Raises OSError."""
     with contextlib.suppress(FileNotFoundError):

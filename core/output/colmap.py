@@ -92,7 +92,7 @@ def write(
             ),
             "images.bin": _counted(
                 [
-                    struct.pack("<I7dI", i, *pose, camera) + name.encode() + b"\0" + struct.pack("<Q", 0)
+                    struct.pack("<I7dI", i, *pose, camera) + os.fsencode(name) + b"\0" + struct.pack("<Q", 0)
                     for i, (pose, camera, name) in enumerate(images, 1)
                 ]
             ),
@@ -208,7 +208,7 @@ def _lines(path: Path) -> list[str]:
     return [line.strip() for line in text.splitlines() if not line.startswith("#")]
 
 
-def _unpack(file: BinaryIO, form: str) -> tuple:  # type: ignore[type-arg]  # as struct.unpack has it
+def _unpack(file: BinaryIO, form: str) -> tuple:
     return struct.unpack(form, file.read(struct.calcsize(form)))
 
 

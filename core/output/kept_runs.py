@@ -50,7 +50,8 @@ LOCK = "lock"  # held as long as somebody writes the run
 
 
 class KeptWriter:
-    """Keeps a run while it goes on. What goes wrong ends the keeping, not the run: ``warnings`` say so.
+    """Keeps a run while it goes on. What goes wrong ends the keeping, not the run: ``failures`` say so, and ``warnings``
+    where it is only a limit that was set.
 
     Parameters
     ----------
@@ -62,6 +63,7 @@ class KeptWriter:
 
     def __init__(self, root: Path | None, limit: int, name: str, frame_rate: float | None, settings: Settings):
         self.warnings: list[str] = []
+        self.failures: list[str] = []
         self.run: KeptRun | None = None
         self._limit, self._used = limit, 0
         self._lock = contextlib.ExitStack()
@@ -78,8 +80,8 @@ class KeptWriter:
             self.run = KeptRun(own, manifest)
             self.run.save()
             _sweep(root, limit, folder)
-        except OSError as error:
-            self._give_up(error.strerror or str(error))
+        except (OSError, ownership.NotOurs) as error:
+            self._give_up(getattr(error, "strerror", None) or str(error))
 
     def add(self, batch: Batch, records: Sequence[CameraRecord]) -> None:
         """Keep a batch as it was sent."""
@@ -88,9 +90,10 @@ class KeptWriter:
         try:
             self._used += self.run.add(batch, records)
             if self._used > self._limit:
-                self._give_up(f"it takes more than the {self._limit / 1e9:.1f} GB that kept runs may take")
-        except OSError as error:
-            self._give_up(error.strerror or str(error))
+                reason = f"it takes more than the {self._limit / 1e9:.1f} GB that kept runs may take"
+                self._give_up(reason, self.warnings)
+        except (OSError, ValueError) as error:  # the latter from a zip file that cannot be closed any more
+            self._give_up(getattr(error, "strerror", None) or str(error))
 
     def finish(self, moves: Sequence[Any] = ()) -> KeptRun | None:
         """The run as it is kept; None where it is not. ``moves``: (4, 4) for each batch, see ``KeptRun.batches``."""
@@ -102,8 +105,8 @@ class KeptWriter:
             self.run.save()
             self._lock.close()
             _sweep(self.run.folder.parent, self._limit, self.run.folder)
-        except OSError as error:
-            self._give_up(error.strerror or str(error))
+        except (OSError, ownership.NotOurs) as error:
+            self._give_up(getattr(error, "strerror", None) or str(error))
         return self.run
 
     def discard(self) -> None:
@@ -113,8 +116,8 @@ class KeptWriter:
             self.run.own.clear()
             self.run = None
 
-    def _give_up(self, reason: str) -> None:
-        self.warnings.append(f"The run could not be kept for Rebuild and Fuse ({reason})")
+    def _give_up(self, reason: str, told: list[str] | None = None) -> None:
+        (self.failures if told is None else told).append(f"The run could not be kept for Rebuild and Fuse ({reason})")
         if self.run is not None:
             self.run.about["done"] = False
         self.discard()

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..files.names import readable
+
 if TYPE_CHECKING:
     from typing import Self
 
@@ -184,5 +186,5 @@ def camera_table(cameras: Iterable[CameraRecord]) -> str:
     writer.writerow(("frame", "name", "fx", "fy", "cx", "cy", "fov_h_deg", "fov_v_deg"))
     for camera in cameras:
         numbers = (camera.fx, camera.fy, camera.cx, camera.cy, *camera.field_of_view)
-        writer.writerow((camera.frame, camera.name, *(f"{number:.6f}" for number in numbers)))
+        writer.writerow((camera.frame, readable(camera.name), *(f"{number:.6f}" for number in numbers)))
     return text.getvalue()

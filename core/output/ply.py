@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,7 @@ class PlyWriter:
         self.path = path
         self.count = 0
         self._comment = comment
+        self._is_finished = False
         self._temporary = ownership.part_of(path)
         self._file = self._temporary.open("xb")
         self._file.write(self._header())
@@ -64,12 +66,16 @@ class PlyWriter:
         self._file.write(self._header())
         self._file.close()
         self.path = ownership.put(self._temporary, self.path, _is_ours)
+        self._is_finished = True
         return self.path
 
     def close(self) -> None:
         """Remove what is not finished."""
-        if not self._file.closed:
+        if self._is_finished:
+            return
+        with contextlib.suppress(OSError):  # what a full disk still refuses is thrown away anyway
             self._file.close()
+        with contextlib.suppress(OSError):  # it went with its folder
             ownership.drop_part(self._temporary)
 
     def _header(self) -> bytes:

@@ -2,38 +2,44 @@
 
 Written by the worker into the output folder while batches come, each under a temporary name until it is whole. A file of the
 same name goes only where this add-on wrote it; beside a person's the new one gets a number. Where no output folder is set,
-nothing is written.
+nothing is written. What cannot be written is said, and never ends the run: the scene comes first.
 """
 
 from __future__ import annotations
 
-import contextlib
+import errno
+import functools
+import shutil
 import tempfile
+import traceback
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from ..errors import BadInput, DA3Error
-from ..files import ownership
+from ..errors import BadInput, Cancelled, DA3Error
+from ..files import names, ownership
 from ..geometry.projection import cameras_from_blender, points_from_blender
 from ..prediction.prediction import Prediction
 from ..settings import ColmapExport, Settings
 from . import colmap, debug_images
 from .blender_arrays import srgb_from_linear
 from .payload import CameraRecord, PointArrays, camera_table, split
-from .ply import PlyWriter
+from .ply import VERTEX, PlyWriter
 
 KIND = "results"  # of folder, for ``ownership``
 TABLE = "camera_intrinsics.csv"
 COLMAP_POINTS = 200_000  # at most; enough to start a radiance field from, and COLMAP's tools stay quick
 PART = 1 << 20  # points whose colours are converted at a time
 PLY_COMMENT = "DA3 for Blender, z up, as in the scene"
+CLOUD, PICTURES, TABLES, COLMAP = "point cloud", "debug images", "tables of cameras", "COLMAP model"
 
 
 class ResultFiles:
     """The result files of one run; use it in a ``with`` block. Left without ``finish``, it takes half files away.
+
+    A kind of file that cannot be written is given up, and ``failures`` says so; the others go on.
 
     Parameters
     ----------
@@ -58,6 +64,7 @@ class ResultFiles:
         self._sample = _Sample(COLMAP_POINTS)
         self._ply: PlyWriter | None = None
         self._pictures: list[Path] = []
+        self._given_up: dict[str, str] = {}  # why, by kind of file
         self.warnings: list[str] = []
 
     def __enter__(self) -> ResultFiles:
@@ -71,6 +78,32 @@ class ResultFiles:
     def wanted(self) -> bool:
         """Whether there is an output folder."""
         return self._folder is not None
+
+    @property
+    def failures(self) -> list[str]:
+        """One sentence on all that could not be written; none where all could."""
+        if not self._given_up:
+            return []
+        kinds, reasons = ", ".join(self._given_up), ", ".join(dict.fromkeys(self._given_up.values()))
+        return [
+            f"Not written into '{self._folder}': {kinds} ({reasons}). The scene is not affected; free some space or choose "
+            "another output folder, and run again"
+        ]
+
+    def warn_of_space(self, frames: int, pixels: int) -> list[str]:
+        """A sentence where the disk may be too small for the point cloud; ``pixels``: of a frame.
+
+        Only a warning: how many points the filters leave is known afterwards, and the scene needs none of this.
+        """
+        if self._folder is None or not self._settings.output_point_cloud:
+            return []
+        needed, free = frames * pixels * VERTEX.itemsize, shutil.disk_usage(self._folder).free
+        if needed <= free:
+            return []
+        return [
+            f"The point cloud may take {needed / 1e9:.3g} GB in '{self._folder}', where {free / 1e9:.3g} GB are free: should "
+            "they not do, it is left out"
+        ]
 
     @property
     def wants_pictures(self) -> bool:
@@ -87,11 +120,6 @@ class ResultFiles:
         clouds : its points
         cameras : its N cameras; a frame's later camera takes the place of an earlier one
         sizes : N, (width, height) of the originals
-
-        Raises
-        ------
-        DA3Error
-            The disk is full, or the folder has gone.
         """
         if not self.wanted:
             return
@@ -102,28 +130,31 @@ class ResultFiles:
         for cloud in clouds:
             if self._settings.output_colmap is not ColmapExport.OFF:
                 self._sample.add(cloud, self._batch)
-            if self._folder and self._settings.output_point_cloud:
-                with self._writing():
-                    self._ply = self._ply or PlyWriter(self._folder / f"{self._name}.ply", PLY_COMMENT)
-                    for part in split(cloud, PART):
-                        self._ply.add(part.position, srgb_from_linear(part.point_color[:, :3]), part.conf)
+            if self._settings.output_point_cloud:
+                self._write(CLOUD, functools.partial(self._add_points, cloud))
+        if self._ply and CLOUD in self._given_up:
+            self._ply.close()  # what is half there only fills the disk
 
-    def add_pictures(self, prediction: Prediction, indices: Sequence[int], names: Sequence[str]) -> None:
-        """Write the debug images of N frames; ``indices`` in the input and ``names`` (stems): N.
+    def _add_points(self, cloud: PointArrays) -> None:
+        assert self._folder
+        self._ply = self._ply or PlyWriter(self._folder / self._named("", ".ply"), PLY_COMMENT)
+        for part in split(cloud, PART):
+            self._ply.add(part.position, srgb_from_linear(part.point_color[:, :3]), part.conf)
 
-        Raises
-        ------
-        DA3Error
-        """
+    def add_pictures(self, prediction: Prediction, indices: Sequence[int], stems: Sequence[str]) -> None:
+        """Write the debug images of N frames; ``indices`` in the input and ``stems``: N."""
         if not (self._own and self.wants_pictures):
             return
-        folder = self._own.path / "debug"
-        with self._writing():
+        own, folder = self._own, self._own.path / "debug"
+
+        def write() -> None:
             folder.mkdir(exist_ok=True)
-            for i, (index, name) in enumerate(zip(indices, names, strict=True)):
+            for i, (index, stem) in enumerate(zip(indices, stems, strict=True)):
                 for kind, picture in debug_images.pictures(prediction, i, self._settings.min_confidence).items():
-                    path = f"debug/{index:06d}_{name}_{kind}.png"
-                    self._pictures.append(debug_images.save(picture, self._own, path))
+                    file = names.file_name(f"{index:06d}_", stem, f"_{kind}.png", folder)
+                    self._pictures.append(debug_images.save(picture, own, f"debug/{file}"))
+
+        self._write(PICTURES, write)
 
     def finish(self, moves: Sequence[np.ndarray] = ()) -> list[Path]:
         """Write what needs all cameras, and give the point cloud its name; every file that was written.
@@ -132,10 +163,6 @@ class ResultFiles:
         ----------
         moves : of streaming, (4, 4) similarities in Blender's axes, one for each batch added: where it goes at last. They
             reach the COLMAP model; a point cloud that is written as it comes cannot be moved
-
-        Raises
-        ------
-        DA3Error
         """
         if self._own is None or not self._cameras:
             return list(self._pictures)
@@ -144,42 +171,64 @@ class ResultFiles:
             cameras = [camera.moved(moves[self._batches[camera.frame]]) for camera in cameras]
             self._sample.move(moves)
         sizes = [self._sizes[camera.frame] for camera in cameras]
-        texts = {TABLE: camera_table(cameras), **calibration(cameras, sizes, self._name)}
-        with self._writing():
-            written = [
-                self._own.path / self._own.write(file, text.encode("utf-8", "surrogateescape"))
-                for file, text in texts.items()
-            ]
-            wanted = [self._own.path / file for file in texts]
-            if self._ply:
-                wanted.append(self._ply.path)
-                written.append(self._ply.finish())
-            if self._settings.output_colmap is not ColmapExport.OFF:
-                place = self._own.path / "colmap" / "sparse" / "0"
-                model = self._write_colmap(place, colmap_views(cameras, sizes))
-                wanted += [place / file.name for file in model]
-                written += model
-        self.warnings += [beside(old, new) for old, new in zip(wanted, written, strict=True) if old != new]
-        return written + self._pictures
+        written: list[Path] = []
+        self._write(TABLES, lambda: self._write_tables(cameras, sizes, written))
+        if ply := self._ply:
+            self._write(CLOUD, lambda: written.append(self._told(ply.path, ply.finish())))
+        if self._settings.output_colmap is not ColmapExport.OFF:
+            self._write(COLMAP, lambda: written.extend(self._write_colmap(colmap_views(cameras, sizes))))
+        return written + [picture for picture in self._pictures if picture.is_file()]
 
-    def _write_colmap(self, folder: Path, views: Sequence[colmap.View]) -> list[Path]:
+    def _write_tables(
+        self, cameras: Sequence[CameraRecord], sizes: Sequence[tuple[int, int]], written: list[Path]
+    ) -> None:
+        assert self._own
+        name = self._named("calib_", "_da3.txt").removeprefix("calib_").removesuffix("_da3.txt")
+        for file, text in {TABLE: camera_table(cameras), **calibration(cameras, sizes, name)}.items():
+            wanted = self._own.path / file
+            written.append(self._told(wanted, self._own.path / self._own.write(file, text.encode("utf-8"))))
+
+    def _write_colmap(self, views: Sequence[colmap.View]) -> list[Path]:
+        assert self._folder
         as_text = self._settings.output_colmap is ColmapExport.TEXT
         if as_text and any(len(view.name.split()) != 1 for view in views):
             as_text = False
             self.warnings.append(
                 "The COLMAP model was written in binary: its text form cannot hold image names with spaces in them"
             )
-        return colmap.write(folder, views, *self._sample.points(), as_text=as_text)
+        place = self._folder / "colmap" / "sparse" / "0"
+        return [
+            self._told(place / file.name, file)
+            for file in colmap.write(place, views, *self._sample.points(), as_text=as_text)
+        ]
 
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[None]:
+    def _told(self, wanted: Path, written: Path) -> Path:
+        """The file that was written, with a warning where a person's has the name that was wanted."""
+        if wanted != written:
+            self.warnings.append(beside(wanted, written))
+        return written
+
+    def _named(self, before: str, after: str) -> str:
+        """A file's name with the input's in it."""
+        return names.file_name(before, self._name, after, self._folder)
+
+    def _write(self, kind: str, work: Callable[[], None]) -> None:
+        """Write files of a kind, unless that has failed before."""
+        if self._folder is None or kind in self._given_up:
+            return
         try:
-            yield
+            if not self._folder.is_dir():
+                raise FileNotFoundError(errno.ENOENT, "the folder is gone")
+            work()
+        except Cancelled:
+            raise
+        except DA3Error as error:
+            self._given_up[kind] = str(error)
         except OSError as error:
-            raise DA3Error(
-                f"The result files in '{self._folder}' could not be written: {error.strerror or error}. Free some space, "
-                "or choose another output folder"
-            ) from error
+            self._given_up[kind] = error.strerror or str(error)
+        except Exception as error:  # noqa: BLE001  # the edge of a side product: whatever it was, the scene goes on
+            traceback.print_exc()
+            self._given_up[kind] = f"unexpected {type(error).__name__}: {error}"
 
 
 def original_intrinsics(camera: CameraRecord, size: tuple[int, int]) -> np.ndarray:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import bpy
 
+from ...core.files.names import cut, readable
+
 # Bytes of UTF-8 in a datablock's name.
 LONGEST_NAME = 255 if bpy.app.version >= (5, 0, 0) else 63
 # What a run's name leaves free for its batches', so that no name of theirs is cut, and each stays its own.
@@ -14,8 +16,8 @@ ROOM_FOR_NUMBER = 4
 
 def fitting(base: str, suffix: str = "") -> str:
     """``base + suffix`` as a datablock's name; where that is too long, ``base`` is cut, between two characters."""
-    room = LONGEST_NAME - ROOM_FOR_NUMBER - len(suffix.encode())
-    return base.encode("utf-8", "replace")[:room].decode("utf-8", "ignore") + suffix
+    suffix = readable(suffix)
+    return cut(readable(base), LONGEST_NAME - ROOM_FOR_NUMBER - len(suffix.encode())) + suffix
 
 
 def new_top(input_name: str) -> bpy.types.Collection:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import bpy
 
+from ...core.files.names import readable
 from .collections import fitting
 from .created import Created
 from .materials import mix_input, new_material
@@ -13,6 +15,8 @@ from .point_trees import add_node
 
 #: Names of nodes, for people and for other programs' exporters that look for them.
 IMAGE, MIX = "Image", "Mix"
+SOURCE = "da3_source"  # where a picture comes from that has no path Blender can open
+LONGEST_PATH = 1024  # bytes, Blender's limit
 
 
 def image_material(image: bpy.types.Image) -> bpy.types.Material:
@@ -64,8 +68,13 @@ def load(path: str, made: Created, *, packed: bool = False) -> bpy.types.Image |
     """
     if not path or not Path(path).is_file():
         return None
+    if _is_out_of_reach(path):
+        return _load_content(Path(path), made)
     before = len(bpy.data.images)
-    image = bpy.data.images.load(path, check_existing=not packed)
+    try:
+        image = bpy.data.images.load(path, check_existing=not packed)
+    except RuntimeError:  # removed this very moment, or not readable by this person
+        return None
     if len(bpy.data.images) == before:
         return image
     made.add(image)
@@ -74,4 +83,27 @@ def load(path: str, made: Created, *, packed: bool = False) -> bpy.types.Image |
         image.filepath_raw = f"//{Path(path).name}"  # where Blender would put it if it were unpacked
     elif bpy.data.filepath and bpy.context.preferences.filepaths.use_relative_paths:
         image.filepath_raw = bpy.path.relpath(path)
+    return image
+
+
+def _is_out_of_reach(path: str) -> bool:
+    """Whether Blender cannot open a file that is there: it takes a backslash for a separator, also where it is none."""
+    return (os.sep != "\\" and "\\" in path) or len(os.fsencode(path)) >= LONGEST_PATH
+
+
+def _load_content(file: Path, made: Created) -> bpy.types.Image | None:
+    """The picture in the .blend, without a path; one that is in there already is taken again."""
+    name = fitting(readable(file.name).replace("\\", "_"))
+    known = next((image for image in bpy.data.images if image.get(SOURCE) == str(file)), None)
+    if known is not None:
+        return known
+    try:
+        content = file.read_bytes()
+    except OSError:  # removed this very moment, or not readable by this person
+        return None
+    image = made.add(bpy.data.images.new(name, 1, 1))
+    image.pack(data=content, data_len=len(content))
+    image.source = "FILE"
+    image.filepath_raw = f"//{name}"
+    image[SOURCE] = str(file)
     return image

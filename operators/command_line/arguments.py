@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any, NoReturn
 
 from ...core.errors import BadInput
+from ...core.files.names import LONGEST_FILE_NAME
 from ...core.installer.torch_builds import Device
 from ...core.settings import Choice, Settings, options
 
+SMALLEST_SCENE = 1 << 18  # bytes; where there are fewer, no scene can be saved
 OWN = ("input",)  # settings that have a place of their own in the command line
 
 
@@ -87,19 +90,50 @@ def check_input(path: str) -> None:
         raise BadInput(f"The input '{path}' does not exist: give a folder of images, or one image")
 
 
+def check_outputs(scene: Path, picture: Path | None, report: Path | None, source: Path) -> None:
+    """Raise ``BadInput`` unless all that was asked for can be written, each into a file of its own; nothing is changed.
+
+    Parameters
+    ----------
+    source : the input, of which no file may be replaced
+    """
+    taken: dict[Path, Path] = {}
+    for path, suffix in ((scene, ".blend"), (picture, ".png"), (report, ".json")):
+        if path is None:
+            continue
+        check_output(path, suffix)
+        real = path.resolve()
+        if real in taken:
+            raise BadInput(f"'{path}' and '{taken[real]}' are the same file: give each a name of its own")
+        taken[real] = path
+        is_of_input = suffix == ".png" and real.exists() and source.resolve() in (real, real.parent)
+        if is_of_input:
+            raise BadInput(f"'{path}' is one of the input's images, and would be replaced: choose another name")
+    free = shutil.disk_usage(scene.resolve().parent).free
+    if free < SMALLEST_SCENE:
+        raise BadInput(f"'{scene}' cannot be saved: its disk is full. Free some space, or choose another place")
+
+
 def check_output(path: Path, suffix: str) -> None:
     """Raise ``BadInput`` unless a file can be written there; nothing is changed."""
-    folder = path.parent
     if path.suffix.lower() != suffix:
         raise BadInput(f"'{path}' must end in {suffix}")
-    if path.is_dir():
-        raise BadInput(f"'{path}' is a folder: give the name of a file")
-    if not folder.is_dir():
-        raise BadInput(f"'{path}' cannot be written: there is no folder '{folder}'. Make it, or choose another")
+    if len(os.fsencode(path.name)) > LONGEST_FILE_NAME:
+        raise BadInput(f"'{path}' has too long a name: choose one of at most {LONGEST_FILE_NAME} bytes")
     try:
-        with tempfile.TemporaryFile(dir=folder):
+        real = path.resolve()  # a link is followed: what it leads to is replaced, not the link
+        if real.is_dir():
+            raise BadInput(f"'{path}' is a folder: give the name of a file")
+        if not real.parent.is_dir():
+            raise BadInput(
+                f"'{path}' cannot be written: there is no folder '{real.parent}'. Make it, or choose another"
+            )
+        if real.exists() and not real.is_file():
+            raise BadInput(f"'{path}' is no ordinary file and will not be replaced: choose another name")
+        with tempfile.TemporaryFile(dir=real.parent):
             pass
-    except OSError as error:
-        raise BadInput(f"'{path}' cannot be written ({error.strerror}): choose another folder") from None
-    if path.exists() and not os.access(path, os.W_OK):
+    except (OSError, RuntimeError) as error:  # the latter from a link that leads to itself
+        reason = getattr(error, "strerror", None) or str(error)
+        raise BadInput(f"'{path}' cannot be written ({reason}): choose another folder") from None
+    if real.exists() and not os.access(real, os.W_OK):
         raise BadInput(f"'{path}' is there and may not be overwritten: choose another name")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import signal
 import sys
@@ -16,26 +15,32 @@ from typing import Any
 
 import bpy
 
-from ...core.errors import BadInput, DA3Error
+from ...core.errors import BadInput, Cancelled, DA3Error
+from ...core.files.names import readable
 from ...core.installer.environment import Environment, State
 from ...core.installer.torch_builds import Device
 from ...core.models import catalogue, files
 from ...core.models.folder import size_text
 from ...nodes.datablocks import scene as scenes
+from ...nodes.datablocks.created import is_there
 from ...nodes.edits.replacing import is_fused
 from ...nodes.preview import render_preview
 from ..dependencies import install_job
 from ..jobs.device_job import InfoJob
 from ..jobs.generation import GenerateJob
 from ..jobs.model_jobs import DownloadJob
+from ..jobs.saving import beside, save_scene, unfinished, write_report
 from ..state import properties
 from ..state.places import Places, places
 from ..state.session import Session, Status, session, status_text
-from .arguments import check_input, check_output, parser, settings_of
+from .arguments import check_input, check_outputs, parser, settings_of
+
+SAVED_WITH_FAILURES = 5  # exit code
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run one command; the exit code: 0 done, 2 bad input, 3 no environment or model, 4 cancelled, 1 the rest.
+    """Run one command; the exit code: 0 done, 2 bad input, 3 no environment or model, 4 cancelled, 5 saved but something
+    beside the scene failed, 1 the rest.
 
     The last line on stderr is what a person should read; the result is on stdout.
     """
@@ -81,9 +86,7 @@ def _generate(arguments: argparse.Namespace, asked_to_stop: Callable[[], bool]) 
     here = places(bpy.context)
     settings = settings_of(arguments, catalogue.best_installed(here.models).name)
     check_input(settings.input)
-    for path, suffix in ((arguments.output, ".blend"), (arguments.render, ".png"), (arguments.report, ".json")):
-        if path is not None:
-            check_output(path, suffix)
+    check_outputs(arguments.output, arguments.render, arguments.report, Path(settings.input))
     catalogue.require(settings.model, here.models)
     chosen = "" if hasattr(arguments, "setting_model") else ", the best that is installed"
     _say(f"Model: {settings.model}{chosen}")
@@ -95,17 +98,30 @@ def _generate(arguments: argparse.Namespace, asked_to_stop: Callable[[], bool]) 
     properties.write(scene, settings)
     teller = _Teller(session(bpy.context))
     job = GenerateJob(session(bpy.context), scene, settings, here)
-    job.run(asked_to_stop, teller)
+    try:
+        job.run(asked_to_stop, teller)
+    except Cancelled:
+        raise
+    except DA3Error as error:
+        if job.collection is None or not is_there(job.collection) or not job.collection.all_objects:
+            raise
+        file = unfinished(arguments.output)
+        save_scene(file)
+        raise type(error)(f"{error}. What was built until then is in '{file}'") from error
     report = job.report()
+    _timed(report, "save", lambda: save_scene(arguments.output))
     if arguments.render:
-        _timed(report, "render", lambda: _render(job, arguments.render))
-    _timed(report, "save", lambda: _save(arguments.output))
+        file = arguments.render
+        beside(report, "picture", file, lambda: _timed(report, "render", lambda: _render(job, file)))
     report["seconds"]["total"] = round(time.monotonic() - started, 3)
     if arguments.report:
-        arguments.report.write_text(json.dumps(report, indent=1), "utf-8")
+        beside(report, "report", arguments.report, lambda: write_report(arguments.report, report))
     seconds = report["seconds"]["total"]
-    print(f"{arguments.output}: {report['points']:,} points, {len(report['cameras'])} cameras in {seconds:.0f} s")
-    return 0
+    made = f"{report['points']:,} points, {len(report['cameras'])} cameras in {seconds:.0f} s"
+    print(f"{readable(str(arguments.output))}: {made}")
+    if report["failures"]:
+        _say(f"The scene was saved, but: {'. '.join(report['failures'])}")
+    return SAVED_WITH_FAILURES if report["failures"] else 0
 
 
 def _timed(report: dict[str, Any], stage: str, work: Callable[[], None]) -> None:
@@ -121,22 +137,6 @@ def _render(job: GenerateJob, file: Path) -> None:
     clouds, cameras = ([obj for obj in built if obj.type == kind] for kind in ("MESH", "CAMERA"))
     fused = [obj for obj in clouds if is_fused(obj)]  # one surface says what the cloud would say a second time
     render_preview(fused or clouds, cameras, file.resolve())
-
-
-def _save(file: Path) -> None:
-    """Save the scene, compressed, with the images' paths relative to it."""
-    file = file.resolve()
-    for image in bpy.data.images:
-        is_relative = image.filepath.startswith("//")  # also of a picture that is in the file itself
-        if image.source == "FILE" and not is_relative and Path(image.filepath).is_absolute():
-            try:
-                image.filepath_raw = "//" + os.path.relpath(image.filepath, file.parent).replace(os.sep, "/")
-            except ValueError:
-                continue  # on another drive of Windows there is no relative path
-    try:
-        bpy.ops.wm.save_as_mainfile(filepath=str(file), compress=True, relative_remap=False, check_existing=False)
-    except RuntimeError as error:
-        raise DA3Error(f"'{file}' could not be saved: {error}") from None
 
 
 def _install(arguments: argparse.Namespace, asked_to_stop: Callable[[], bool]) -> int:
@@ -226,7 +226,7 @@ class _Teller:
 
 def _say(line: str) -> None:
     sys.stdout.flush()  # so that the order is right where both end in one place
-    print(f"da3: {line}", file=sys.stderr, flush=True)
+    print(f"da3: {readable(line)}", file=sys.stderr, flush=True)
 
 
 COMMANDS: dict[str, Callable[[argparse.Namespace, Callable[[], bool]], int]] = {

@@ -182,6 +182,7 @@ class GenerateJob(Job):
                 self._building = self._settle_steps(report["moves"])
             case protocol.Done(report=report):
                 self._worker_report = {key: value for key, value in report.items() if key not in ("moves", "run")}
+                self.status.failures = self._worker_report.setdefault("failures", [])
                 if self._run is not None and is_there(self._run.top):
                     self._run.top["da3_run"] = report["run"]  # what ``rebuild`` finds it by
                 self.status.fraction = 1.0

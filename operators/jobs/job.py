@@ -9,6 +9,7 @@ import bpy
 from bpy.types import Context, Event, Operator
 
 from ...core.errors import Cancelled, DA3Error
+from ...core.files.names import readable
 from ..state.session import Session, Status, session
 from .display import Display
 
@@ -178,11 +179,12 @@ class JobOperator:
             result = self._fail(self._job.error)
             return {"FINISHED"} if self._job.changed else result  # what stays in the scene wants its undo step
         status = self._job.status
-        self.report({"WARNING"} if status.warnings else {"INFO"}, ". ".join([status.outcome, *status.warnings]))
+        told = [*status.failures, *(warning for warning in status.warnings if warning not in status.failures)]
+        self.report({"WARNING"} if told else {"INFO"}, readable(". ".join([status.outcome, *told])))
         return {"FINISHED"}
 
     def _fail(self: Operator, error: DA3Error) -> set[str]:
-        self.report({"INFO"} if isinstance(error, Cancelled) else {"ERROR"}, str(error))
+        self.report({"INFO"} if isinstance(error, Cancelled) else {"ERROR"}, readable(str(error)))
         return {"CANCELLED"}
 
 

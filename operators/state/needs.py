@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import bpy
 from bpy.types import Context
 
+from ...core.files.names import readable
 from ...core.installer.environment import State
 from ...core.models import catalogue
 from ...core.models.catalogue import ModelInfo
@@ -51,7 +52,7 @@ def first_lack(context: Context) -> Lack | None:
         return Lack("Choose an input: a folder of images, or one image", Mend.INPUT)
     path = bpy.path.abspath(settings.input)
     if not os.path.exists(path):  # noqa: PTH110  # a text of the person, which may be no path at all
-        return Lack(f"There is no '{settings.input}'", Mend.INPUT)
+        return Lack(readable(f"There is no '{settings.input}'"), Mend.INPUT)
     return None
 
 

@@ -44,6 +44,7 @@ class Status:
     detail: str = ""  # more on the stage: bytes and speed, the newest line of an installer
     lines: list[str] = field(default_factory=list)  # the last lines of an installer, oldest first
     warnings: list[str] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)  # those of them that say what is missing beside the scene
     outcome: str = ""  # how the last job ended
     failed: bool = False
 

@@ -15,7 +15,7 @@ from scipy.spatial.transform import Rotation
 
 from ...core.settings import AlignmentLibrary, AlignmentMethod
 
-_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(12)  # exact to rounding for turns up to pi  # type: ignore[no-untyped-call]
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(12)  # type: ignore[no-untyped-call]  # exact to rounding for turns up to pi
 _NODES, _WEIGHTS = (_NODES + 1.0) / 2.0, _WEIGHTS / 2.0
 # Of x / (exp(x) - 1): the inverse of a group's left Jacobian in powers of ad (Bernoulli numbers over factorials).
 _BERNOULLI = (1.0, -1 / 2, 1 / 12, 0.0, -1 / 720, 0.0, 1 / 30240, 0.0, -1 / 1209600, 0.0, 1 / 47900160)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 
-from ...core.errors import DA3Error
 from ...core.files import ownership
 from ...core.geometry.projection import homogeneous, unproject
 from ...core.output import result_files
@@ -28,10 +26,7 @@ class StreamingFiles:
     ----------
     folder : the output folder; None writes nothing
 
-    Raises
-    ------
-    DA3Error
-        As every call below: the disk is full, or the folder has gone.
+    What cannot be written is given up, and ``failures`` says so: the scene goes on.
     """
 
     def __init__(self, folder: Path | None, min_confidence: float):
@@ -39,16 +34,21 @@ class StreamingFiles:
         self._folder = folder
         self._min_confidence = min_confidence
         self._clouds: list[Path] = []
-        if folder is not None:
-            with self._writing():
-                (folder / "pcd").mkdir(parents=True, exist_ok=True)
+        self.failures: list[str] = []
+        self._try(self._make_folder)
+
+    def _make_folder(self) -> None:
+        assert self._folder
+        (self._folder / "pcd").mkdir(parents=True, exist_ok=True)
 
     def add(self, prediction: Prediction) -> None:
         """The points of the next chunk's frames, where they are so far."""
-        if self._folder is None:
-            return
+        self._try(lambda: self._add(prediction))
+
+    def _add(self, prediction: Prediction) -> None:
+        assert self._folder
         path = self._folder / "pcd" / f"{len(self._clouds)}_pcd.ply"
-        with self._writing(), PlyWriter(path, COMMENT) as ply:
+        with PlyWriter(path, COMMENT) as ply:
             assert prediction.extrinsics is not None and prediction.intrinsics is not None
             for i, conf in enumerate(prediction.conf):
                 one = slice(i, i + 1)
@@ -56,9 +56,7 @@ class StreamingFiles:
                 rows = np.flatnonzero((prediction.depth[i] > 0) & (conf > 0) & (conf >= self._min_confidence))
                 position, color = (a.reshape(-1, 3).take(rows, axis=0) for a in (world, prediction.images[i]))
                 ply.add(position, color, conf.ravel().take(rows))
-            self._clouds.append(ply.finish())
-        if self._clouds[-1] != path:
-            self.warnings.append(result_files.beside(path, self._clouds[-1]))
+            self._clouds.append(self._told(path, ply.finish()))
 
     def finish(self, moves: np.ndarray, extrinsics: np.ndarray, intrinsics: np.ndarray) -> list[Path]:
         """Put everything in its final place.
@@ -72,44 +70,59 @@ class StreamingFiles:
         -------
         the files
         """
-        if self._folder is None:
-            return []
-        rigid = homogeneous(extrinsics)
+        written: list[Path] = []
+        self._try(lambda: written.extend(self._finish_clouds(moves)))
+        self._try(lambda: written.extend(self._write_cameras(extrinsics, intrinsics)), also_after_failures=True)
+        return written
+
+    def _write_cameras(self, extrinsics: np.ndarray, intrinsics: np.ndarray) -> list[Path]:
+        assert self._folder
+        own = ownership.share(self._folder, result_files.KIND)
         tables = {
-            "camera_poses.txt": np.linalg.inv(rigid).reshape(-1, 16),
+            "camera_poses.txt": np.linalg.inv(homogeneous(extrinsics)).reshape(-1, 16),
             "intrinsic.txt": intrinsics[:, [0, 1, 0, 1], [0, 1, 2, 2]],
         }
-        with self._writing():
-            own = ownership.share(self._folder, result_files.KIND)
-            whole = self._folder / "pcd" / "combined_pcd.ply"
-            combined = PlyWriter(whole, COMMENT)
-            with combined:
-                for path, move in zip(self._clouds, moves, strict=True):
-                    still = bool(np.allclose(move, np.eye(4), rtol=0, atol=1e-12))
-                    with PlyWriter(path, COMMENT) as cloud:
-                        for part in _parts(path):
-                            if not still:
-                                part["position"] = part["position"] @ move[:3, :3].T + move[:3, 3]
-                                cloud.add_vertices(part)
-                            combined.add_vertices(part)
-                        if not still:
-                            cloud.finish()
-                combined.finish()
-            written = [self._folder / own.write(name, _rows(rows)) for name, rows in tables.items()]
-        wanted = [*(self._folder / name for name in tables), whole]
-        written.append(combined.path)
-        self.warnings += [result_files.beside(old, new) for old, new in zip(wanted, written, strict=True) if old != new]
-        return [*written, *self._clouds]
+        return [
+            self._told(self._folder / name, self._folder / own.write(name, _rows(rows)))
+            for name, rows in tables.items()
+        ]
 
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[None]:
+    def _finish_clouds(self, moves: np.ndarray) -> list[Path]:
+        assert self._folder
+        whole = self._folder / "pcd" / "combined_pcd.ply"
+        combined = PlyWriter(whole, COMMENT)
+        with combined:
+            for path, move in zip(self._clouds, moves, strict=True):
+                still = bool(np.allclose(move, np.eye(4), rtol=0, atol=1e-12))
+                with PlyWriter(path, COMMENT) as cloud:
+                    for part in _parts(path):
+                        if not still:
+                            part["position"] = part["position"] @ move[:3, :3].T + move[:3, 3]
+                            cloud.add_vertices(part)
+                        combined.add_vertices(part)
+                    if not still:
+                        cloud.finish()
+            combined.finish()
+        return [self._told(whole, combined.path), *self._clouds]
+
+    def _told(self, wanted: Path, written: Path) -> Path:
+        """The file that was written, with a warning where a person's has the name that was wanted."""
+        if wanted != written:
+            self.warnings.append(result_files.beside(wanted, written))
+        return written
+
+    def _try(self, work: Callable[[], None], *, also_after_failures: bool = False) -> None:
+        """Write; by default not after something failed, for the clouds after a gap would not be those of their number."""
+        if self._folder is None or (self.failures and not also_after_failures):
+            return
         try:
-            yield
-        except OSError as error:
-            raise DA3Error(
-                f"The point clouds in '{self._folder}' could not be written: {error.strerror or error}. What was built "
-                "stays; free some space or choose another output folder, and run again"
-            ) from error
+            work()
+        except (OSError, ownership.NotOurs) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            self.failures[:] = self.failures or [
+                f"The files of DA3 Streaming in '{self._folder}' are not whole: {reason}. The scene is not affected; free some "
+                "space or choose another output folder, and run again"
+            ]
 
 
 def _parts(path: Path) -> Iterator[np.ndarray]:

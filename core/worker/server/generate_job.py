@@ -35,7 +35,7 @@ from .batch_sending import Sender
 from .loaded_model import LoadedModel
 from .open_segmenter import segmenter
 from .progress import CLASSIC, NETWORK, Progress
-from .rebuild_job import SURFACE, send_surface
+from .rebuild_job import SURFACE, try_surface
 from .reporting import Emit, Teller
 
 
@@ -79,10 +79,12 @@ def generate(
         batches = detection.detect(batches, settings, monitor)
     sender = Sender(request.job, Path(request.folder), frames.name, frames.frame_rate, settings, emit, monitor)
     moves: list[list[list[float]]] = []
+    cut_short: tuple[str, ...] = ()
     with files, keeping(request, frames, settings) as kept:
         for batch in batches:
             if isinstance(batch, streaming.Settled):
                 moves = streaming.moves_to_blender(batch.moves).tolist()
+                cut_short = batch.failures
                 continue
             if things is not None:
                 batch.names = things.names_in(batch.prediction)
@@ -100,9 +102,11 @@ def generate(
                 teller.pass_done(batch.warnings, batch.passes)
         written = files.finish([np.array(move) for move in moves])
         run = kept.finish(moves)
-        if run is not None and settings.fuse_frames:
-            send_surface(run, settings, sender, monitor, frames.warnings)
         teller.warn_all([*files.warnings, *kept.warnings, *(things.warnings() if things is not None else ())])
+        for message in (*cut_short, *files.failures, *kept.failures):
+            teller.fail(message)
+        if settings.fuse_frames:
+            try_surface(run, settings, sender, monitor, teller)
     return {
         "model": settings.model,
         "frames": sender.frames,
@@ -111,6 +115,7 @@ def generate(
         "seconds": teller.finish(),
         "peak_memory": {"worker": peak_memory(), "device": peak_device_memory()},
         "warnings": teller.warnings,
+        "failures": teller.failures,
         "files": [str(path) for path in written],
         "run": run.id if run is not None else "",  # where it is kept, for ``rebuild``
         "moves": moves,  # of streaming: where each batch goes at last, (4, 4) in Blender's axes
@@ -134,12 +139,14 @@ def _checked(request: protocol.Generate, settings: Settings, frames: FrameSource
     if _wants_metric(settings):
         catalogue.require(catalogue.METRES, Path(request.model_folder))
     sizes = [(frames.headers[i].width, frames.headers[i].height) for i in frames.selected]
-    layout(sizes, settings.resolution, settings.resize_method)
+    width, height, _ = layout(sizes, settings.resolution, settings.resize_method)
     if settings.resolution != settings.process_resolution:
         teller.warn(f"Process Resolution {settings.process_resolution} was rounded to {settings.resolution}")
     # Streaming writes its own clouds, once it knows where they go.
     streams = settings.batch_mode is BatchMode.DA3_STREAMING
-    return ResultFiles(replace(settings, output_point_cloud=False) if streams else settings, frames.name)
+    files = ResultFiles(replace(settings, output_point_cloud=False) if streams else settings, frames.name)
+    teller.warn_all(files.warn_of_space(len(sizes), width * height))
+    return files
 
 
 def _loaded(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ...errors import Cancelled, DA3Error
 from ...monitor import Monitor
 from ...motion import detection
 from ...output.kept_runs import KeptRun
@@ -18,6 +20,7 @@ from ...settings import Settings, options
 from .. import protocol
 from ..peak_memory import peak_memory, reset_peak_memory
 from .batch_sending import Sender
+from .explaining import explained
 from .progress import Progress
 from .reporting import Emit, Teller
 
@@ -53,7 +56,9 @@ def rebuild(request: protocol.Rebuild, emit: Emit, cancelled: Callable[[], bool]
         for batch in filtered(run, settings, monitor, records):
             sender.send(batch, records.pop(batch.indices[0]), pictures=run.pictures(batch.indices) if rate else ())
             progress.pass_done()
-    if wants_surface:
+    if wants_surface and wants_parts:
+        try_surface(run, settings, sender, monitor, teller)
+    elif wants_surface:
         send_surface(run, settings, sender, monitor, warnings)
     teller.warn_all([])
     return {
@@ -64,6 +69,7 @@ def rebuild(request: protocol.Rebuild, emit: Emit, cancelled: Callable[[], bool]
         "seconds": teller.finish(),
         "peak_memory": {"worker": peak_memory(), "device": 0},
         "warnings": teller.warnings,
+        "failures": teller.failures,
         "files": [],
         "moves": [],  # what was kept of a long way is at its final place
         "run": run.id,
@@ -98,6 +104,25 @@ def filtered(
             yield batch
 
     return detection.detect(batches(), settings, monitor) if settings.detect_motion and not same else batches()
+
+
+def try_surface(run: KeptRun | None, settings: Settings, sender: Sender, monitor: Monitor, teller: Teller) -> None:
+    """``send_surface`` where the rest of the scene is there and must not be lost: what goes wrong is said as a failure."""
+    reason = "the run could not be kept, and all its frames are needed again" if run is None else ""
+    if run is not None:
+        warnings: list[str] = []
+        try:
+            send_surface(run, settings, sender, monitor, warnings)
+        except Cancelled:
+            raise
+        except DA3Error as error:
+            reason = explained(error)
+        except Exception as error:  # noqa: BLE001  # the edge of a side product: whatever it was, the scene stays
+            traceback.print_exc()
+            reason = explained(error)
+        teller.warn_all(warnings)
+    if reason:
+        teller.fail(f"The frames were not fused: {reason}")
 
 
 def send_surface(run: KeptRun, settings: Settings, sender: Sender, monitor: Monitor, warnings: list[str]) -> None:

@@ -23,6 +23,7 @@ class Teller:
 
     def __init__(self, job: int, heard: Sequence[str], progress: Progress, emit: Emit):
         self.warnings: list[str] = []
+        self.failures: list[str] = []  # those of the warnings that say what is missing beside the scene
         self._job = job
         self._heard = heard
         self._progress = progress
@@ -41,6 +42,12 @@ class Teller:
         if message not in self.warnings:
             self.warnings.append(message)
             self._emit(protocol.Warned(self._job, message))
+
+    def fail(self, message: str) -> None:
+        """Something beside the scene could not be made; the job goes on."""
+        self.warn(message)
+        if message not in self.failures:
+            self.failures.append(message)
 
     def passes(self, count: int) -> None:
         """How many passes the job makes."""

@@ -7,7 +7,6 @@ greeting is quick.
 from __future__ import annotations
 
 import ctypes
-import errno
 import os
 import platform
 import queue
@@ -22,6 +21,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from ...errors import BY_NAME, Cancelled, DA3Error
 from .. import protocol
+from .explaining import explained
 
 if TYPE_CHECKING:
     from .loaded_model import LoadedModel, OpenPredictor
@@ -173,17 +173,8 @@ def failure(job: int | None, error: BaseException) -> protocol.Failed:
             return protocol.Failed(job, cls.__name__, str(error), "")
     detail = "".join(traceback.format_exception(error))
     print(detail, file=sys.stderr, flush=True)
-    text = " ".join(str(error).split())
-    if isinstance(error, ModuleNotFoundError):
-        message = f"The worker's environment is not whole: {error.name} is missing. Install the dependencies again"
-        return protocol.Failed(job, "MissingEnvironment", message, detail)
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "allocate memory" in text:
-        message = "Out of memory: lower the Batch Size or the Process Resolution, or choose a smaller model"
-    elif isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        message = f"The disk is full{f' at {error.filename}' if error.filename else ''}: free some space and run again"
-    else:
-        message = f"Unexpected error in the worker: {type(error).__name__}: {text[:300]}"
-    return protocol.Failed(job, "DA3Error", message, detail)
+    kind = "MissingEnvironment" if isinstance(error, ModuleNotFoundError) else "DA3Error"
+    return protocol.Failed(job, kind, explained(error), detail)
 
 
 def versions() -> dict[str, str]:

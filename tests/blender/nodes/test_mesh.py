@@ -13,7 +13,7 @@ from da3_blender.core.surfaces import image_meshes
 from da3_blender.nodes import assembly, cameras, mesh, point_cloud, preview
 from da3_blender.nodes.datablocks import image_materials, point_trees
 from da3_blender.nodes.datablocks import scene as scenes
-from da3_blender.operators.command_line import cli
+from da3_blender.operators.jobs import saving
 from PIL import Image
 
 INSIDE = np.s_[1:-1, 1:-1]  # a mesh ends at the centres of the outermost pixels
@@ -195,7 +195,7 @@ def test_a_packed_picture_needs_no_file_any_more(scene, tmp_path):
     part = Part.open(job, part.save(job, "batch0_0"))
     build(scene, [part])
     path.unlink()
-    cli._save(tmp_path / "scene.blend")  # as the command line does it, which makes other paths relative
+    saving.save_scene(tmp_path / "scene.blend")  # as the command line does it, which makes other paths relative
     bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "scene.blend"))
     (image,) = bpy.data.images
     assert image.packed_file is not None and image.filepath == "//photo_000.png"

@@ -113,6 +113,25 @@ def test_a_run_shows_its_progress_and_then_its_end_with_all_warnings(enabled, st
     assert {"Cancelled", "2 warnings", "one.jpg was left out"} <= set(texts(draw_all()))
 
 
+def test_what_failed_beside_the_scene_is_marked_and_stands_before_the_warnings(enabled, monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("DA3_KEPT_RUNS", str(tmp_path / "file" / "kept"))
+    bpy.context.scene.da3.output_folder = str(tmp_path / "out")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "wall.ply").mkdir()  # so that no cloud can have the name
+    run = new_run()
+    run.run()
+    assert len(run.collection.all_objects) == 4  # the scene is there
+    enabled.status.warnings.append("caf\udce9.jpg was left out")
+    failures = enabled.status.failures
+    assert len(failures) == 2 and "point cloud" in failures[0] and "could not be kept" in failures[1]
+    drawn = draw_all()
+    marks = [call.kwargs["icon"] for call in drawn.mock_calls if call[0].endswith("label") and "icon" in call.kwargs]
+    assert marks.count("CANCEL") == 2 and marks.index("CANCEL") < marks.index("ERROR")
+    said = texts(drawn)
+    assert "1 warning" in said and any("caf\u00e9.jpg" in text for text in said)
+
+
 def test_the_preferences_show_the_environment_and_all_models(enabled, monkeypatch, tmp_path):
     lacking(monkeypatch, tmp_path)
     drawn = MagicMock()

@@ -132,14 +132,14 @@ def test_a_full_or_forbidden_disk_costs_the_run_nothing(tmp_path):
     blocked = tmp_path / "file"
     blocked.write_text("no folder")
     kept, writer = keep(blocked, [batch()])
-    assert kept is None and len(writer.warnings) == 1
+    assert kept is None and len(writer.failures) == 1
     writer = KeptWriter(tmp_path / "there", PLENTY, "courtyard", None, Settings())
     writer.add(*batch())
     for file in writer.run.folder.iterdir():
         file.unlink()
     writer.run.folder.rmdir()  # somebody cleared the cache meanwhile
     writer.add(*batch(3))
-    assert writer.finish() is None and len(writer.warnings) == 1
+    assert writer.finish() is None and len(writer.failures) == 1
 
 
 def test_a_run_without_an_end_is_not_there_and_is_swept_when_its_process_is_gone(tmp_path):

@@ -10,7 +10,7 @@ import pycolmap
 import pytest
 import truth
 from da3_blender.core import pipeline
-from da3_blender.core.errors import BadInput, DA3Error
+from da3_blender.core.errors import BadInput
 from da3_blender.core.files import ownership
 from da3_blender.core.frames.source import FrameSource
 from da3_blender.core.output import colmap, result_files
@@ -215,8 +215,12 @@ def test_a_disk_that_is_full_is_a_sentence(tmp_path, monkeypatch):
 
     with result_files.ResultFiles(settings_for(tmp_path), "room") as files:
         monkeypatch.setattr("da3_blender.core.output.ply.PlyWriter.add", full)
-        with pytest.raises(DA3Error, match="No space left"):
-            files.add([payloads.random_cloud(5)], [], [])
+        for seed in range(2):
+            files.add([payloads.random_cloud(5, seed)], payloads.random_records(1), [(640, 428)])
+        names = {path.name for path in files.finish()}
+    (failure,) = files.failures
+    assert "point cloud (No space left on device)" in failure
+    assert "camera_intrinsics.csv" in names and not list(tmp_path.glob("room.ply*"))
 
 
 def test_a_file_that_cannot_be_finished_leaves_the_old_one_and_nothing_half(tmp_path, monkeypatch):

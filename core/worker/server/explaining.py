@@ -1,0 +1,21 @@
+"""What went wrong, as a sentence for the person. Standard library only."""
+
+from __future__ import annotations
+
+import errno
+
+from ...errors import DA3Error
+
+
+def explained(error: BaseException) -> str:
+    """One sentence on an exception, whatever it is."""
+    text = " ".join(str(error).split())
+    if isinstance(error, DA3Error):
+        return text
+    if isinstance(error, ModuleNotFoundError):
+        return f"The worker's environment is not whole: {error.name} is missing. Install the dependencies again"
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "allocate memory" in text:
+        return "Out of memory: lower the Batch Size or the Process Resolution, or choose a smaller model"
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"The disk is full{f' at {error.filename}' if error.filename else ''}: free some space and run again"
+    return f"Unexpected error in the worker: {type(error).__name__}: {text[:300]}"
