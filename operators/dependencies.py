@@ -10,7 +10,8 @@ import bpy
 from bpy.types import Context, Event, Operator
 
 from ..core.errors import DA3Error
-from ..core.installer.environment import Environment, State
+from ..core.installer.condition import State
+from ..core.installer.environment import Environment
 from ..core.installer.torch_builds import Device
 from .jobs.job import Job, JobOperator
 from .jobs.thread_job import Tell, ThreadJob

@@ -5,7 +5,8 @@ from __future__ import annotations
 import bpy
 from bpy.types import AddonPreferences, Collection, Context, UILayout
 
-from ..core.installer.environment import Environment, State
+from ..core.installer.condition import State
+from ..core.installer.environment import Environment
 from ..core.installer.torch_builds import Device
 from ..core.models import catalogue
 from ..core.models.catalogue import NON_COMMERCIAL, ModelInfo

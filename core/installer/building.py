@@ -22,7 +22,7 @@ PROMPT = "da3-blender"  # stands in the environment's pyvenv.cfg: by that a fold
 HASHED = ("--require-hashes", "--only-binary", ":all:")
 # PyTorch's own index is asked once and not long: the package index is there to fall back to.
 IMPATIENT = {"UV_HTTP_RETRIES": "0", "UV_HTTP_CONNECT_TIMEOUT": "5", "UV_HTTP_TIMEOUT": "15"}
-PROGRAMS = Path(__file__).resolve().parent
+PROGRAMS = Path(__file__).resolve().parent / "programs"
 #: Prints the marker variables (PEP 508) of the Python that runs it.
 MACHINE = """
 import json, platform, sys

@@ -11,15 +11,15 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Protocol, TypeVar
+from typing import BinaryIO, TypeVar
 
 from ..errors import BadInput, Cancelled, DA3Error, MissingEnvironment
 from ..files import ownership
 from . import catalogue
 from . import folder as model_folder
 from .catalogue import ModelInfo
+from .source import Source, Wanted
 from .transfer import Background, Ended, Progress, RemoteFile, Reporter, Transient
 
 WAITS = (1.0, 2.0, 4.0, 8.0, 16.0)  # seconds before each new try; counted from the last byte that came
@@ -85,38 +85,6 @@ def download(
 
     what = Wanted(model.name, model.label, catalogue.path(model, folder), model_folder.is_whole)
     return bring(what, open_source, on_progress, cancelled, waits)
-
-
-class Source(Protocol):
-    """Whoever has a file; both calls block. ``hub_requests.HubFile``, ``seg_download.Asset``."""
-
-    def stated(self) -> RemoteFile:
-        """What is known of the file before it is fetched.
-
-        Raises
-        ------
-        Transient, DA3Error
-        """
-        ...
-
-    def body(self, file: RemoteFile, start: int) -> Iterator[int | bytes]:
-        """The file from a position on: first the position where the body really starts (0 or ``start``), then bytes.
-
-        Raises
-        ------
-        Transient, DA3Error
-        """
-        ...
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """The file that is to be there in the end; ``is_whole`` looks whether it is one of its kind, with all of its bytes."""
-
-    name: str
-    label: str
-    final: Path
-    is_whole: Callable[[Path], bool]
 
 
 def bring(

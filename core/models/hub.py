@@ -133,7 +133,7 @@ class Hub:
 
 
 class HubFile:
-    """A model's file on a hub: a ``download.Source``. Arguments as of ``Hub``, whose errors it raises."""
+    """A model's file on a hub: a ``source.Source``. Arguments as of ``Hub``, whose errors it raises."""
 
     def __init__(self, repo: str, endpoint: str | None, token: str | None):
         self._hub, self._repo = Hub(endpoint, token), repo

@@ -15,8 +15,9 @@ from urllib.parse import urlsplit
 from ..errors import BadInput, Cancelled, DA3Error, MissingModel
 from ..monitor import Monitor
 from . import segmentation_catalogue
-from .download import WAITS, Wanted, bring
+from .download import WAITS, bring
 from .segmentation_catalogue import SegModel
+from .source import Wanted
 from .transfer import Progress, RemoteFile, Transient
 
 ENDPOINT = "DA3_SEGMENTATION_ENDPOINT"  # environment variable: the address of a mirror of the release's files
@@ -81,7 +82,7 @@ def download(
 
 
 class Asset:
-    """A network's file at an address: a ``download.Source``.
+    """A network's file at an address: a ``source.Source``.
 
     Raises
     ------

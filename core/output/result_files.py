@@ -12,19 +12,19 @@ import functools
 import shutil
 import tempfile
 import traceback
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import BadInput, Cancelled, DA3Error
 from ..files import names, ownership
-from ..geometry.projection import cameras_from_blender, points_from_blender
+from ..geometry.projection import points_from_blender
 from ..prediction.prediction import Prediction
 from ..settings import ColmapExport, Settings
 from . import colmap, debug_images
 from .blender_arrays import srgb_from_linear
+from .calibration import calibration, colmap_views
 from .payload import CameraRecord, PointArrays, camera_table, split
 from .ply import VERTEX, PlyWriter
 
@@ -229,49 +229,6 @@ class ResultFiles:
         except Exception as error:  # noqa: BLE001  # the edge of a side product: whatever it was, the scene goes on
             traceback.print_exc()
             self._given_up[kind] = f"unexpected {type(error).__name__}: {error}"
-
-
-def original_intrinsics(camera: CameraRecord, size: tuple[int, int]) -> np.ndarray:
-    """(3, 3) intrinsics in pixels of the original, (width, height), from those of the processed canvas."""
-    left, top, width, height = camera.placement
-    sx, sy = size[0] / width, size[1] / height
-    return np.array([
-        [camera.fx * sx, 0.0, (camera.cx - left) * sx], [0.0, camera.fy * sy, (camera.cy - top) * sy], [0.0, 0.0, 1.0],
-    ])  # fmt: skip
-
-
-def calibration(cameras: Sequence[CameraRecord], sizes: Sequence[tuple[int, int]], name: str) -> Mapping[str, str]:
-    """The two calibration files by their names: "fx fy cx cy", the median over the frames.
-
-    Parameters
-    ----------
-    cameras : N, at least one
-    sizes : N, (width, height) of the originals; where they differ, the frames of the commonest count
-    """
-    commonest = Counter(sizes).most_common(1)[0][0]
-    chosen = [(camera, size) for camera, size in zip(cameras, sizes, strict=True) if size == commonest]
-    processed = np.median([(c.fx, c.fy, c.cx, c.cy) for c, _ in chosen], axis=0)
-    matrices = np.median([original_intrinsics(c, size) for c, size in chosen], axis=0)
-    original = matrices[[0, 1, 0, 1], [0, 1, 2, 2]]
-    return {
-        f"calib_{name}{suffix}.txt": " ".join(f"{value:.6f}" for value in values) + "\n"
-        for suffix, values in (("_da3", processed), ("", original))
-    }
-
-
-def colmap_views(cameras: Sequence[CameraRecord], sizes: Sequence[tuple[int, int]]) -> list[colmap.View]:
-    """The cameras as COLMAP has them: at the originals' size, named as their files."""
-    matrices = np.array([np.reshape(c.camera_to_world, (4, 4)) for c in cameras])
-    return [
-        colmap.View(_file_name(c), *size, original_intrinsics(c, size), extrinsics)
-        for c, size, extrinsics in zip(cameras, sizes, cameras_from_blender(matrices), strict=True)
-    ]
-
-
-def _file_name(camera: CameraRecord) -> str:
-    """Of the image; a frame of a video has no file, and goes by the camera's name."""
-    path = Path(camera.image)
-    return path.name if path.stem == camera.name else camera.name
 
 
 class _Sample:

@@ -17,7 +17,8 @@ import bpy
 
 from ...core.errors import BadInput, Cancelled, DA3Error
 from ...core.files.names import readable
-from ...core.installer.environment import Environment, State
+from ...core.installer.condition import State
+from ...core.installer.environment import Environment
 from ...core.installer.torch_builds import Device
 from ...core.models import catalogue, files
 from ...core.models.folder import size_text

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ...core.errors import BY_NAME, BadInput, DA3Error
-from ...core.models import files
+from ...core.models import moving
 from ...core.models.catalogue import ModelInfo
 from ...core.models.folder import size_text
 from ...core.worker import protocol
@@ -79,7 +79,7 @@ def move_job(session: Session, source: Path, target: Path) -> ThreadJob:
     """Move all models from one folder into another."""
 
     def work(tell: Tell, cancelled: Callable[[], bool]) -> str:
-        moved = files.move_models(source, target, lambda stage, fraction: tell(stage, fraction, ""), cancelled)
+        moved = moving.move_models(source, target, lambda stage, fraction: tell(stage, fraction, ""), cancelled)
         return "; ".join(map(str, moved)) or f"There are no models in {source}"
 
     return ThreadJob(session, "Move Existing Models", work)

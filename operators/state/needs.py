@@ -10,7 +10,7 @@ import bpy
 from bpy.types import Context
 
 from ...core.files.names import readable
-from ...core.installer.environment import State
+from ...core.installer.condition import State
 from ...core.models import catalogue
 from ...core.models.catalogue import ModelInfo
 from .places import Places, places

@@ -11,6 +11,7 @@ from bpy.types import AddonPreferences, Context
 
 from ...core.files.user_cache import KEPT_BYTES, kept_runs_folder
 from ...core.installer import environment
+from ...core.installer.condition import default_folder
 from ...core.installer.torch_builds import Device
 
 ADDON = __package__.rpartition(".")[0]  # "bl_ext.<repository>.da3_blender", or "da3_blender" for the tools
@@ -85,7 +86,7 @@ def _path(text: str) -> Path | None:
 
 def default_environment_folder() -> Path:
     """``$DA3_ENVIRONMENT``, else a folder beside the add-on's other data."""
-    return environment.default_folder(data_folder())
+    return default_folder(data_folder())
 
 
 def default_model_folder() -> Path:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from bpy.types import Context, WindowManager
 
-from ...core.installer import environment
+from ...core.installer import condition, environment
 from ...core.models.catalogue import SUFFIX, ModelInfo
 from .places import Places
 
@@ -77,7 +77,7 @@ class Session:
         self.command: object = None  # Blender's handle of the command line's registration
         self.device: State | None = None  # what the worker last said of its device, when it was asked
         self._client: WorkerClient | None = None
-        self._environment: tuple[object, environment.Status] | None = None
+        self._environment: tuple[object, condition.Status] | None = None
         self._contents: tuple[object, model_files.Contents] | None = None
 
     def client(self, places: Places) -> WorkerClient:
@@ -109,7 +109,7 @@ class Session:
         if self._client:
             self._client.unload()
 
-    def environment_status(self, folder: Path) -> environment.Status:
+    def environment_status(self, folder: Path) -> condition.Status:
         """Whether the environment is ready, looked at again only where its marker has changed."""
         marker = folder / environment.MARKER
         key = (folder, marker.stat().st_mtime_ns if marker.exists() else None, folder.exists())

@@ -12,7 +12,8 @@ import paths
 runpy.run_path(str(paths.ROOT / "core" / "package.py"))["make_importable"]()
 
 from da3_blender.core.errors import DA3Error  # noqa: E402
-from da3_blender.core.installer.environment import Environment, State  # noqa: E402
+from da3_blender.core.installer.condition import State  # noqa: E402
+from da3_blender.core.installer.environment import Environment  # noqa: E402
 
 
 def main() -> int:

@@ -18,9 +18,9 @@ from ...frames.source import FrameSource
 from ...models import catalogue
 from ...monitor import Monitor
 from ...motion import detection
-from ...output.kept_runs import KeptWriter
 from ...output.payload import CameraRecord
 from ...output.result_files import ResultFiles
+from ...output.run_keeper import KeptWriter
 from ...pipeline import camera_records, reconstruct
 from ...prediction.batching import plan
 from ...prediction.passes import images_per_pass

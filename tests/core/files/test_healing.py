@@ -9,7 +9,8 @@ import payloads
 import pytest
 from da3_blender.core.errors import BadInput
 from da3_blender.core.files import ownership
-from da3_blender.core.output.kept_runs import KIND, KeptRun, KeptWriter
+from da3_blender.core.output.kept_runs import KIND, KeptRun
+from da3_blender.core.output.run_keeper import KeptWriter
 from da3_blender.core.pipeline import Batch
 from da3_blender.core.prediction.prediction import Prediction
 from da3_blender.core.settings import Settings

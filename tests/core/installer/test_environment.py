@@ -16,7 +16,8 @@ import pytest
 from da3_blender.core.errors import Cancelled, MissingEnvironment
 from da3_blender.core.files.file_lock import file_lock
 from da3_blender.core.installer import get_uv as module
-from da3_blender.core.installer.environment import MARKER, Environment, State, default_folder
+from da3_blender.core.installer.condition import State, default_folder
+from da3_blender.core.installer.environment import MARKER, Environment
 from pebble import NAME, leftovers, nothing_stays, wheel
 
 ROOT = Path(__file__).resolve().parents[3]

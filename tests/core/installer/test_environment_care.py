@@ -16,7 +16,8 @@ from da3_blender.core.errors import BadInput, Cancelled, MissingEnvironment
 from da3_blender.core.files import ownership
 from da3_blender.core.installer import environment as environments
 from da3_blender.core.installer import get_uv, lock_file, torch_builds, trash
-from da3_blender.core.installer.environment import MARKER, Environment, State
+from da3_blender.core.installer.condition import State
+from da3_blender.core.installer.environment import MARKER, Environment
 from da3_blender.core.installer.torch_builds import Device, Graphics
 from pebble import NAME, nothing_stays, soon, wheel
 

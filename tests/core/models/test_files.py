@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 from da3_blender.core.errors import BadInput, Cancelled, DA3Error, MissingModel
-from da3_blender.core.models import catalogue, files
+from da3_blender.core.models import catalogue, files, moving
 from da3_blender.core.models import folder as model_folder
-from da3_blender.core.models.files import Outcome, move_models, recognise, remove
+from da3_blender.core.models.files import recognise, remove
+from da3_blender.core.models.moving import Outcome, move_models
 from hub import safetensors
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -43,7 +44,7 @@ def another_disk(monkeypatch):
         raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
 
     monkeypatch.setattr(Path, "rename", refuse)
-    monkeypatch.setattr(files, "_BLOCK", 64 << 10)  # bytes; so that a small file has several steps
+    monkeypatch.setattr(moving, "_BLOCK", 64 << 10)  # bytes; so that a small file has several steps
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -131,7 +132,7 @@ def test_a_model_that_is_being_downloaded_is_not_removed(source):
 def test_moving_on_one_disk_renames(source, target):
     number = (source / SMALL.file_name).stat().st_ino
     assert move_models(source, target) == [
-        files.Moved(SMALL, Outcome.MOVED), files.Moved(BASE, Outcome.MOVED),
+        moving.Moved(SMALL, Outcome.MOVED), moving.Moved(BASE, Outcome.MOVED),
     ]  # fmt: skip
     assert contents(target) == CONTENTS
     assert contents(source) == {}
@@ -258,7 +259,7 @@ def test_a_move_that_fails_at_any_step_has_lost_nothing_and_can_be_repeated(
     source, target, another_disk, monkeypatch, step, call, error
 ):
     with monkeypatch.context() as patch:
-        fault = Fault(patch, files, step, call, error)
+        fault = Fault(patch, moving, step, call, error)
         try:
             move_models(source, target)
         except DA3Error as caught:
@@ -316,13 +317,13 @@ def test_a_disk_that_gets_full_while_copying_loses_nothing(source, target, anoth
 
 
 def test_a_copy_that_reads_back_differently_is_not_taken(source, target, another_disk, monkeypatch):
-    real = files._forget_cached
+    real = moving._forget_cached
 
     def spoil(handle):
         os.pwrite(handle, b"spoilt", 5000)
         real(handle)
 
-    monkeypatch.setattr(files, "_forget_cached", spoil)
+    monkeypatch.setattr(moving, "_forget_cached", spoil)
     with pytest.raises(DA3Error, match="differs from what was written"):
         move_models(source, target)
     assert contents(source) == CONTENTS
@@ -331,7 +332,7 @@ def test_a_copy_that_reads_back_differently_is_not_taken(source, target, another
 
 
 def test_an_old_file_that_cannot_be_deleted_is_said_so(source, target, another_disk, monkeypatch):
-    monkeypatch.setattr(files, "_unlink", lambda _: False)
+    monkeypatch.setattr(moving, "_unlink", lambda _: False)
     assert [result.outcome for result in move_models(source, target)] == [Outcome.KEPT_OLD] * 2
     assert contents(source) == contents(target) == CONTENTS
 
@@ -351,7 +352,7 @@ KILLED = textwrap.dedent("""
     from pathlib import Path
     root, source, target, kill_at = sys.argv[1:]
     runpy.run_path(str(Path(root) / "core" / "package.py"))["make_importable"]()
-    from da3_blender.core.models import files as model_files
+    from da3_blender.core.models import moving as model_files
     model_files._BLOCK = 64 << 10
     def refuse(self, new):
         raise OSError(errno.EXDEV, "another disk")

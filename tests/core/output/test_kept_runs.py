@@ -12,7 +12,8 @@ import payloads
 import pytest
 from da3_blender.core.errors import BadInput
 from da3_blender.core.geometry.projection import cameras_to_blender, points_to_blender, unproject
-from da3_blender.core.output.kept_runs import MANIFEST, KeptRun, KeptWriter
+from da3_blender.core.output.kept_runs import MANIFEST, KeptRun
+from da3_blender.core.output.run_keeper import KeptWriter
 from da3_blender.core.prediction import filters
 from da3_blender.core.prediction.batch import Batch
 from da3_blender.core.prediction.prediction import Prediction

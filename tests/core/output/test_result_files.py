@@ -13,7 +13,7 @@ from da3_blender.core import pipeline
 from da3_blender.core.errors import BadInput
 from da3_blender.core.files import ownership
 from da3_blender.core.frames.source import FrameSource
-from da3_blender.core.output import colmap, result_files
+from da3_blender.core.output import calibration, colmap, result_files
 from da3_blender.core.output.blender_arrays import linear_from_srgb
 from da3_blender.core.output.payload import PointArrays
 from da3_blender.core.output.ply import VERTEX, PlyWriter
@@ -263,7 +263,7 @@ def test_names_with_spaces_are_written_in_binary_since_text_cannot_hold_them(tmp
 
 
 def test_video_frames_have_the_name_of_their_camera():
-    (view,) = result_files.colmap_views([payloads.random_records(1)[0]], [(640, 428)])
+    (view,) = calibration.colmap_views([payloads.random_records(1)[0]], [(640, 428)])
     assert isinstance(view, colmap.View) and view.name == "photo_000"
 
 

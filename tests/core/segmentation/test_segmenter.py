@@ -20,7 +20,7 @@ from da3_blender.core.alignment.blending import select
 from da3_blender.core.errors import Cancelled, DA3Error, MissingModel
 from da3_blender.core.frames.resizing import layout, on_canvas
 from da3_blender.core.frames.source import FrameSource
-from da3_blender.core.models import files, segmentation_catalogue, segmentation_download
+from da3_blender.core.models import files, moving, segmentation_catalogue, segmentation_download
 from da3_blender.core.monitor import Monitor
 from da3_blender.core.prediction import batching
 from da3_blender.core.segmentation.segmenter import Segmenter, SegmentingPredictor, Thing, open_segmenter
@@ -511,7 +511,7 @@ def test_networks_are_moved_and_removed_with_the_models(tmp_path):
     old.mkdir()
     (old / "yolo11n-seg.pt").write_bytes(NETWORK.read_bytes())
     (old / "mine.pt").write_bytes(b"mine")
-    [moved] = files.move_models(old, new)
+    [moved] = moving.move_models(old, new)
     assert str(moved) == "YOLO11 Nano was moved"
     assert [network.name for network in files.recognise(new).networks] == ["yolo11n-seg"]
     assert (old / "mine.pt").exists() and not (old / "yolo11n-seg.pt").exists()
