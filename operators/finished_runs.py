@@ -109,13 +109,4 @@ def _splittable(context: Context) -> list[bpy.types.Object]:
 
 
 CLASSES = (DA3_OT_rebuild, DA3_OT_merge_points, DA3_OT_fuse, DA3_OT_split_by_object)
-
-
-def register() -> None:
-    for cls in CLASSES:
-        bpy.utils.register_class(cls)
-
-
-def unregister() -> None:
-    for cls in reversed(CLASSES):
-        bpy.utils.unregister_class(cls)
+register, unregister = bpy.utils.register_classes_factory(CLASSES)

@@ -165,13 +165,4 @@ class DA3_OT_unload_model(Operator):
 
 
 CLASSES = (DA3_OT_download_model, DA3_OT_remove_model, DA3_OT_move_models, DA3_OT_unload_model)
-
-
-def register() -> None:
-    for cls in CLASSES:
-        bpy.utils.register_class(cls)
-
-
-def unregister() -> None:
-    for cls in reversed(CLASSES):
-        bpy.utils.unregister_class(cls)
+register, unregister = bpy.utils.register_classes_factory(CLASSES)

@@ -165,13 +165,4 @@ def scaling(scale: float, about: np.ndarray) -> np.ndarray:
 
 
 CLASSES = (DA3_OT_set_upright, DA3_OT_scale_by_distance)
-
-
-def register() -> None:
-    for cls in CLASSES:
-        bpy.utils.register_class(cls)
-
-
-def unregister() -> None:
-    for cls in reversed(CLASSES):
-        bpy.utils.unregister_class(cls)
+register, unregister = bpy.utils.register_classes_factory(CLASSES)

@@ -77,13 +77,4 @@ class DA3_AddonPreferences(AddonPreferences):
 
 
 CLASSES = (DA3_AddonPreferences,)
-
-
-def register() -> None:
-    for cls in CLASSES:
-        bpy.utils.register_class(cls)
-
-
-def unregister() -> None:
-    for cls in reversed(CLASSES):
-        bpy.utils.unregister_class(cls)
+register, unregister = bpy.utils.register_classes_factory(CLASSES)

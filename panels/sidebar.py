@@ -207,13 +207,4 @@ class DA3_PT_after(Panel):
 
 
 CLASSES = (DA3_PT_main, *(_group_panel(group) for group in GROUPS), DA3_PT_after)
-
-
-def register() -> None:
-    for cls in CLASSES:
-        bpy.utils.register_class(cls)
-
-
-def unregister() -> None:
-    for cls in reversed(CLASSES):
-        bpy.utils.unregister_class(cls)
+register, unregister = bpy.utils.register_classes_factory(CLASSES)

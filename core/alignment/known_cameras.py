@@ -83,11 +83,7 @@ class ConditionedPredictor:
         return hashlib.sha256(repr(order).encode() + b"".join(values)).hexdigest()
 
     def predict(
-        self,
-        images: Sequence[np.ndarray],
-        indices: Sequence[int],
-        settings: Settings,
-        cameras: Cameras | None = None,
+        self, images: Sequence[np.ndarray], indices: Sequence[int], settings: Settings, cameras: Cameras | None = None
     ) -> Prediction:
         """One pass; see ``Predictor``. The result lies in the known cameras' frame.
 

@@ -15,11 +15,7 @@ class Predictor(Protocol):
     """Depth and cameras from images: DA3, ``classic``, or a test's ground truth."""
 
     def predict(
-        self,
-        images: Sequence[np.ndarray],
-        indices: Sequence[int],
-        settings: Settings,
-        cameras: Cameras | None = None,
+        self, images: Sequence[np.ndarray], indices: Sequence[int], settings: Settings, cameras: Cameras | None = None
     ) -> Prediction:
         """One pass.
 

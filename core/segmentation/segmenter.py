@@ -159,11 +159,7 @@ class SegmentingPredictor:
         self.inner, self.segmenter = predictor, segmenter
 
     def predict(
-        self,
-        images: Sequence[np.ndarray],
-        indices: Sequence[int],
-        settings: Settings,
-        cameras: Cameras | None = None,
+        self, images: Sequence[np.ndarray], indices: Sequence[int], settings: Settings, cameras: Cameras | None = None
     ) -> Prediction:
         """One pass; see ``predictor.Predictor``."""
         prediction = self.inner.predict(images, indices, settings, cameras)

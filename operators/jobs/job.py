@@ -228,13 +228,4 @@ class DA3_OT_listen(Operator):
 
 
 CLASSES = (DA3_OT_cancel, DA3_OT_listen)
-
-
-def register() -> None:
-    for cls in CLASSES:
-        bpy.utils.register_class(cls)
-
-
-def unregister() -> None:
-    for cls in reversed(CLASSES):
-        bpy.utils.unregister_class(cls)
+register, unregister = bpy.utils.register_classes_factory(CLASSES)

@@ -95,11 +95,7 @@ class DA3Predictor:
             torch.mps.empty_cache()
 
     def predict(
-        self,
-        images: Sequence[np.ndarray],
-        indices: Sequence[int],
-        settings: Settings,
-        cameras: Cameras | None = None,
+        self, images: Sequence[np.ndarray], indices: Sequence[int], settings: Settings, cameras: Cameras | None = None
     ) -> Prediction:
         """One pass; see ``Predictor``.
 
