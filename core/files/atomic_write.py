@@ -1,4 +1,4 @@
-"""Small files that are there whole or not at all."""
+"""Small files that are there whole or not at all, and folders that are their owner's alone."""
 
 from __future__ import annotations
 
@@ -15,3 +15,13 @@ def write(path: Path, content: bytes) -> Path:
         temporary.unlink(missing_ok=True)
         raise
     return path
+
+
+def make_private(folder: Path) -> Path:
+    """Make a folder that only its owner can read, where photographs are kept; those above it that are missing, too.
+
+    One that is there stays as the person has it; raises OSError.
+    """
+    for missing in reversed([folder, *folder.parents]):
+        missing.mkdir(mode=0o700, exist_ok=True)
+    return folder

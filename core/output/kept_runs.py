@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 
 from ..errors import BadInput
-from ..files.atomic_write import write
+from ..files.atomic_write import make_private, write
 from ..files.file_lock import file_lock
 from ..geometry.projection import BLENDER_FROM_OPENCV
 from ..geometry.similarity import Similarity
@@ -66,7 +66,7 @@ class KeptWriter:
         }  # fmt: skip
         try:
             folder = root / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(4)}"
-            folder.mkdir(parents=True)
+            make_private(folder)
             self._lock.enter_context(file_lock(folder / LOCK))
             self.run = KeptRun(folder, manifest)
             self.run.save()

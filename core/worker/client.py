@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ..silence import PATIENCE
 from . import protocol
 from .process import Process
 
@@ -24,12 +25,21 @@ class WorkerClient:
     python : interpreter of the worker's environment
     predictor : ``FILE.py:FUNCTION``, what the server opens instead of a model (tests, benchmarks)
     environment : variables added to the worker's
+    patience : seconds that a worker may be silent before it is ended
     """
 
-    def __init__(self, python: Path, *, predictor: str = "", environment: Mapping[str, str] | None = None):
+    def __init__(
+        self,
+        python: Path,
+        *,
+        predictor: str = "",
+        environment: Mapping[str, str] | None = None,
+        patience: float = PATIENCE,
+    ):
         self.python = python
         self._predictor = predictor
         self._environment = dict(environment or {})
+        self._patience = patience
         self._worker: Process | None = None
         self._events: queue.SimpleQueue[tuple[Process, protocol.Message]] = queue.SimpleQueue()
         self._jobs = 0
@@ -125,7 +135,7 @@ class WorkerClient:
         ------
         MissingEnvironment
         """
-        self._running().send(protocol.Info())
+        self._running().ask()
 
     # -------------------------------------------------------------------------------------------------- events
 
@@ -207,7 +217,7 @@ class WorkerClient:
         if self._worker and not self._worker.alive:
             self._replace()
         if self._worker is None:
-            self._worker = Process(self.python, self._predictor, self._environment, self._events)
+            self._worker = Process(self.python, self._predictor, self._environment, self._events, self._patience)
         return self._worker
 
     def _replace(self) -> None:

@@ -24,6 +24,7 @@ import cv2
 import numpy as np
 
 from ...core.errors import BadInput, DA3Error
+from ...core.files.atomic_write import make_private
 from ...core.output.ply import VERTEX
 from ...core.prediction.compression import packed, unpacked
 from ...core.prediction.prediction import Prediction
@@ -62,7 +63,7 @@ class Store:
             elif (whole := self._whole()) < len(self._manifest["chunks"]):
                 self._manifest |= {"chunks": self._manifest["chunks"][:whole], "loops": []}
             for part in ("chunks", "images"):
-                (folder / part).mkdir(parents=True, exist_ok=True)
+                make_private(folder / part)
             self._commit(self._manifest)
 
     @property
