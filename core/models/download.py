@@ -17,6 +17,7 @@ from typing import BinaryIO, Protocol, TypeVar
 
 from ..errors import BadInput, Cancelled, DA3Error, MissingEnvironment
 from ..files import ownership
+from ..files.silence import PATIENCE, Silence
 from . import catalogue
 from . import folder as model_folder
 from .catalogue import ModelInfo
@@ -25,6 +26,9 @@ from .transfer import Background, Ended, Progress, RemoteFile, Reporter, Transie
 WAITS = (1.0, 2.0, 4.0, 8.0, 16.0)  # seconds before each new try; counted from the last byte that came
 _NETWORK_WAITS = 1  # of these, where the hub was never reached: no network is better said soon
 _TICK = 0.1  # seconds between looks whether to stop
+# Seconds without a word after which a connection counts as broken. Requests have time-outs of their own, which come first;
+# looking for a host has none. The first word also waits for huggingface_hub, which a cold disk brings slowly.
+_SILENT = {"connecting": 60.0, "downloading": PATIENCE}
 _BLOCK = 1 << 20  # bytes read at a time while checking
 _SYNC = 32 << 20  # bytes between writes to the disk itself: one of the whole file would not hear that it should stop
 
@@ -226,6 +230,7 @@ class _Download:
     def _items(self, stage: str, items: Iterator[Item]) -> Iterator[Item]:
         """The items of a blocking iterator; between them the person is heard and told."""
         background = Background(items)
+        silence = Silence(_TICK)
         try:
             while True:
                 self._check()
@@ -236,6 +241,12 @@ class _Download:
                     return
                 if item is not None:
                     yield item
+                    silence.heard()
+                elif silence.look() > _SILENT[stage]:
+                    raise Transient(
+                        f"The server has said nothing for {silence.seconds:.0f} s while {stage}: try again later; what has "
+                        "arrived is kept"
+                    )
         finally:
             background.abandon()
 
