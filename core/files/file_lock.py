@@ -40,6 +40,23 @@ def file_lock(path: Path, on_wait: Callable[[], None] = lambda: None) -> Iterato
         os.close(handle)  # lets go of the lock
 
 
+class _Held(Exception):
+    """Somebody holds a lock."""
+
+
+def is_held(path: Path) -> bool:
+    """Whether a process holds the lock of that file at this moment; raises OSError as ``file_lock`` does."""
+
+    def give_up() -> None:
+        raise _Held
+
+    try:
+        with file_lock(path, give_up):
+            return False
+    except _Held:
+        return True
+
+
 def _take(handle: int) -> bool:
     try:
         if sys.platform == "win32":

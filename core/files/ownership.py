@@ -47,12 +47,13 @@ def find(path: Path, kind: str) -> Folder | None:
     return None
 
 
-def claim(path: Path, kind: str, inner: Iterable[str] = ()) -> Folder:
+def claim(path: Path, kind: str, inner: Iterable[str] = (), *, private: bool = False) -> Folder:
     """Make a folder ours, or take one that is; one that a person filled is never claimed.
 
     Parameters
     ----------
     inner : folders in it, made too; they may be no links
+    private : what is made can be read by its owner only, as photographs are; what is there stays as the person has it
 
     Raises
     ------
@@ -64,20 +65,21 @@ def claim(path: Path, kind: str, inner: Iterable[str] = ()) -> Folder:
     if found is None:
         if os.path.lexists(path) and (not path.is_dir() or any(path.iterdir())):
             raise NotOurs(f"'{path}' holds files that DA3 for Blender did not write: choose another folder")
-        path.mkdir(parents=True, exist_ok=True)
+        for missing in reversed([path, *path.parents]):
+            missing.mkdir(mode=0o700 if private else 0o777, exist_ok=True)
         found = _mark(path, kind)
     for name in inner:
         if (path / name).is_symlink() or (os.path.lexists(path / name) and not (path / name).is_dir()):
             raise NotOurs(f"'{path / name}' is not a folder that DA3 for Blender made: choose another folder")
-        (path / name).mkdir(exist_ok=True)
+        (path / name).mkdir(mode=0o700 if private else 0o777, exist_ok=True)
     return found
 
 
-def claim_beside(path: Path, kind: str, inner: Iterable[str] = ()) -> Folder:
+def claim_beside(path: Path, kind: str, inner: Iterable[str] = (), *, private: bool = False) -> Folder:
     """``claim``, or where others have the name a folder beside it: ``<name>-2``, ``<name>-3`` and so on."""
     for number in range(1, MOST_BESIDE):
         with contextlib.suppress(NotOurs):
-            return claim(path if number == 1 else path.with_name(f"{path.name}-{number}"), kind, inner)
+            return claim(path if number == 1 else path.with_name(f"{path.name}-{number}"), kind, inner, private=private)
     raise NotOurs(f"'{path}' and the folders beside it are in use: choose another folder")
 
 
@@ -106,6 +108,14 @@ def remove(path: Path, kind: str) -> bool:
     if not any(inner != marker for inner in path.iterdir()):  # else the marker stays: the next one goes on here
         marker.unlink()
         remove_if_empty(path)
+    return True
+
+
+def remove_inside(path: Path, kind: str, name: str) -> bool:
+    """Delete one folder in a folder in which all is ours; False where that one is not marked so. Follows no link."""
+    if path.is_symlink() or (path / name).is_symlink() or Path(name).name != name or find(path, kind) is None:
+        return False
+    shutil.rmtree(path / name, ignore_errors=True)
     return True
 
 

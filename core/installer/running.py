@@ -18,6 +18,7 @@ from types import MappingProxyType
 
 from ..errors import Cancelled, MissingEnvironment
 from .download_bytes import Download
+from .signs_of_life import SignsOfLife
 
 # Stands between this process and the installer's: when this one is killed, its end of the pipe closes and the program
 # ends too, instead of writing on into a folder that the next installation removes. It goes behind Blender where both want
@@ -130,6 +131,7 @@ class Run:
         self.check()
         words = list(map(str, command))
         download = Download(self._log.parent)
+        alive = SignsOfLife(self._log.parent)
         lines: list[str] = []
         variables = {**_environ(os.environ), **self._variables, **environ}
         with self._log.open("a", encoding="utf-8") as log:
@@ -143,6 +145,7 @@ class Run:
                         log.flush()
                         lines.append(line)
                         download.read(line)
+                    alive.look(process.pid, stage, heard=bool(line))
                     now = fraction if until is None else fraction + (until - fraction) * download.fraction(linked())
                     self.tell(stage, now, download.text())
                 code = process.wait()

@@ -14,17 +14,19 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
-from ..errors import BadInput, Cancelled, DA3Error, MissingEnvironment
+from ..errors import Cancelled, DA3Error, MissingEnvironment
 from ..files import ownership
-from . import catalogue
+from ..files.silence import PATIENCE, Silence
 from . import folder as model_folder
-from .catalogue import ModelInfo
 from .source import Source, Wanted
 from .transfer import Background, Ended, Progress, RemoteFile, Reporter, Transient
 
 WAITS = (1.0, 2.0, 4.0, 8.0, 16.0)  # seconds before each new try; counted from the last byte that came
 _NETWORK_WAITS = 1  # of these, where the hub was never reached: no network is better said soon
 _TICK = 0.1  # seconds between looks whether to stop
+# Seconds without a word after which a connection counts as broken. Requests have time-outs of their own, which come first;
+# looking for a host has none. The first word also waits for huggingface_hub, which a cold disk brings slowly.
+_SILENT = {"connecting": 60.0, "downloading": PATIENCE}
 _BLOCK = 1 << 20  # bytes read at a time while checking
 _SYNC = 32 << 20  # bytes between writes to the disk itself: one of the whole file would not hear that it should stop
 
@@ -33,58 +35,6 @@ Item = TypeVar("Item")
 
 def _silent(_progress: Progress) -> None:
     """Progress that nobody asked for."""
-
-
-def download(
-    model: ModelInfo,
-    folder: Path,
-    *,
-    endpoint: str | None = None,
-    token: str | None = None,
-    on_progress: Callable[[Progress], None] = _silent,
-    cancelled: Callable[[], bool] = lambda: False,
-    waits: Sequence[float] = WAITS,
-) -> Path:
-    """Bring a model's file into the folder, going on from what an interrupted download has left.
-
-    Blocks; cancelling takes effect within a tenth of a second, whatever the network does. What has arrived stays in the
-    hidden sub-folder for the next time. Several processes may do this at once: one downloads, the others wait and find
-    the file there. A whole file of that name is returned as it is.
-
-    Parameters
-    ----------
-    endpoint : of the hub, None for huggingface_hub's own
-    token : to be shown there, None for the one this machine is logged in with, if any
-    on_progress : called about five times a second, and when the stage changes
-    cancelled : asked about ten times a second
-    waits : seconds before each new try after the connection or the server failed
-
-    Returns
-    -------
-    The model's file, its size and SHA-256 those that the hub states.
-
-    Raises
-    ------
-    Cancelled
-    BadInput
-        The folder or the endpoint cannot be used.
-    MissingEnvironment
-        ``huggingface_hub`` is not installed here.
-    DA3Error
-        No network, no access, no such file, no space, not the file that was stated.
-    """
-    if not model.needs_file:
-        raise BadInput(f"{model.label} has no file to download")
-    assert model.repo
-    repo = model.repo
-
-    def open_source() -> Source:
-        from .hub import HubFile  # late: needs huggingface_hub
-
-        return HubFile(repo, endpoint, token)
-
-    what = Wanted(model.name, model.label, catalogue.path(model, folder), model_folder.is_whole)
-    return bring(what, open_source, on_progress, cancelled, waits)
 
 
 def bring(
@@ -194,6 +144,7 @@ class _Download:
     def _items(self, stage: str, items: Iterator[Item]) -> Iterator[Item]:
         """The items of a blocking iterator; between them the person is heard and told."""
         background = Background(items)
+        silence = Silence(_TICK)
         try:
             while True:
                 self._check()
@@ -204,6 +155,12 @@ class _Download:
                     return
                 if item is not None:
                     yield item
+                    silence.heard()
+                elif silence.look() > _SILENT[stage]:
+                    raise Transient(
+                        f"The server has said nothing for {silence.seconds:.0f} s while {stage}: try again later; what has "
+                        "arrived is kept"
+                    )
         finally:
             background.abandon()
 

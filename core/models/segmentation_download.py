@@ -63,7 +63,7 @@ def download(
     cancelled: Callable[[], bool] = lambda: False,
     waits: Sequence[float] = WAITS,
 ) -> Path:
-    """Like ``core.models.download.download``: resumed, locked, cancelled within a tenth of a second, checked before it gets its name.
+    """Like ``core.models.hub_download.download``: resumed, locked, cancelled within a tenth of a second, checked before it gets its name.
 
     Parameters
     ----------

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..errors import DA3Error
 from ..files.names import readable
 
 if TYPE_CHECKING:
@@ -37,13 +38,24 @@ class Arrays:
         files = {}
         for name, array in self.given().items():
             files[name] = f"{stem}_{name}.npy"
-            np.save(folder / files[name], array)
+            np.save(folder / files[name], np.ascontiguousarray(array))  # row by row, as Blender copies it
         return files
 
     @classmethod
     def open(cls, folder: Path, files: dict[str, str]) -> Self:
-        """Memory-map what ``save`` wrote."""
-        return cls(**{name: np.load(folder / file, mmap_mode="r") for name, file in files.items()})
+        """Memory-map what ``save`` wrote.
+
+        Raises
+        ------
+        DA3Error
+            A file has gone, or is not what it was.
+        """
+        try:
+            return cls(**{name: np.load(folder / file, mmap_mode="r") for name, file in files.items()})
+        except (OSError, ValueError) as error:
+            raise DA3Error(
+                f"The worker's files in '{folder}' have gone or were changed ({error}): run again"
+            ) from error
 
 
 @dataclass(frozen=True)

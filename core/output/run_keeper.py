@@ -44,7 +44,7 @@ class KeptWriter:
         }  # fmt: skip
         try:
             folder = root / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(4)}"
-            own = ownership.claim(folder, KIND)
+            own = ownership.claim(folder, KIND, private=True)
             own.write(LOCK, b"")
             self._lock.enter_context(file_lock(folder / LOCK))
             self.run = KeptRun(own, manifest)

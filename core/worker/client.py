@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import queue
-import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ..files.silence import PATIENCE
 from . import protocol
+from .life import private_folder
 from .process import Process
 
 
@@ -24,12 +25,21 @@ class WorkerClient:
     python : interpreter of the worker's environment
     predictor : ``FILE.py:FUNCTION``, what the server opens instead of a model (tests, benchmarks)
     environment : variables added to the worker's
+    patience : seconds that a worker may be silent before it is ended
     """
 
-    def __init__(self, python: Path, *, predictor: str = "", environment: Mapping[str, str] | None = None):
+    def __init__(
+        self,
+        python: Path,
+        *,
+        predictor: str = "",
+        environment: Mapping[str, str] | None = None,
+        patience: float = PATIENCE,
+    ):
         self.python = python
         self._predictor = predictor
         self._environment = dict(environment or {})
+        self._patience = patience
         self._worker: Process | None = None
         self._events: queue.SimpleQueue[tuple[Process, protocol.Message]] = queue.SimpleQueue()
         self._jobs = 0
@@ -125,7 +135,7 @@ class WorkerClient:
         ------
         MissingEnvironment
         """
-        self._running().send(protocol.Info())
+        self._running().ask()
 
     # -------------------------------------------------------------------------------------------------- events
 
@@ -188,7 +198,7 @@ class WorkerClient:
     def release(self, job: int) -> None:
         """Remove a finished job's files; what is still mapped stays readable (on Windows: until it is closed)."""
         if self._worker:
-            shutil.rmtree(self.folder(job), ignore_errors=True)
+            private_folder.remove_job(self._worker.folder, job)
 
     def close(self) -> None:
         """End the worker and remove its files; waits until it is gone."""
@@ -207,7 +217,7 @@ class WorkerClient:
         if self._worker and not self._worker.alive:
             self._replace()
         if self._worker is None:
-            self._worker = Process(self.python, self._predictor, self._environment, self._events)
+            self._worker = Process(self.python, self._predictor, self._environment, self._events, self._patience)
         return self._worker
 
     def _replace(self) -> None:

@@ -12,108 +12,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar, Union, get_args, get_origin, get_type_hints
 
-from ..errors import DA3Error
+from .requests import Cancel, Download, Generate, Hello, Info, Message, ProtocolError, Quit, Rebuild, Unload
 
-VERSION = 3
-SESSION_PREFIX = "da3_blender-"  # of the private folder that holds log and job folders; the worker removes no other
-
-
-class ProtocolError(DA3Error):
-    """A line is not a message of this protocol."""
-
-
-@dataclass(frozen=True)
-class Message:
-    """Base of all; ``type`` is the word on the wire."""
-
-    type: ClassVar[str]
+VERSION = 4
+MAX_LINE = 16 << 20  # bytes; the cameras of 10,000 images take about 10 MB
 
 
 # ---------------------------------------------------------------------------------------------- Blender to worker
-
-
-@dataclass(frozen=True)
-class Hello(Message):
-    """The first message; the worker answers with ``Greeting``."""
-
-    type: ClassVar[str] = "hello"
-    protocol: int
-
-
-@dataclass(frozen=True)
-class Job(Message):
-    """A request that takes long, and ends with ``Done``, ``Failed`` or ``Stopped`` of its number."""
-
-    job: int
-
-
-@dataclass(frozen=True)
-class Generate(Job):
-    """Reconstruct; arrays are written into ``folder``, which must exist."""
-
-    type: ClassVar[str] = "generate"
-    folder: str
-    settings: dict[str, Any]  # Settings.to_json()
-    model_folder: str
-    device: str | None = None  # as torch names it; None: the best there is
-    cameras: list[dict[str, Any]] | None = None  # CameraRecord.to_json() of each camera of the Blender collection
-    kept_folder: str | None = None  # where runs are kept for ``Rebuild``; None: this one is not
-    kept_bytes: int = 0  # most that all kept runs may take
-
-
-@dataclass(frozen=True)
-class Rebuild(Job):
-    """Build a run that was kept again, with other settings and without the model; arrays are written into ``folder``.
-
-    ``what`` is "all", or "fused" for a surface from all frames alone.
-    """
-
-    type: ClassVar[str] = "rebuild"
-    folder: str
-    settings: dict[str, Any]  # Settings.to_json()
-    kept_folder: str  # that all kept runs are in
-    run: str  # its id, as ``Done`` told it
-    what: str
-
-
-@dataclass(frozen=True)
-class Download(Job):
-    """Bring a model's file into ``folder``; ``endpoint`` and ``token`` are the hub's, None for its own ways to know."""
-
-    type: ClassVar[str] = "download"
-    model: str
-    folder: str
-    endpoint: str | None = None
-    token: str | None = None
-
-
-@dataclass(frozen=True)
-class Cancel(Message):
-    """Stop this job as soon as possible; the model stays loaded."""
-
-    type: ClassVar[str] = "cancel"
-    job: int
-
-
-@dataclass(frozen=True)
-class Unload(Message):
-    """Free the memory the model holds."""
-
-    type: ClassVar[str] = "unload"
-
-
-@dataclass(frozen=True)
-class Info(Message):
-    """Ask for device, memory and versions; imports torch, so the answer may take seconds."""
-
-    type: ClassVar[str] = "info"
-
-
-@dataclass(frozen=True)
-class Quit(Message):
-    """End now, as end-of-file does."""
-
-    type: ClassVar[str] = "quit"
 
 
 # ---------------------------------------------------------------------------------------------- worker to Blender
@@ -127,6 +32,13 @@ class Greeting(Message):
     protocol: int
     python: str
     versions: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Alive(Message):
+    """Once a second, from a thread of its own: the process has not been stopped."""
+
+    type: ClassVar[str] = "alive"
 
 
 @dataclass(frozen=True)
@@ -237,13 +149,25 @@ REQUESTS: Mapping[str, type[Message]] = {
 }
 EVENTS: Mapping[str, type[Message]] = {
     m.type: m
-    for m in (Greeting, Progress, Transfer, Loaded, BatchReady, Warned, Done, Failed, Stopped, Unloaded, State)
+    for m in (Greeting, Alive, Progress, Transfer, Loaded, BatchReady, Warned, Done, Failed, Stopped, Unloaded, State)
 }
 
 
 def encode(message: Message) -> bytes:
-    """One whole line, newline included."""
-    return json.dumps({"type": message.type, **asdict(message)}, allow_nan=False).encode("ascii") + b"\n"
+    """One whole line, newline included.
+
+    Raises
+    ------
+    ProtocolError
+        It is longer than the other side would read.
+    """
+    line = json.dumps({"type": message.type, **asdict(message)}, allow_nan=False).encode("ascii") + b"\n"
+    if len(line) > MAX_LINE:
+        raise ProtocolError(
+            f"'{message.type}' takes {len(line) >> 20} MB, more than Blender and the worker can tell each other at once: "
+            "use fewer images, or a smaller Batch Size"
+        )
+    return line
 
 
 def decode(line: bytes, vocabulary: Mapping[str, type[Message]]) -> Message:
@@ -256,21 +180,30 @@ def decode(line: bytes, vocabulary: Mapping[str, type[Message]]) -> Message:
     Raises
     ------
     ProtocolError
-        Not JSON, not a known message, a field too few or too many, or of the wrong type.
+        Not JSON, not a known message, a field too few or too many, or of the wrong type; a NaN anywhere but in how far
+        the work is, where it means nothing.
     """
+    odd: list[str] = []  # numbers that JSON does not know
+
+    def note(constant: str) -> float:
+        odd.append(constant)
+        return float(constant)
+
     try:
-        record = json.loads(line)
+        record = json.loads(line, parse_constant=note)
     except (ValueError, RecursionError):
         raise ProtocolError(f"Not a line of JSON: {_short(line)}") from None
     if not isinstance(record, dict) or not isinstance(record.get("type"), str) or record["type"] not in vocabulary:
         raise ProtocolError(f"Not a message of protocol {VERSION}: {_short(line)}")
     cls = vocabulary[record.pop("type")]
+    if odd and cls not in (Progress, Transfer):
+        raise ProtocolError(f"'{cls.type}' holds {odd[0]}")
     hints = get_type_hints(cls)
     names = {f.name for f in fields(cls)}
     if record.keys() - names:
         raise ProtocolError(f"'{cls.type}' has no field {', '.join(sorted(record.keys() - names))}")
     for name, value in record.items():
-        if not _fits(value, hints[name]):
+        if not fits(value, hints[name]):
             raise ProtocolError(f"'{cls.type}': {name} is {value!r:.60}, not {hints[name]}")
     try:
         return cls(**record)
@@ -278,10 +211,10 @@ def decode(line: bytes, vocabulary: Mapping[str, type[Message]]) -> Message:
         raise ProtocolError(f"'{cls.type}' lacks {', '.join(sorted(names - record.keys()))}") from None
 
 
-def _fits(value: Any, hint: Any) -> bool:
+def fits(value: Any, hint: Any) -> bool:
     """Whether a JSON value is of a field's type; what is inside lists and objects is the reader's matter."""
     if get_origin(hint) in (Union, types.UnionType):
-        return any(_fits(value, h) for h in get_args(hint))
+        return any(fits(value, h) for h in get_args(hint))
     if hint is float:
         return isinstance(value, int | float) and not isinstance(value, bool)
     if hint is int:

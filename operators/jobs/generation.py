@@ -17,7 +17,7 @@ from ...core.output.payload import CameraRecord, Part
 from ...core.settings import KnownCameras, Settings
 from ...core.worker import protocol
 from ...core.worker.client import WorkerClient
-from ...core.worker.peak_memory import peak_memory
+from ...core.worker.life.peak_memory import peak_memory
 from ...nodes import assembly, scene_cameras
 from ...nodes.animation import Play
 from ...nodes.datablocks.created import is_there

@@ -75,7 +75,7 @@ class Store:
         self._held: dict[int, Prediction] = {}  # chunks that could not be written
         self._manifest: dict[str, Any] = {}
         with self._writing():
-            self._own = ownership.claim_beside(folder, KIND, PARTS)
+            self._own = ownership.claim_beside(folder, KIND, PARTS, private=True)
             self.folder = self._own.path
             if self.folder != folder:
                 self.warnings.append(

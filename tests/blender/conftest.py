@@ -51,7 +51,7 @@ def stand_in(monkeypatch, tmp_path):
     """Chooses what the next worker has instead of a model."""
     loads = tmp_path / "loads.txt"
     loads.touch()
-    monkeypatch.setenv("STAND_IN_LOG", str(loads))
+    monkeypatch.setenv("DA3_STAND_IN_LOG", str(loads))
 
     def choose(name):
         monkeypatch.setenv("DA3_PREDICTOR", f"{STAND_INS}:{name}")

@@ -49,7 +49,7 @@ class Nursery:
 def _child(answer: int, model: str, folder: str, endpoint: str, largest_file: int | None) -> None:
     from da3_blender.core.errors import DA3Error
     from da3_blender.core.models import catalogue
-    from da3_blender.core.models.download import download
+    from da3_blender.core.models.hub_download import download
 
     if largest_file is not None:
         import resource

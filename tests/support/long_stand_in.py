@@ -1,7 +1,7 @@
 """A predictor for long runs inside the real worker that costs next to nothing, or as long as it is told.
 
-Opened by ``DA3_PREDICTOR=long_stand_in.py:lap`` (or ``walk``). ``$PASS_LOG`` gets a line of JSON for each pass begun and done;
-``$PASS_SECONDS`` is how long a frame takes.
+Opened by ``DA3_PREDICTOR=long_stand_in.py:lap`` (or ``walk``). ``$DA3_PASS_LOG`` gets a line of JSON for each pass begun and done;
+``$DA3_PASS_SECONDS`` is how long a frame takes.
 """
 
 import json
@@ -22,8 +22,8 @@ class Logged:
 
     def __init__(self, answer):
         self.answer = answer
-        self.log = Path(os.environ["PASS_LOG"])
-        self.seconds = float(os.environ.get("PASS_SECONDS", "0"))
+        self.log = Path(os.environ["DA3_PASS_LOG"])
+        self.seconds = float(os.environ.get("DA3_PASS_SECONDS", "0"))
 
     def predict(self, images, indices, settings, cameras=None):
         self._note(begun=list(indices))
@@ -44,7 +44,7 @@ def lap(name, folder, frames, monitor, *, fp16=False, device=None):
     import torch  # noqa: F401  # a real model has loaded it by now
     from da3_blender.core.prediction.prediction import Prediction
 
-    count = int(os.environ.get("LAP", LAP))
+    count = int(os.environ.get("DA3_LAP", LAP))
     scene = long_walk.make(count, size=1)
     header = frames.headers[frames.selected[0]]
     width, height = header.width, header.height

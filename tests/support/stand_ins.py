@@ -1,6 +1,6 @@
 """Predictors that stand in for a model inside the real worker (``start.py --predictor <this file>:<function>``).
 
-Each function has the face of ``core.predictors.opening.open_predictor``. ``$STAND_IN_LOG`` names a file that gets a line per load.
+Each function has the face of ``core.predictors.opening.open_predictor``. ``$DA3_STAND_IN_LOG`` names a file that gets a line per load.
 """
 
 import ctypes
@@ -40,8 +40,8 @@ class Plane:
 
 
 def _log(line):
-    if os.environ.get("STAND_IN_LOG"):
-        with Path(os.environ["STAND_IN_LOG"]).open("a", encoding="utf-8") as log:
+    if os.environ.get("DA3_STAND_IN_LOG"):
+        with Path(os.environ["DA3_STAND_IN_LOG"]).open("a", encoding="utf-8") as log:
             log.write(line + "\n")
 
 
@@ -81,6 +81,11 @@ def _stuck(_watch):
     ctypes.PyDLL(None).sleep(60)
 
 
+def _computing(_watch):
+    """One call into C that computes for some seconds and keeps the interpreter's lock."""
+    sum(range(400_000_000))
+
+
 def _with_child(_watch):
     """Work in a child process."""
     child = subprocess.Popen(["sleep", "60"])
@@ -111,6 +116,7 @@ chatter = _opener(_chatter)
 deaf = _opener(_deaf)
 stuck = _opener(_stuck)
 with_child = _opener(_with_child)
+computing = _opener(_computing)
 faulty = _opener(_faulty)
 out_of_memory = _opener(_out_of_memory)
 crash = _opener(_crash)

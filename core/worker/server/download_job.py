@@ -24,7 +24,7 @@ def download(
     Raises
     ------
     Cancelled, DA3Error
-        See ``core.models.download.download``.
+        See ``core.models.hub_download.download``.
     """
 
     def tell(p: Progress) -> None:

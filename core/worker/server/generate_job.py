@@ -30,7 +30,7 @@ from ...segmentation.segmenter import SegmentingPredictor
 from ...settings import BatchMode, KnownCameras, Settings
 from ...surfaces.image_meshes import write_frames
 from .. import protocol
-from ..peak_memory import peak_device_memory, peak_memory, reset_peak_device_memory, reset_peak_memory
+from ..life.peak_memory import peak_device_memory, peak_memory, reset_peak_device_memory, reset_peak_memory
 from .batch_sending import Sender
 from .loaded_model import LoadedModel
 from .open_segmenter import segmenter

@@ -18,7 +18,7 @@ from ...prediction.batch import Batch
 from ...prediction.prediction import Prediction
 from ...settings import Settings, options
 from .. import protocol
-from ..peak_memory import peak_memory, reset_peak_memory
+from ..life.peak_memory import peak_memory, reset_peak_memory
 from .batch_sending import Sender
 from .explaining import explained
 from .progress import Progress

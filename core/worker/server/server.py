@@ -6,11 +6,9 @@ greeting is quick.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import platform
 import queue
-import shutil
 import signal
 import sys
 import threading
@@ -21,6 +19,8 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from ...errors import BY_NAME, Cancelled, DA3Error
 from .. import protocol
+from ..life import private_folder, pulse
+from ..lines import read_lines
 from .explaining import explained
 
 if TYPE_CHECKING:
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 MAX_LOG = 1 << 20  # bytes; the log is cut to nothing between jobs when it is longer
 PACKAGES = ("torch", "torchvision", "numpy", "depth-anything-3", "opencv-python", "opencv-python-headless", "pycolmap")
-
-_PR_SET_PDEATHSIG = 1  # Linux, prctl(2)
 
 
 class Server:
@@ -55,7 +53,8 @@ class Server:
 
     def run(self) -> None:
         """Serve until end-of-file or ``Quit``; both end the process."""
-        _die_with_parent()
+        pulse.die_with_parent()
+        pulse.start(lambda: self._emit(protocol.Alive()))
         threading.Thread(target=self._read, name="requests", daemon=True).start()
         while True:
             self._answer(self._queue.get())
@@ -64,19 +63,27 @@ class Server:
 
     def _read(self) -> None:
         """Cancelling and ending act at once, whatever the main thread is doing; the rest waits for it."""
-        for line in self._requests:
-            try:
-                request = protocol.decode(line, protocol.REQUESTS)
-            except protocol.ProtocolError as error:
-                self._emit(protocol.Failed(None, "DA3Error", str(error), ""))
-                continue
-            if isinstance(request, protocol.Cancel):
-                self._cancelled.add(request.job)
-            elif isinstance(request, protocol.Quit):
-                break
-            else:
-                self._queue.put(request)
+        try:
+            for line in read_lines(self._requests.fileno()):
+                if isinstance(request := self._request(line), protocol.Quit):
+                    break
+                if request is not None:
+                    self._queue.put(request)
+        except protocol.ProtocolError as error:  # the rest of a line without an end is not waited for
+            self._emit(protocol.Failed(None, "DA3Error", str(error), ""))
         self._end()
+
+    def _request(self, line: bytes) -> protocol.Message | None:
+        """What the main thread shall answer; None where there is nothing left to do."""
+        try:
+            request = protocol.decode(line, protocol.REQUESTS)
+        except protocol.ProtocolError as error:
+            self._emit(protocol.Failed(None, "DA3Error", str(error), ""))
+            return None
+        if isinstance(request, protocol.Cancel):
+            self._cancelled.add(request.job)
+            return None
+        return request
 
     def _emit(self, event: protocol.Message) -> None:
         line = protocol.encode(event)
@@ -89,8 +96,8 @@ class Server:
 
     def _end(self) -> None:
         """End now, with every child, leaving no file behind."""
-        if self._folder.name.startswith(protocol.SESSION_PREFIX):
-            shutil.rmtree(self._folder, ignore_errors=True)
+        pulse.take_time()
+        private_folder.remove(self._folder)
         if hasattr(os, "getpgrp") and os.getpgrp() == os.getpid():
             os.killpg(os.getpid(), signal.SIGKILL)
         os._exit(0)
@@ -211,9 +218,3 @@ def _state(model: str | None) -> protocol.State:
 def _shorten_log() -> None:
     if os.fstat(2).st_size > MAX_LOG:
         os.ftruncate(2, 0)  # it is open for appending, so writing goes on at the start
-
-
-def _die_with_parent() -> None:
-    """Linux ends this process when Blender's main thread ends, even if a C call keeps the reader from running."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)

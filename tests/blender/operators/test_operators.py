@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -94,7 +95,8 @@ def test_cancel_in_a_pass_is_back_at_once_and_leaves_nothing_but_the_loaded_mode
         time.sleep(0.005)
     assert isinstance(job.error, Cancelled) and enabled.job is None
     assert datablocks() == before
-    assert [p.name for folder in temp.iterdir() for p in folder.iterdir()] == ["worker.log"]
+    (folder,) = temp.iterdir()
+    assert not list(folder.glob("job*")) and not list((folder / "temp").iterdir())
     assert (pid(), enabled.model) == (worker, "da3-small")
     again = new_run()
     again.start()
@@ -230,3 +232,18 @@ def test_esc_is_heard_in_other_windows_as_long_as_a_job_runs(enabled, stand_in):
     job.start()
     assert hear(listener, bpy.context, event("MOUSEMOVE")) == passed and not job.ended
     assert hear(listener, bpy.context, event("ESC", "PRESS")) == {"FINISHED"} and job.ended
+
+
+@pytest.mark.parametrize("lie", ["corner_that_is_not_there", "camera_without_width", "report_without_points"])
+def test_a_worker_that_lies_costs_its_run_and_never_blender(enabled, tmp_path, monkeypatch, lie):
+    python = tmp_path / "python"
+    script = Path(__file__).resolve().parents[2] / "support" / "liar.py"
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{script}" {lie} "$@"\n')
+    python.chmod(0o755)
+    monkeypatch.setenv("DA3_WORKER_PYTHON", str(python))
+    before = datablocks()
+    job = new_run()
+    job.start()
+    step_until(job, lambda: job.ended)
+    assert isinstance(job.error, WorkerDied) and "went wrong" in str(job.error)
+    assert datablocks() == before and enabled.job is None

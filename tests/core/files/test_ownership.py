@@ -316,12 +316,6 @@ OF_PATHS = {"rmtree", "unlink", "rmdir", "rename"}  # of anything: no other type
 ELSEWHERE = {
     # Blender's collections unlink their children; that is no file.
     "nodes/edits/replacing.py": {"unlink"},
-    # The private folders of sessions, which have a lock of their own.
-    "core/worker/client.py": {"rmtree"},
-    "core/worker/process.py": {"rmtree"},
-    "core/worker/server/server.py": {"rmtree"},
-    # Its own folder, made by ``tempfile`` in the process that started it.
-    "core/predictors/classic/sfm/sfm_process.py": {"rmtree"},
 }
 
 

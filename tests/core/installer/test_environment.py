@@ -4,7 +4,9 @@ import contextlib
 import hashlib
 import http.server
 import io
+import os
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -16,6 +18,7 @@ import pytest
 from da3_blender.core.errors import Cancelled, MissingEnvironment
 from da3_blender.core.files.file_lock import file_lock
 from da3_blender.core.installer import get_uv as module
+from da3_blender.core.installer import signs_of_life
 from da3_blender.core.installer.condition import State, default_folder
 from da3_blender.core.installer.environment import MARKER, Environment
 from pebble import NAME, leftovers, nothing_stays, wheel
@@ -162,6 +165,28 @@ def test_cancelling_in_the_middle_of_a_download_leaves_nothing(environment, slow
     assert time.monotonic() - asked[0] < 0.3  # the bound that the person is promised for every cancel
     assert nothing_stays(environment)
     assert environment.state().state is State.MISSING
+    assert slow_index.hung_up.wait(5)
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds the installer by /proc")
+def test_a_stopped_installer_is_ended_and_the_sentence_names_its_stage(environment, slow_index, monkeypatch):
+    monkeypatch.setattr(signs_of_life, "PATIENCE", 1.0)
+    monkeypatch.setattr(signs_of_life, "LOOK", 0.2)
+    stopped = []
+
+    def stop() -> bool:
+        if slow_index.stalled.is_set() and not stopped:
+            children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text()
+            stopped.extend(map(int, children.split()))
+            for pid in stopped:
+                os.killpg(pid, signal.SIGSTOP)
+        return False
+
+    started = time.monotonic()
+    with pytest.raises(MissingEnvironment, match="was stopped for 1 s while downloading"):
+        environment.install(cancelled=stop)
+    assert time.monotonic() - started < 20.0
+    assert nothing_stays(environment)
     assert slow_index.hung_up.wait(5)
 
 

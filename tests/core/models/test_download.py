@@ -296,6 +296,20 @@ def test_a_stall_counts_as_a_broken_connection_after_the_time_out(hub, folder, m
     assert hub.requests("store")[1].start == 400_000
 
 
+def test_a_source_that_never_says_a_word_is_given_up(hub, folder, monkeypatch):
+    """As the search for a host may, which has no time-out."""
+    monkeypatch.setattr(downloading, "_SILENT", {"connecting": 0.5, "downloading": 0.5})
+    monkeypatch.setattr(hub_requests, "TIMEOUT", None)
+    hub.stall_at = 400_000
+    with pytest.raises(DA3Error, match="said nothing for [01] s while downloading.*is kept"):
+        download(hub, folder)
+    hub.stall_at = None
+    assert download(hub, folder).read_bytes() == CONTENT
+    monkeypatch.setattr(hub_requests.HubFile, "stated", lambda self: time.sleep(60))
+    with pytest.raises(DA3Error, match="while connecting"):
+        downloading.download(MODEL, folder / "other", endpoint=hub.endpoint, waits=QUICK)
+
+
 def test_a_server_without_ranges_is_begun_anew(hub, folder):
     interrupt_at(300_000, hub, folder)
     hub.knows_ranges = False

@@ -14,6 +14,7 @@ MESSAGES = [
     protocol.Info(),
     protocol.Quit(),
     protocol.Greeting(1, "3.11.7", {"torch": "2.0"}),
+    protocol.Alive(),
     protocol.Progress(1, "depth", 0.5, None),
     protocol.Transfer(1, "downloading", 10, 100, 2.5, 36.0, ""),
     protocol.Loaded("da3-small"),

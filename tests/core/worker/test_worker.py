@@ -11,10 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from da3_blender.core.errors import MissingEnvironment
+from da3_blender.core.files import ownership
 from da3_blender.core.output import blender_arrays
 from da3_blender.core.output.payload import PointArrays
 from da3_blender.core.worker import protocol
 from da3_blender.core.worker.client import WorkerClient
+from da3_blender.core.worker.life import private_folder
 from da3_blender.core.worker.server.server import Server, failure
 from PIL import Image
 
@@ -55,7 +57,7 @@ def worker(tmp_path, temp):
         log = tmp_path / "loads.txt"
         log.touch()
         client = WorkerClient(
-            Path(sys.executable), predictor=f"{STAND_INS}:{stand_in}", environment={"STAND_IN_LOG": str(log)}
+            Path(sys.executable), predictor=f"{STAND_INS}:{stand_in}", environment={"DA3_STAND_IN_LOG": str(log)}
         )
         client.loads = lambda: log.read_text().splitlines()
         made.append(client)
@@ -331,8 +333,9 @@ def server(tmp_path):
     started = []
 
     def start(stand_in="quick"):
-        folder = tmp_path / f"{protocol.SESSION_PREFIX}test"
+        folder = tmp_path / f"{private_folder.PREFIX}test"
         folder.mkdir()
+        ownership.adopt(folder, private_folder.KIND)
         command = [sys.executable, "-I", str(START), "--folder", str(folder)]
         command += ["--predictor", f"{STAND_INS}:{stand_in}"] if stand_in else []
         process = subprocess.Popen(
@@ -356,7 +359,9 @@ def say(process, line):
 
 
 def hear(process):
-    return protocol.decode(process.stdout.readline(), protocol.EVENTS)
+    while isinstance(event := protocol.decode(process.stdout.readline(), protocol.EVENTS), protocol.Alive):
+        continue
+    return event
 
 
 def test_the_greeting_is_quick_because_nothing_heavy_is_imported(server):
@@ -408,6 +413,7 @@ import runpy, sys, time
 runpy.run_path(sys.argv[1])["make_importable"]()
 from pathlib import Path
 from da3_blender.core.worker import protocol
+from da3_blender.core.worker.life import private_folder
 from da3_blender.core.worker.client import WorkerClient
 client = WorkerClient(Path(sys.executable), predictor=sys.argv[2])
 client.generate({"input": sys.argv[3], "model": "da3-small", "process_resolution": 42}, Path("x"))
@@ -447,7 +453,7 @@ def test_what_a_killed_blender_left_is_removed_by_the_next_one(images, tmp_path,
     assert gone(pid)
     client = worker("quick")
     run(client, settings, tmp_path)
-    assert [p.name.split("-")[1] for p in temp.iterdir()] == [str(os.getpid())]
+    assert list(temp.iterdir()) == [client.folder(1).parent]
 
 
 def test_a_folder_that_is_not_a_session_is_never_removed(tmp_path, monkeypatch):

@@ -130,7 +130,7 @@ def pace_of(count: int, lap: int) -> list[float]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "job").mkdir()
-        os.environ |= {"PASS_LOG": str(folder / "log"), "LAP": str(lap)}
+        os.environ |= {"DA3_PASS_LOG": str(folder / "log"), "DA3_LAP": str(lap)}
         frames = pictures(folder / "frames", count, 252, 140, lap)
         wanted = settings_for(frames, 252).to_json() | {"output_folder": str(folder)}
         request = protocol.Generate(1, str(folder / "job"), wanted, name)
@@ -177,7 +177,7 @@ def kills(_frames: int) -> bool:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         settings = settings_for(scene.folder, 252)
-        whole = run(settings, "walk", folder / "one", {"PASS_SECONDS": SLOWER})
+        whole = run(settings, "walk", folder / "one", {"DA3_PASS_SECONDS": SLOWER})
         chance, lives = random.Random(0), Lives(folder / "two")
         done = False
         while not done:  # a life is long enough to finish a chunk or two, mostly
@@ -209,7 +209,11 @@ class Lives:
         done = True
         try:
             run(
-                settings, "walk", self._folder, {"PASS_LOG": str(self._log), "PASS_SECONDS": SLOWER}, kill_after=seconds
+                settings,
+                "walk",
+                self._folder,
+                {"DA3_PASS_LOG": str(self._log), "DA3_PASS_SECONDS": SLOWER},
+                kill_after=seconds,
             )
         except Killed:
             self.kills += 1
@@ -273,7 +277,7 @@ def run(
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     client = WorkerClient(
         Path(sys.executable), predictor=f"{ROOT / 'tests' / 'support' / 'long_stand_in.py'}:{model}",
-        environment={"PASS_LOG": str(log), **threads, **environment},
+        environment={"DA3_PASS_LOG": str(log), **threads, **environment},
     )  # fmt: skip
     values = settings.to_json() | {"output_folder": str(output)}
     seen, started, before = Result(), 0.0, 0.0

@@ -24,6 +24,7 @@ import cv2
 import numpy as np
 
 from ....errors import BadInput, DA3Error
+from ....files.silence import PATIENCE, Silence
 from ....geometry.projection import homogeneous, invert_rigid
 from ....monitor import Monitor
 from ....prediction.prediction import Cameras
@@ -200,6 +201,7 @@ def _run(folder: Path, monitor: Monitor) -> None:
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    silence = Silence(POLL_SECONDS)
     assert process.stdout is not None and process.stdin is not None
     reader = threading.Thread(target=_pass_on, args=(process.stdout, lines), daemon=True)
     reader.start()
@@ -208,7 +210,13 @@ def _run(folder: Path, monitor: Monitor) -> None:
             with contextlib.suppress(queue.Empty):
                 while True:
                     monitor.progress("cameras", float(json.loads(lines.get_nowait())["fraction"]))
+                    silence.heard()
             monitor.check()
+            if silence.look() > PATIENCE:
+                raise DA3Error(
+                    f"Structure from motion said nothing for {silence.seconds:.0f} s in its stage 'cameras' and was ended: "
+                    "run again"
+                )
             time.sleep(POLL_SECONDS)
     finally:
         if process.poll() is None:

@@ -1,8 +1,9 @@
 """The child process that runs COLMAP. Started by ``reconstruction.py`` by path; imports nothing of the add-on.
 
 ``python sfm_process.py FOLDER``. The folder holds ``job.json`` and the images ``000000.png``, ...; ``result.npz`` is left in
-it. Standard output carries one line of JSON per step, ``{"fraction": 0.4}``; everything that COLMAP prints goes to
-``log.txt``. Standard input says only one thing: when it ends, the parent is gone, and so is this process.
+it. Standard output carries one line of JSON per step and per second, ``{"fraction": 0.4}``; everything that COLMAP prints
+goes to ``log.txt``. Standard input says only one thing: when it ends, the parent is gone, and so is this process. The
+folder is the parent's: it lies in the worker's private one, which goes with the worker.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ from __future__ import annotations
 import copy
 import json
 import os
-import shutil
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ def image_name(index: int) -> str:
 def main(folder: Path) -> None:
     job = json.loads((folder / "job.json").read_text())
     report = _own_stdout(folder / "log.txt")
-    threading.Thread(target=_die_with_parent, args=(folder,), daemon=True).start()
+    threading.Thread(target=_die_with_parent, daemon=True).start()
     pycolmap.set_random_seed(SEED)
     pycolmap.logging.logtostderr = True  # into our log; else it leaves files in the system's temporary folder
     pycolmap.logging.minloglevel = pycolmap.logging.Level.WARNING.value
@@ -56,17 +57,27 @@ def _own_stdout(log: Path) -> Callable[[float], None]:
     os.dup2(sink, 1)
     os.dup2(sink, 2)
 
-    def report(fraction: float) -> None:
-        channel.write(json.dumps({"fraction": min(1.0, fraction)}) + "\n")
-        channel.flush()
+    said, writing = [0.0], threading.Lock()
 
+    def report(fraction: float) -> None:
+        with writing:
+            said[0] = min(1.0, fraction)
+            channel.write(json.dumps({"fraction": said[0]}) + "\n")
+            channel.flush()
+
+    def repeat() -> None:
+        """What was said last, once a second: whoever hears it knows that this process has not been stopped."""
+        while True:
+            time.sleep(1.0)
+            report(said[0])
+
+    threading.Thread(target=repeat, daemon=True).start()
     return report
 
 
-def _die_with_parent(folder: Path) -> None:
+def _die_with_parent() -> None:
     while os.read(0, 1024):
         continue
-    shutil.rmtree(folder, ignore_errors=True)  # the parent, who would do it, is dead
     os._exit(3)
 
 

@@ -177,20 +177,32 @@ def test_a_child_that_is_killed_becomes_an_error_that_says_so(room, temporary):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
-def test_the_child_ends_and_cleans_up_when_its_parent_is_gone(tmp_path):
-    folder = tmp_path / "job"
-    folder.mkdir()
-    (folder / "job.json").write_text("{")  # never read: standard input is at its end before
+def test_the_child_ends_when_its_parent_is_gone():
     script = Path(reconstruction.__file__).with_name("sfm_process.py")
-    code = (
-        f"import runpy, sys, time; m = runpy.run_path({str(script)!r}); m['_die_with_parent'](m['Path'](sys.argv[1]))"
-    )
-    child = subprocess.Popen([sys.executable, "-c", code, str(folder)], stdin=subprocess.PIPE)
+    code = f"import runpy; runpy.run_path({str(script)!r})['_die_with_parent']()"
+    child = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE)
     time.sleep(1.0)
     assert child.poll() is None
     child.stdin.close()
     assert child.wait(timeout=10) == 3
-    assert not folder.exists()
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds the child by /proc")
+def test_a_stopped_child_is_ended_and_the_sentence_names_its_stage(room, temporary, monkeypatch):
+    monkeypatch.setattr(reconstruction, "PATIENCE", 2.5)
+    before = set(children_of_this_process())
+    stopped = []
+
+    def stop_it(_stage: str, _fraction: float) -> None:
+        for pid in set(children_of_this_process()) - before - set(stopped):
+            os.kill(pid, signal.SIGSTOP)
+            stopped.append(pid)
+
+    started = time.monotonic()
+    with pytest.raises(DA3Error, match="said nothing for [23] s in its stage 'cameras'"):
+        structure_from_motion(room.images, [FOCAL] * 5, Monitor(stop_it))
+    assert time.monotonic() - started < 10.0
+    assert set(children_of_this_process()) == before and not list(temporary.iterdir())
 
 
 def test_who_shares_a_camera():

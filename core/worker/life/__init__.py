@@ -1,0 +1,1 @@
+"""How a worker lives and ends: its variables, private folder, heartbeat, silence, memory. Standard library only."""
