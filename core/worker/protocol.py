@@ -12,13 +12,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar, Union, get_args, get_origin, get_type_hints
 
-from .requests import Cancel, Download, Generate, Hello, Info, Message, ProtocolError, Quit, Rebuild, Unload
+from .requests import Cancel, Download, Generate, Hello, Info, Job, Message, ProtocolError, Quit, Rebuild, Unload  # noqa: F401  one vocabulary
 
 VERSION = 4
 MAX_LINE = 16 << 20  # bytes; the cameras of 10,000 images take about 10 MB
-
-
-# ---------------------------------------------------------------------------------------------- Blender to worker
 
 
 # ---------------------------------------------------------------------------------------------- worker to Blender

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ...models import catalogue, segmentation_catalogue, segmentation_download
-from ...models.download import download as bring
+from ...models.hub_download import download as bring
 from ...models.transfer import Progress
 from .. import protocol
 

@@ -157,7 +157,7 @@ def test_a_run_without_an_end_is_not_there_and_is_swept_when_its_process_is_gone
     program = (
         f"import runpy, os, sys; runpy.run_path({str(MOUNT)!r})['make_importable']();"
         "from pathlib import Path;"
-        "from da3_blender.core.output.kept_runs import KeptWriter; from da3_blender.core.settings import Settings;"
+        "from da3_blender.core.output.run_keeper import KeptWriter; from da3_blender.core.settings import Settings;"
         f"writer = KeptWriter(Path({str(tmp_path)!r}), 1 << 30, 'x', None, Settings());"
         "print(writer.run.id, flush=True); sys.stdin.read()"
     )

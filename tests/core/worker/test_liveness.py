@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from da3_blender.core.files import ownership
 from da3_blender.core.files.silence import Silence, cpu_seconds, is_stopped
-from da3_blender.core.output.kept_runs import KeptWriter
 from da3_blender.core.output.payload import MeshArrays, PointArrays
+from da3_blender.core.output.run_keeper import KeptWriter
 from da3_blender.core.settings import Settings
 from da3_blender.core.worker import checking_arrays, protocol
 from da3_blender.core.worker.client import WorkerClient
@@ -25,7 +25,7 @@ from da3_blender.core.worker.lines import read_lines
 from da3_blender.streaming.storage.chunk_store import Store
 from PIL import Image
 
-HERE = Path(__file__).resolve().parents[2]
+HERE = Path(__file__).resolve().parents[2] / "support"
 ENDS = protocol.Done | protocol.Failed | protocol.Stopped
 PATIENCE = 2.5  # seconds of silence, in place of 30; a heartbeat a second must get through on a busy machine
 
