@@ -427,7 +427,7 @@ time.sleep(60)
 
 
 def host(images, stand_in, way, temp):
-    mount = START.parent.parent / "package.py"
+    mount = START.parents[2] / "package.py"
     command = [sys.executable, "-c", HOST, str(mount), f"{STAND_INS}:{stand_in}", str(images), way]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "TMPDIR": str(temp)})
 
