@@ -200,7 +200,7 @@ def _matched(candidates: Sequence[Candidate], frames: FrameSource, where: str) -
 
 
 def _from_motion(frames: FrameSource, monitor: Monitor) -> Known:
-    from ..predictors.classic.sfm.reconstruction import structure_from_motion
+    from ..predictors.classic.sfm import structure_from_motion
 
     indices = frames.usable(frames.selected, monitor)
     result = structure_from_motion(frames.images(indices), [frames.focals[i] for i in indices], monitor)

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from ..errors import MissingEnvironment
+from ..errors import DA3Error, MissingEnvironment
 from . import protocol
 
 CANCEL_PATIENCE = 2.0  # seconds a cancelled job may take to stop before its worker is killed
@@ -35,7 +35,7 @@ class Process:
         events: queue.SimpleQueue[tuple[Process, protocol.Message]],
     ):
         remove_abandoned_folders()
-        self.folder = Path(tempfile.mkdtemp(prefix=f"{protocol.SESSION_PREFIX}{os.getpid()}-"))  # mode 0700
+        self.folder = _private_folder()
         self.job: int | None = None
         self.died_idle = False  # while it had nothing to do, though a job may have been sent before anybody noticed
         self._idle_before = self._heard = False  # whether it has ended a job before this one; has spoken of this one
@@ -222,6 +222,17 @@ def clean_environment() -> dict[str, str]:
     env.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     env.setdefault("DA3_LOG_LEVEL", "ERROR")
     return env
+
+
+def _private_folder() -> Path:
+    """A new one in the temporary folder, mode 0700."""
+    try:
+        return Path(tempfile.mkdtemp(prefix=f"{protocol.SESSION_PREFIX}{os.getpid()}-"))
+    except OSError as error:
+        where = os.environ.get("TMPDIR") or os.environ.get("TEMP") or tempfile.tempdir or "the temporary folder"
+        raise DA3Error(
+            f"Nothing can be written to {where} ({error.strerror or error}): make room there, or set TMPDIR to another folder"
+        ) from error
 
 
 def remove_abandoned_folders() -> None:

@@ -1,6 +1,6 @@
 """The model that needs no weights: structure from motion (COLMAP) and multi-view stereo (a plane sweep in torch)."""
 
 from .predictor import ClassicPredictor
-from .sfm.reconstruction import SfmResult, structure_from_motion
+from .sfm import SfmResult, structure_from_motion
 
 __all__ = ["ClassicPredictor", "SfmResult", "structure_from_motion"]

@@ -14,12 +14,12 @@ from ...frames.resizing import place
 from ...monitor import Monitor
 from ...prediction.prediction import Cameras, Prediction
 from ...settings import Settings
-from .sfm.reconstruction import MODELS_HINT, SfmResult, structure_from_motion
-from .stereo.consistency import Agreement, check
-from .stereo.edges import trim, without_islands
-from .stereo.parallel import run_all
-from .stereo.view_depth import Stereo
-from .stereo.view_selection import MATCHED, View, inverse_depths, plan
+from .consistency import Agreement, check
+from .edges import trim, without_islands
+from .parallel import run_all
+from .sfm import MODELS_HINT, SfmResult, structure_from_motion
+from .stereo import Stereo
+from .view_selection import MATCHED, View, inverse_depths, plan
 
 STRAIGHT = 1e-9  # |k1| below it is no distortion
 SWEPT = 0.85  # share of the time for depth that goes into the sweeps; the rest into comparing the views

@@ -14,6 +14,7 @@ import queue
 import shutil
 import signal
 import sys
+import tempfile
 import threading
 import traceback
 from importlib import metadata
@@ -180,7 +181,8 @@ def failure(job: int | None, error: BaseException) -> protocol.Failed:
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "allocate memory" in text:
         message = "Out of memory: lower the Batch Size or the Process Resolution, or choose a smaller model"
     elif isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        message = f"The disk is full{f' at {error.filename}' if error.filename else ''}: free some space and run again"
+        where = error.filename or f"{tempfile.gettempdir()} (TMPDIR) or the output folder"
+        message = f"The disk is full at {where}: free some space and run again"
     else:
         message = f"Unexpected error in the worker: {type(error).__name__}: {text[:300]}"
     return protocol.Failed(job, "DA3Error", message, detail)

@@ -12,7 +12,7 @@ from da3_blender.core.errors import BadInput
 from da3_blender.core.frames.source import FrameSource
 from da3_blender.core.monitor import Monitor
 from da3_blender.core.output import colmap
-from da3_blender.core.predictors.classic.sfm import reconstruction
+from da3_blender.core.predictors.classic import sfm
 from da3_blender.core.settings import KnownCameras, Settings
 from PIL import Image
 
@@ -187,7 +187,7 @@ def test_structure_from_motion_gives_what_it_registered_and_names_the_rest(court
         assert len(images) == len(focals) == len(courtyard)
         return SimpleNamespace(registered=registered, extrinsics=courtyard.extrinsics, intrinsics=courtyard.intrinsics)
 
-    monkeypatch.setattr(reconstruction, "structure_from_motion", found)
+    monkeypatch.setattr(sfm, "structure_from_motion", found)
     settings = Settings(model="da3-small", known_cameras=KnownCameras.STRUCTURE_FROM_MOTION)
     known = find(settings, FrameSource.open(courtyard.folder))
     assert sorted(known.extrinsics) == [i for i in range(len(courtyard)) if i != 4]

@@ -351,7 +351,7 @@ KILLED = textwrap.dedent("""
     from pathlib import Path
     root, source, target, kill_at = sys.argv[1:]
     runpy.run_path(str(Path(root) / "core" / "package.py"))["make_importable"]()
-    from da3_blender.core.models import files as model_files
+    from da3_blender.core import model_files
     model_files._BLOCK = 64 << 10
     def refuse(self, new):
         raise OSError(errno.EXDEV, "another disk")

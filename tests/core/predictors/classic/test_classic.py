@@ -13,9 +13,9 @@ from da3_blender.core.errors import Cancelled
 from da3_blender.core.monitor import Monitor
 from da3_blender.core.prediction.prediction import Cameras, Prediction
 from da3_blender.core.predictors.classic import ClassicPredictor
-from da3_blender.core.predictors.classic.stereo.plane_sweep import mean_of_better_half
-from da3_blender.core.predictors.classic.stereo.semi_global import aggregate, best_plane
-from da3_blender.core.predictors.classic.stereo.smoothing import smooth
+from da3_blender.core.predictors.classic.plane_sweep import mean_of_better_half
+from da3_blender.core.predictors.classic.semi_global import aggregate, best_plane
+from da3_blender.core.predictors.classic.smoothing import smooth
 from da3_blender.core.settings import Settings
 
 FOCAL = 280.0

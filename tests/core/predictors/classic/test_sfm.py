@@ -18,9 +18,8 @@ import pytest
 from da3_blender.core.errors import BadInput, Cancelled, DA3Error
 from da3_blender.core.monitor import Monitor
 from da3_blender.core.prediction.prediction import Cameras
-from da3_blender.core.predictors.classic import structure_from_motion
+from da3_blender.core.predictors.classic import sfm, structure_from_motion
 from da3_blender.core.predictors.classic.predictor import undistort
-from da3_blender.core.predictors.classic.sfm import reconstruction
 
 FOCAL = 280.0
 
@@ -49,7 +48,7 @@ def positions_error(found: np.ndarray, true: np.ndarray) -> float:
 
 
 def in_first_camera(extrinsics: np.ndarray) -> np.ndarray:
-    return reconstruction.camera_centres(extrinsics) @ extrinsics[0, :, :3].T
+    return sfm.camera_centres(extrinsics) @ extrinsics[0, :, :3].T
 
 
 def test_cameras_and_focal_length_of_a_room_are_found(room):
@@ -57,7 +56,7 @@ def test_cameras_and_focal_length_of_a_room_are_found(room):
     found = structure_from_motion(room.images, [FOCAL * 1.05] * 5, Monitor(lambda stage, f: told.append((stage, f))))
     assert found.registered.all()
     # Matches are good to about 0.1 px of 320; the claims on real renderings are in test_classic_claims.
-    assert positions_error(reconstruction.camera_centres(found.extrinsics), in_first_camera(room.extrinsics)) < 0.005
+    assert positions_error(sfm.camera_centres(found.extrinsics), in_first_camera(room.extrinsics)) < 0.005
     assert abs(found.intrinsics[0, 0, 0] / FOCAL - 1.0) < 0.02
     assert not found.distortion.any(), "the images have none, and the simpler camera explains them"
     fractions = [f for stage, f in told if stage == "cameras"]
@@ -102,7 +101,7 @@ def test_a_bending_lens_is_noticed_and_its_images_straightened(room):
     found = structure_from_motion(bent, [None] * 5, Monitor())
     assert found.registered.all()
     assert found.distortion[0] == pytest.approx(k1, abs=0.02)
-    assert positions_error(reconstruction.camera_centres(found.extrinsics), in_first_camera(room.extrinsics)) < 0.01
+    assert positions_error(sfm.camera_centres(found.extrinsics), in_first_camera(room.extrinsics)) < 0.01
     again = undistort(bent[2], found, 2)[40:-40, 50:-50].astype(float)
     difference = np.abs(again - room.images[2][40:-40, 50:-50]).mean()
     assert difference < 0.5 * np.abs(bent[2].astype(float) - room.images[2])[40:-40, 50:-50].mean()
@@ -181,7 +180,7 @@ def test_the_child_ends_and_cleans_up_when_its_parent_is_gone(tmp_path):
     folder = tmp_path / "job"
     folder.mkdir()
     (folder / "job.json").write_text("{")  # never read: standard input is at its end before
-    script = Path(reconstruction.__file__).with_name("sfm_process.py")
+    script = Path(sfm.__file__).with_name("sfm_process.py")
     code = (
         f"import runpy, sys, time; m = runpy.run_path({str(script)!r}); m['_die_with_parent'](m['Path'](sys.argv[1]))"
     )
@@ -194,16 +193,16 @@ def test_the_child_ends_and_cleans_up_when_its_parent_is_gone(tmp_path):
 
 
 def test_who_shares_a_camera():
-    groups = reconstruction.camera_groups([(640, 480)] * 4 + [(480, 640)], [500.0, 505.0, 900.0, None, None])
+    groups = sfm.camera_groups([(640, 480)] * 4 + [(480, 640)], [500.0, 505.0, 900.0, None, None])
     assert [g["images"] for g in groups] == [[0, 1], [2], [3], [4]]
     assert [g["focal"] for g in groups] == [502.5, 900.0, None, None]
-    (only,) = reconstruction.camera_groups([(640, 480)] * 3, [500.0, None, 505.0])
+    (only,) = sfm.camera_groups([(640, 480)] * 3, [500.0, None, 505.0])
     assert only["images"] == [0, 1, 2]
 
 
 def test_long_sequences_are_not_matched_exhaustively_but_every_image_with_its_neighbours():
-    assert len(reconstruction.pairs_to_match(12)) == 66
-    pairs = reconstruction.pairs_to_match(200)
+    assert len(sfm.pairs_to_match(12)) == 66
+    pairs = sfm.pairs_to_match(200)
     assert len(pairs) < 200 * 40
     assert all((i, i + 1) in pairs and a < b for i in range(199) for a, b in pairs[:1])
     assert any(b - a > 150 for a, b in pairs), "a path that comes back is noticed"

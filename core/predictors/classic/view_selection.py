@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..sfm.reconstruction import SfmResult, camera_centres
+from .sfm import SfmResult, camera_centres
 
 BEST_ANGLE = 8.0  # degrees between two rays to a point: small ones say little of depth, large ones look different
 BELOW, ABOVE = 4.0, 10.0  # degrees, how fast a neighbour is worth less on either side

@@ -1,4 +1,4 @@
-"""The child process that runs COLMAP. Started by ``reconstruction.py`` by path; imports nothing of the add-on.
+"""The child process that runs COLMAP. Started by ``sfm.py`` by path; imports nothing of the add-on.
 
 ``python sfm_process.py FOLDER``. The folder holds ``job.json`` and the images ``000000.png``, ...; ``result.npz`` is left in
 it. Standard output carries one line of JSON per step, ``{"fraction": 0.4}``; everything that COLMAP prints goes to

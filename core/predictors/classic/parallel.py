@@ -12,7 +12,7 @@ from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 
 import torch
 
-from ....monitor import Monitor
+from ...monitor import Monitor
 
 POLL_SECONDS = 0.05
 MOST_WORKERS = 8  # each holds a cost volume

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from ....monitor import Monitor
+from ...monitor import Monitor
 
 SMALL_STEP = 20  # cost of one plane's change between neighbouring pixels, in units of 1/1000 correlation
 LARGE_STEP = 500  # of any larger change, on even ground

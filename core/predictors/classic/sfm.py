@@ -23,10 +23,10 @@ from typing import IO, Any
 import cv2
 import numpy as np
 
-from ....errors import BadInput, DA3Error
-from ....geometry.projection import homogeneous, invert_rigid
-from ....monitor import Monitor
-from ....prediction.prediction import Cameras
+from ...errors import BadInput, DA3Error
+from ...geometry.projection import homogeneous, invert_rigid
+from ...monitor import Monitor
+from ...prediction.prediction import Cameras
 
 LONG_SIDE = 1600  # pixels; beyond it features get slower, not better
 FEATURES = 6000  # per image

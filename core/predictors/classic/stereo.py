@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as functional
 
-from ....monitor import Monitor
+from ...monitor import Monitor
 from .plane_sweep import Matcher, Rays
 from .semi_global import aggregate, best_plane
 from .smoothing import median_3x3, smooth, window_ends

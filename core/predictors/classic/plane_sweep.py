@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as functional
 
-from ....monitor import Monitor
+from ...monitor import Monitor
 
 RADIUS = 2  # pixels; correlation over windows of 5 x 5
 NOISE = (2.0 / 255.0) ** 2  # variance of grey values that JPEG and sensor make; texture below it decides nothing

@@ -1,1 +1,0 @@
-"""Multi-view stereo: depth and confidence of every view, from cameras that are known."""
