@@ -15,6 +15,8 @@ from typing import Any, get_type_hints
 
 from .errors import BadInput
 
+LARGEST_INT = 2**31 - 1  # that Blender's properties hold
+SHOWN = 40  # characters of a wrong value, at most
 PATCH = 14  # pixels; DA3 sees an image as patches of 14 x 14
 
 
@@ -183,7 +185,7 @@ class Settings:
         False, "Use Segmentation", "Find and follow things with names, with Ultralytics YOLO (licence AGPL-3.0)",
         group="motion",
     )  # fmt: skip
-    seg_model: str = option("yoloe-11l-seg-pf", "Segmentation Model", "Which network finds the things", group="motion")
+    seg_model: str = option("yoloe-11s-seg-pf", "Segmentation Model", "Which network finds the things", group="motion")
     seg_confidence: float = option(
         0.25, "Segmentation Confidence", "Things the network is less sure of are left out", group="motion",
         min=0.01, max=1.0,
@@ -324,9 +326,11 @@ class Option:
         """
         try:
             parsed = self._convert(value)
-        except (ValueError, TypeError):
-            raise BadInput(f"{self.label}: '{value}' is not {self._expected()}") from None
+        except (ValueError, TypeError, OverflowError):
+            raise BadInput(f"{self.label}: '{str(value)[:SHOWN]}' is not {self._expected()}") from None
         low, high = self.limits.get("min"), self.limits.get("max")
+        if isinstance(parsed, int) and abs(parsed) > LARGEST_INT:
+            raise BadInput(f"{self.label}: {str(value)[:SHOWN]} is out of range ({LARGEST_INT} at most)")
         out_of_range = (low is not None and parsed < low) or (high is not None and parsed > high)
         if out_of_range or (isinstance(parsed, float) and not math.isfinite(parsed)):
             raise BadInput(f"{self.label}: {value} is out of range ({self._expected()})")
