@@ -109,7 +109,7 @@ class Settings:
         False, "Use Segmentation", "Find and follow things with names, with Ultralytics YOLO (licence AGPL-3.0)",
         group="motion",
     )  # fmt: skip
-    seg_model: str = option("yoloe-11l-seg-pf", "Segmentation Model", "Which network finds the things", group="motion")
+    seg_model: str = option("yoloe-11s-seg-pf", "Segmentation Model", "Which network finds the things", group="motion")
     seg_confidence: float = option(
         0.25, "Segmentation Confidence", "Things the network is less sure of are left out", group="motion",
         min=0.01, max=1.0,

@@ -101,7 +101,8 @@ def _licence(model: ModelInfo) -> str:
 def draw_group(layout: UILayout, context: Context, group: str) -> None:
     """The settings of one group; those that do nothing are grey, with the reason below."""
     settings = context.scene.da3
-    hidden = {"input"} | (METRIC if catalogue.find(settings.model).is_metric else set())
+    model = catalogue.known(settings.model)
+    hidden = {"input"} | (METRIC if model and model.is_metric else set())
     rows = [option for option in options() if option.group == group and option.name not in hidden]
     column = layout.column()
     for number, option in enumerate(rows):
@@ -149,9 +150,11 @@ def draw_rounding(layout: UILayout, context: Context) -> None:
 def draw_model(layout: UILayout, context: Context) -> None:
     """Licence, size, whether it is there, and Unload Model."""
     session, here = context.window_manager.da3_session, places(context)
-    model = catalogue.find(context.scene.da3.model)
+    model = catalogue.known(context.scene.da3.model)
     box = layout.box()
-    if not model.needs_file:
+    if model is None:
+        label(box, context, "This file names a model that is not known here: choose another", "ERROR", nested=1)
+    elif not model.needs_file:
         label(box, context, "Needs no download: cameras and depth are computed from overlapping images", nested=1)
     elif session.has(model, here.models):
         label(box, context, f"Installed, {size_text(model.file_bytes)}", "CHECKMARK", nested=1)

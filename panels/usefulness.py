@@ -12,7 +12,7 @@ STREAMING = frozenset(option.name for option in options() if option.group == "st
 
 def why_unused(name: str, settings: PropertyGroup) -> str:
     """A few words on why a setting does nothing now; empty where it matters."""
-    model = catalogue.find(settings.model)
+    model = catalogue.known(settings.model) or catalogue.CLASSIC
     all_at_once = settings.batch_mode == str(BatchMode.IGNORE_BATCH_SIZE)
     match name:
         case "fp16" if not model.needs_file:

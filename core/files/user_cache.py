@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 KEPT_MARKER = ".da3-kept-run"  # is in the folder of each kept run: ``ownership``
@@ -12,14 +13,20 @@ KEPT_BYTES = 8 << 30  # that kept runs may take, unless the person sets another 
 
 def user_cache() -> Path:
     """The add-on's folder in the user's cache, as the system has it; not made."""
-    home = Path.home()
     if sys.platform == "win32":
-        cache = Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
+        cache = Path(os.environ.get("LOCALAPPDATA") or _home() / "AppData" / "Local")
     elif sys.platform == "darwin":
-        cache = home / "Library" / "Caches"
+        cache = _home() / "Library" / "Caches"
     else:
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache")
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or _home() / ".cache")
     return cache / "da3-blender"
+
+
+def _home() -> Path:
+    try:
+        return Path.home()
+    except RuntimeError:  # accounts of containers have none; the temporary folder holds until the next start
+        return Path(tempfile.gettempdir())
 
 
 def kept_runs_folder() -> Path:

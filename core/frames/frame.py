@@ -19,13 +19,23 @@ class Frame:
 
 @dataclass(frozen=True)
 class Header:
-    """What is known of an image without decoding it: upright size and, from EXIF, the focal length in pixels."""
+    """What is known of an image without decoding it: upright size and, from EXIF, the focal length in pixels.
+
+    Both are of the pixels that a ``Frame`` has: an image of very many pixels is reduced when it is read (``file_size``
+    is then larger).
+    """
 
     width: int
     height: int
     focal: float | None
     has_alpha: bool = False
     orientation: int = 1  # EXIF's: how the file's pixels lie, 1 is upright
+    full_size: tuple[int, int] | None = None  # upright width and height of the file itself, where it may be another
+
+    @property
+    def file_size(self) -> tuple[int, int]:
+        """Upright (width, height) of the file itself."""
+        return self.full_size or (self.width, self.height)
 
     @property
     def decoded_bytes(self) -> int:

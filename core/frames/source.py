@@ -13,9 +13,11 @@ import numpy as np
 from .. import memory
 from ..errors import BadInput
 from ..monitor import Monitor
+from ..settings import ResizeMethod
 from . import stills
 from .frame import Frame, FrameReader, Header, Unreadable
 from .input_files import VIDEO_SUFFIXES
+from .resizing import processed_size
 
 HELD_BYTES = 1 << 30  # most of decoded originals that are kept: of the pass that is computed and of the next one
 HELD_SHARE = 0.25  # of the memory that is free, where that is less
@@ -78,8 +80,8 @@ class FrameSource:
             try:
                 source.headers[index] = stills.read_header(paths[index])
                 source.selected.append(index)
-            except stills.UNREADABLE as error:
-                source._leave_out({index: Unreadable(stills.reason(error))})
+            except Unreadable as error:
+                source._leave_out({index: error})
         if not source.selected:
             raise BadInput(f"No readable image in '{path}': {'; '.join(source.warnings)}")
         return source
@@ -134,6 +136,25 @@ class FrameSource:
         if isinstance(found, Unreadable):
             raise BadInput(f"{self.names[index]} cannot be read: {found}")
         return found
+
+    def leave_out_narrow(self, resolution: int, method: ResizeMethod) -> None:
+        """Leave out by name what is too narrow for a model at that resolution.
+
+        Raises
+        ------
+        BadInput
+            All images are.
+        """
+        for index in list(self.selected):
+            header = self.headers[index]
+            try:
+                processed_size(header.width, header.height, resolution, method)
+            except BadInput as error:
+                if self.is_video or len(self.selected) == 1:
+                    raise
+                self.selected.remove(index)
+                del self.headers[index]
+                self._leave_out({index: Unreadable(str(error)[0].lower() + str(error)[1:])})
 
     def prefetch(self, indices: Sequence[int]) -> None:
         """Begin to decode a coming pass, as far as there is room for it; returns at once."""
@@ -208,7 +229,7 @@ class FrameSource:
         try:
             return self.reader.read(index, ahead)
         except Unreadable as error:
-            return error
+            return error.with_traceback(None)  # which holds what was decoded so far
 
     def _leave_out(self, broken: dict[int, Unreadable]) -> None:
         """Name what is broken: each file, but of a video the first few frames."""

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import threading
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from ..errors import BadInput
+from . import large_stills
 from .frame import Frame, Header, Unreadable
-from .input_files import IMAGE_SUFFIXES, VIDEO_SUFFIXES, natural_key
+from .input_files import IMAGE_SUFFIXES, VIDEO_SUFFIXES, natural_key, open_file, special_file
 
 VIDEO_WORDS = "videos: " + ", ".join(sorted(s[1:] for s in VIDEO_SUFFIXES))
 UNREAD_SUFFIXES = frozenset(".heic .heif .dng .cr2 .cr3 .nef .arw .raf .orf .exr .hdr .jxl".split())
 
-#: What Pillow raises for a file that is broken, cut off or gone.
-UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
+#: Of all that Pillow knows: some of the others start programs (EPS starts Ghostscript), whatever the file's name is.
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
 
+SAID = 200  # characters of what a library says, at most
 _ORIENTATION = 0x0112
 _EXIF_IFD = 0x8769
 _FOCAL_IN_35MM = 0xA405
@@ -36,28 +40,71 @@ class StillReader:
 
     def __init__(self, paths: Sequence[Path]):
         self._paths = paths
+        self._alone = threading.Lock()  # for images that take much memory: one after another
 
     def read(self, index: int, ahead: Sequence[int] = ()) -> Frame:
         try:
-            return decode(self._paths[index])
-        except UNREADABLE as error:
+            with _opened(self._paths[index]) as image:
+                need = large_stills.bytes_needed(image)
+            with self._alone if need > large_stills.MUCH else contextlib.nullcontext():
+                return decode(self._paths[index])
+        except Unreadable:
+            raise
+        except Exception as error:  # damaged bytes make Pillow raise anything from struct.error to RecursionError
             raise Unreadable(reason(error)) from error
 
     def close(self) -> None:
         """No file stays open."""
 
 
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """An image whose pixels are not read yet.
+
+    Pillow gets a file, not a name: of a name it maps uncompressed pixels into memory, and a file that is cut off while
+    it is read would end the process.
+    """
+    large_stills.prepare_pillow()
+    with open_file(path) as file, Image.open(file, formats=FORMATS) as image:
+        yield image
+
+
 def read_header(path: Path) -> Header:
-    """Size as seen upright, and EXIF focal length in pixels; raises what Pillow raises."""
-    with Image.open(path) as image:
+    """Size as seen upright, and EXIF focal length in pixels.
+
+    Raises
+    ------
+    Unreadable
+    """
+    try:
+        with _opened(path) as image:
+            return _header(image, path)
+    except Unreadable:
+        raise
+    except Exception as error:  # as in ``StillReader.read``
+        raise Unreadable(reason(error)) from error
+
+
+def _header(image: Image.Image, path: Path) -> Header:
+    width, height = image.size
+    by = large_stills.reduction(image)
+    orientation, ifd = 1, {}
+    with contextlib.suppress(Exception):  # damaged EXIF is worth as much as none: the pixels are there all the same
         exif = image.getexif() if image.format != "PNG" or _has_late_exif(path) else Image.Image.getexif(image)
-        width, height = image.size
-        orientation = exif.get(_ORIENTATION, 1)
-        if orientation in (5, 6, 7, 8):  # these lie on their side
-            width, height = height, width
-        focal = _focal(exif.get_ifd(_EXIF_IFD), width, height)
-        known = orientation if orientation in range(1, 9) else 1
-        return Header(width, height, focal, image.has_transparency_data, known)
+        orientation = _known(exif.get(_ORIENTATION, 1))
+        ifd = exif.get_ifd(_EXIF_IFD)
+    if orientation >= 5:  # these lie on their side
+        width, height = height, width
+    focal = _focal(ifd, width, height)
+    return Header(
+        -(-width // by), -(-height // by), focal / by if focal else None, image.has_transparency_data, orientation,
+        (width, height),
+    )  # fmt: skip
+
+
+def _known(orientation: object) -> int:
+    """EXIF's orientation where it is one, else 1."""
+    return orientation if isinstance(orientation, int) and orientation in range(1, 9) else 1
 
 
 def _has_late_exif(path: Path) -> bool:
@@ -77,21 +124,36 @@ def _has_late_exif(path: Path) -> bool:
 def decode(path: Path) -> Frame:
     """One image file as upright 8 bit RGB; transparent parts become white and are marked.
 
-    16 bit and floating point grey images are scaled to 8 bit (Pillow itself would clip them); raises what Pillow raises.
+    16 bit and floating point grey images are scaled to 8 bit (Pillow itself would clip them). Images of very many pixels
+    are reduced (``large_stills``).
+
+    Raises
+    ------
+    Unreadable
+        There is not the memory for it.
+    Exception
+        Whatever Pillow raises for damaged files.
     """
-    with Image.open(path) as image:
+    with _opened(path) as image:
+        large_stills.require_room(large_stills.bytes_needed(image))
+        by = large_stills.draft(image, large_stills.reduction(image))
         image.load()
-        upright = ImageOps.exif_transpose(image)
-    assert upright is not None
-    if upright.mode.startswith("I") or upright.mode == "F":
-        return Frame(_eight_bit(np.asarray(upright)))
-    if upright.has_transparency_data:
-        rgba = np.asarray(upright.convert("RGBA"))
-        alpha = rgba[..., 3:].astype(np.float32) / 255.0
-        over_white = rgba[..., :3] * alpha + 255.0 * (1.0 - alpha)
-        opaque = rgba[..., 3] >= 128
-        return Frame(np.round(over_white).astype(np.uint8), None if opaque.all() else opaque)
-    return Frame(np.asarray(upright.convert("RGB")))
+        orientation = 1
+        with contextlib.suppress(Exception):  # as in ``_header``
+            orientation = _known(image.getexif().get(_ORIENTATION, 1))
+        if image.mode.startswith("I") or image.mode == "F":
+            return Frame(_upright(_eight_bit(large_stills.grey(image, by)), orientation))
+        rgb, opaque = large_stills.colour(image, by)
+    return Frame(_upright(rgb, orientation), None if opaque is None else _upright(opaque, orientation))
+
+
+def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """(h, w, ...) pixels as EXIF's orientation, 1 to 8, wants them shown."""
+    if orientation >= 5:
+        pixels = pixels.swapaxes(0, 1)
+    down = -1 if orientation in (3, 4, 7, 8) else 1
+    across = -1 if orientation in (2, 3, 6, 7) else 1
+    return np.ascontiguousarray(pixels[::down, ::across])
 
 
 def find(path: Path) -> tuple[list[Path], list[str]]:
@@ -106,10 +168,14 @@ def find(path: Path) -> tuple[list[Path], list[str]]:
         if path.suffix.lower() not in IMAGE_SUFFIXES:
             raise BadInput(f"'{path.name}' is not an image or a video this add-on reads ({_suffixes()}; {VIDEO_WORDS})")
         return [path], []
+    if not path.is_dir():
+        raise BadInput(f"'{path}' is not a folder, image or video: it is {special_file(path)}")
     try:
-        files = sorted((p for p in path.iterdir() if p.is_file() and not p.name.startswith(".")), key=natural_key)
+        everything = sorted((p for p in path.iterdir() if not p.name.startswith(".")), key=natural_key)
     except PermissionError:
         raise BadInput(f"'{path}' may not be read: check the folder's permissions") from None
+    files = [p for p in everything if p.is_file()]
+    strange = [p for p in everything if p.suffix.lower() in IMAGE_SUFFIXES and not (p.is_file() or p.is_dir())]
     paths = [p for p in files if p.suffix.lower() in IMAGE_SUFFIXES]
     unread = [p.name for p in files if p.suffix.lower() in UNREAD_SUFFIXES]
     videos = [p.name for p in files if p.suffix.lower() in VIDEO_SUFFIXES]
@@ -117,9 +183,8 @@ def find(path: Path) -> tuple[list[Path], list[str]]:
         hint = f"; convert {unread[0]} and the like to JPEG first" if unread else ""
         hint = hint or (f"; for a video choose the file itself ({videos[0]})" if videos else "")
         raise BadInput(f"No images in '{path}' ({_suffixes()}){hint}")
-    if unread:
-        return paths, [f"Not read, convert to JPEG first: {', '.join(unread)}"]
-    return paths, []
+    warnings = [f"Not read, convert to JPEG first: {', '.join(unread)}"] if unread else []
+    return paths, warnings + [f"{p.name} was left out: it is {special_file(p)}" for p in strange]
 
 
 def _suffixes() -> str:
@@ -133,7 +198,7 @@ def _focal(exif: dict[int, object], width: int, height: int) -> float | None:
     """
     try:
         in_35mm = float(exif.get(_FOCAL_IN_35MM, 0))  # type: ignore[arg-type]
-        if in_35mm > 0:
+        if 0 < in_35mm < np.inf:
             return in_35mm / _DIAGONAL_35MM * float(np.hypot(width, height))
         length = float(exif.get(_FOCAL_LENGTH, 0))  # type: ignore[arg-type]
         density = float(exif.get(_FOCAL_PLANE_X_RESOLUTION, 0))  # type: ignore[arg-type]
@@ -141,7 +206,7 @@ def _focal(exif: dict[int, object], width: int, height: int) -> float | None:
         recorded = float(exif.get(_PIXEL_X_DIMENSION, 0)) or max(width, height)  # type: ignore[arg-type]
         focal = length / unit * density * max(width, height) / recorded
         return focal if focal > 0 and np.isfinite(focal) else None
-    except (TypeError, ValueError, ZeroDivisionError):
+    except (TypeError, ValueError, ArithmeticError):
         return None  # tags that some program wrote wrongly are worth as much as none
 
 
@@ -162,5 +227,8 @@ def reason(error: Exception) -> str:
     if isinstance(error, PermissionError):
         return "it may not be read"
     if isinstance(error, Image.UnidentifiedImageError):
-        return "it is not an image, or broken"
-    return f"it is broken ({error})"
+        return f"it is not an image, or broken (those that are read: {', '.join(FORMATS)})"
+    if isinstance(error, MemoryError):
+        return "there is not enough memory for it"
+    said = " ".join(str(error).split()) or type(error).__name__
+    return f"it is broken ({said[:SAID]})"

@@ -12,10 +12,10 @@ import numpy as np
 from av.sidedata.sidedata import Type as SideData
 from av.video.reformatter import Colorspace
 
-from ..errors import BadInput
+from ..errors import BadInput, DA3Error
 from ..monitor import Monitor
 from .frame import Frame, Unreadable
-from .video_packets import Decoder, Timeline, ascending, pictures_of, timeline_of
+from .video_packets import Decoder, Timeline, ascending, open_container, pictures_of, timeline_of
 
 REORDERED = 64  # packets; a frame is shown at most this many places after it is stored (H.264 and H.265: 16)
 LIKELY_RATE = 0.005  # how far from the container's frame rate the measured one may be and still be the same
@@ -62,11 +62,16 @@ class VideoReader:
         self._decoder: Decoder | None = None
         self._decoded_before = 0  # by decoders that are closed
         with self._opened() as container:
-            stream = pictures_of(container, path)
-            self._pixel_aspect = float(stream.sample_aspect_ratio or 1)
-            self._timeline = self._look_through(container, stream, end, monitor or Monitor())
-            self.rate = self._rate(stream)
-            self._say_what_is_missing(container, stream, whole=end < 0)
+            try:
+                stream = pictures_of(container, path)
+                self._pixel_aspect = float(stream.sample_aspect_ratio or 1)
+                self._timeline = self._look_through(container, stream, end, monitor or Monitor())
+                self.rate = self._rate(stream)
+                self._say_what_is_missing(container, stream, whole=end < 0)
+            except DA3Error:
+                raise
+            except Exception as error:  # as in ``read``
+                raise BadInput(f"'{path.name}' is not a whole video: {_reason(error)}") from error
 
     @property
     def decoded(self) -> int:
@@ -105,7 +110,9 @@ class VideoReader:
                     self._decoder = Decoder(self.path, self._timeline, self._closing)
                 picture = self._decoder.picture(time, [self._timeline.times[i] for i in ahead], self._expected)
                 return Frame(self._upright(picture))
-            except (av.FFmpegError, OSError) as error:
+            except Unreadable:
+                raise
+            except Exception as error:  # damaged packets make PyAV raise anything
                 self._drop_decoder()
                 raise Unreadable(_reason(error)) from error
 
@@ -123,8 +130,8 @@ class VideoReader:
 
     def _opened(self) -> Any:
         try:
-            return av.open(str(self.path))
-        except (av.FFmpegError, OSError) as error:
+            return open_container(self.path)
+        except Exception as error:  # PyAV raises what it meets, UnicodeError and ValueError too
             raise BadInput(f"'{self.path.name}' is not a whole video: {_reason(error)}") from error
 
     def _look_through(self, container: Any, stream: Any, end: int, monitor: Monitor) -> Timeline:
@@ -139,7 +146,7 @@ class VideoReader:
                     monitor.progress("images", min(1.0, max(0, packet.pos or 0) / size))
                 if 0 <= end < len(found) - REORDERED:
                     break
-        except av.FFmpegError as error:
+        except (av.FFmpegError, ValueError) as error:
             self.warnings.append(f"{self.path.name} is damaged: {_reason(error)}; what comes before is used")
         if not found:
             raise BadInput(f"'{self.path.name}' has no pictures in it: it is cut off or damaged")
@@ -174,8 +181,18 @@ class VideoReader:
         coding = Colorspace.ITU709 if says_nothing else None
         width, height = self._stored_size
         rgb = picture.reformat(width, height, "rgb24", src_colorspace=coding).to_ndarray()
-        matrix = picture.side_data.get(SideData.DISPLAYMATRIX)
+        matrix = _display_matrix(picture)
         return np.ascontiguousarray(rgb if matrix is None else turned(rgb, np.frombuffer(matrix, np.int32)))
+
+
+def _display_matrix(picture: Any) -> Any:
+    """How a frame wants to be turned; None where it does not say, or where it has data that PyAV has no name for."""
+    try:
+        return picture.side_data.get(SideData.DISPLAYMATRIX)
+    except ValueError:  # one unknown kind hides the others; the angle is to be had all the same, a mirror is not
+        angle = np.radians(picture.rotation)
+        cosine, sine = (round(float(v) * (1 << 16)) for v in (np.cos(angle), np.sin(angle)))
+        return np.array([cosine, -sine, 0, sine, cosine, 0, 0, 0, 1 << 30], np.int32)
 
 
 def turned(image: np.ndarray, matrix: np.ndarray) -> np.ndarray:

@@ -56,6 +56,16 @@ def ascending(times: Sequence[int | None]) -> bool:
     return known == sorted(known)
 
 
+#: FFmpeg would else read play lists, whatever the file's name is, and fetch from the network what they name.
+CONTAINERS = "mov,mp4,avi,matroska,webm,mpegts,mpeg,mpegvideo,m4v,h264,hevc,flv,asf,dv,ivf,mjpeg,jpeg_pipe,mxf,ogg"
+
+
+def open_container(path: Path) -> Any:
+    """A video file and nothing that it points to; raises what PyAV raises."""
+    allowed = {"format_whitelist": CONTAINERS, "protocol_whitelist": "file"}
+    return av.open(f"file:{path}", options=allowed, metadata_errors="replace")
+
+
 class Decoder:
     """An open video and how far its decoder has come."""
 
@@ -67,7 +77,7 @@ class Decoder:
         self._open()
 
     def _open(self) -> None:
-        self._container = av.open(str(self._path))
+        self._container = open_container(self._path)
         self._stream = pictures_of(self._container, self._path)
         self._codec = self._stream.codec_context
         self._codec.thread_type = ThreadType.AUTO
@@ -123,10 +133,8 @@ class Decoder:
     def _feed(self, packet: Any) -> None:
         try:
             pictures = self._codec.decode(packet)
-        except av.error.EOFError:
+        except (av.FFmpegError, ValueError):  # the end, or damaged: whoever asks for this frame is told
             pictures = []
-        except av.error.InvalidDataError:
-            pictures = []  # damaged; whoever asks for this frame is told
         for picture in pictures:
             time = self._number if self._timeline.counted else picture.pts
             self._number += 1

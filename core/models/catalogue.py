@@ -120,6 +120,11 @@ def find(name: str) -> ModelInfo:
     raise MissingModel(f"There is no model '{name}'. Models: {', '.join(m.name for m in MODELS)}")
 
 
+def known(name: str) -> ModelInfo | None:
+    """The model of that name; None where there is none, as in files of a later version."""
+    return next((model for model in MODELS if model.name == name), None)
+
+
 def path(model: ModelInfo, folder: Path) -> Path:
     """Where the model's file belongs; ``model`` must be one that has a file."""
     if not model.needs_file:

@@ -6,6 +6,7 @@ own, goes on from no partial file, stops late, and mirrors do not speak it. The 
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from urllib.parse import urlsplit
@@ -20,6 +21,37 @@ from .transfer import RemoteFile, Transient
 
 FILE = "model.safetensors"
 TIMEOUT = httpx2.Timeout(20.0, connect=10.0)  # seconds without a byte until the request counts as failed
+
+
+def http_session() -> httpx2.Client:
+    """huggingface_hub's, with the certificates that ``REQUESTS_CA_BUNDLE`` names where ``SSL_CERT_FILE`` does not.
+
+    Raises
+    ------
+    DA3Error
+        The proxy or the certificates of the environment variables cannot be used.
+    """
+    for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        bundle = os.environ.get(name)
+        if not bundle:
+            continue
+        if not os.path.exists(bundle):  # noqa: PTH110  # a text of the person, which may be no path at all
+            raise DA3Error(f"There are no certificates at '{bundle}', which {name} names: correct or unset it")
+        os.environ["SSL_CERT_DIR" if os.path.isdir(bundle) else "SSL_CERT_FILE"] = bundle  # noqa: PTH112
+        break
+    try:
+        return get_session()
+    except ImportError as error:
+        raise DA3Error(
+            "The network's proxy is a SOCKS proxy, which downloads cannot use: set HTTPS_PROXY to an HTTP proxy, or unset "
+            f"ALL_PROXY ({error})"
+        ) from error
+    except ValueError as error:
+        raise DA3Error(
+            f"The proxy of the environment variables cannot be used ({error}): check HTTPS_PROXY and ALL_PROXY"
+        ) from error
+    except OSError as error:  # of the ssl module
+        raise DA3Error(f"The certificates that SSL_CERT_FILE names cannot be used ({error})") from error
 
 
 class Hub:
@@ -63,6 +95,7 @@ class Hub:
             It will not be had, with the reason.
         """
         url = hf_hub_url(repo, FILE, endpoint=self.endpoint)
+        http_session()  # what is wrong with it is told in a sentence
         try:
             found = get_hf_file_metadata(
                 url, token=False, timeout=TIMEOUT, headers=self._headers, endpoint=self.endpoint  # type: ignore[arg-type]
@@ -89,7 +122,7 @@ class Hub:
         """
         headers = self._headers | ({"Range": f"bytes={start}-"} if start else {})
         try:
-            with get_session().stream("GET", file.url, headers=headers, timeout=TIMEOUT) as response:
+            with http_session().stream("GET", file.url, headers=headers, timeout=TIMEOUT) as response:
                 if response.status_code == 416:  # it has fewer bytes than it stated
                     raise Transient(f"{self.host} sends another file than it stated: try again later")
                 response.raise_for_status()
@@ -154,6 +187,11 @@ def connection_problem(error: Exception, host: str, address: str) -> Exception:
         return DA3Error(f"{host} leads nowhere ({reason}): check {address}")
     if isinstance(error, httpx2.ProxyError):
         return DA3Error(f"The network's proxy refuses {host} ({reason}): check HTTPS_PROXY")
+    if "CERTIFICATE_VERIFY_FAILED" in reason:
+        return DA3Error(
+            f"{host} shows a certificate that is not trusted here ({reason}): where a company's proxy looks into the "
+            "traffic, name the file of its certificates in SSL_CERT_FILE"
+        )
     if isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout):
         return Transient(f"{host} cannot be reached ({reason}): check the network", is_network=True)
     if isinstance(error, httpx2.TimeoutException):

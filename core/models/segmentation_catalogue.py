@@ -7,6 +7,7 @@ here, where one is, before anything reads it, and it is read by a loader that ma
 from __future__ import annotations
 
 import hashlib
+import re
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -112,8 +113,34 @@ def path(model: SegModel, folder: Path) -> Path:
     return model.file or Path(folder) / model.file_name
 
 
-def check(model: SegModel, file: Path, on_block: Callable[[], None] = lambda: None) -> None:
-    """Compare a file with what was written down of it.
+def digest_of(model: SegModel, folder: Path) -> str | None:
+    """SHA-256 that the network's file must have: of the table, else the one that was remembered of the first file.
+
+    Raises
+    ------
+    MissingModel
+        What was remembered cannot be read.
+    """
+    note = _note(model, folder)
+    if model.sha256 or model.file is not None or not note.is_file():
+        return model.sha256
+    digest = note.read_text("utf-8", errors="replace").strip()
+    if not re.fullmatch("[0-9a-f]{64}", digest):
+        raise MissingModel(f"{note} holds no SHA-256: remove it, and the one of the next file is remembered")
+    return digest
+
+
+def _note(model: SegModel, folder: Path) -> Path:
+    """Where the SHA-256 of a network that the table does not know is remembered."""
+    return Path(folder) / f"{model.file_name}.sha256"
+
+
+def check(model: SegModel, file: Path, on_block: Callable[[], None] = lambda: None) -> str:
+    """Compare a file with what was written down of it; of one that was not, remember it.
+
+    Returns
+    -------
+    What was remembered, as a sentence; empty where nothing was.
 
     Parameters
     ----------
@@ -130,18 +157,29 @@ def check(model: SegModel, file: Path, on_block: Callable[[], None] = lambda: No
             f"{file.name} in {file.parent} has {size:,} bytes instead of {model.bytes:,}: it is cut off, or not "
             f"{model.label}. Remove it, and it is downloaded again"
         )
-    if model.sha256 is None:
-        return
+    if model.file is not None:
+        return ""  # a person's own changes with every training
+    known = digest_of(model, file.parent)
     digest = hashlib.sha256()
     with file.open("rb") as stream:
         while block := stream.read(_BLOCK):
             digest.update(block)
             on_block()
-    if digest.hexdigest() != model.sha256:
+    found = digest.hexdigest()
+    if known is None:
+        note = _note(model, file.parent)
+        try:
+            note.write_text(found + "\n", "utf-8")
+        except OSError as error:
+            return f"The SHA-256 of {file.name} could not be remembered in {note} ({error.strerror}): it is {found}"
+        return f"No source states the SHA-256 of {file.name}: {found} is remembered, and another file is refused from now on"
+    if found != known:
+        whose = "that Ultralytics published" if model.sha256 else f"that came first ({_note(model, file.parent).name})"
         raise MissingModel(
-            f"{file.name} in {file.parent} is not the file that Ultralytics published (its SHA-256 differs) and was not "
+            f"{file.name} in {file.parent} is not the file {whose} (its SHA-256 differs) and was not "
             "opened: remove it, and it is downloaded again"
         )
+    return ""
 
 
 def is_whole(file: Path) -> bool:

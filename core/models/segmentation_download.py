@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -24,14 +25,16 @@ ENDPOINT = "DA3_SEGMENTATION_ENDPOINT"  # environment variable: the address of a
 STAGE = "segmentation model"
 
 
-def require(model: SegModel, folder: Path, monitor: Monitor, waits: Sequence[float] = WAITS) -> Path:
-    """The network's file, downloaded now where it is not there; ``monitor`` hears the stage "segmentation model".
+def require(
+    model: SegModel, folder: Path, monitor: Monitor, waits: Sequence[float] = WAITS, *, online: bool = True
+) -> Path:
+    """The network's file, where ``online`` downloaded now if it is not there; ``monitor`` hears the stage "segmentation model".
 
     Raises
     ------
     Cancelled
     MissingModel
-        It is the person's own and not there.
+        It is the person's own and not there, or the network may not be used.
     DA3Error
         It will not be had: see ``download``.
     """
@@ -40,6 +43,11 @@ def require(model: SegModel, folder: Path, monitor: Monitor, waits: Sequence[flo
         return file
     if model.file is not None:
         raise MissingModel(f"There is no segmentation model {file}")
+    if not online:
+        raise MissingModel(
+            f"{model.label} is not downloaded, and Online Access is off: allow it in Blender's System preferences (on the "
+            f"command line: --online), or put {model.file_name} into {folder}"
+        )
 
     def tell(progress: Progress) -> None:
         monitor.progress(STAGE, progress.fraction)
@@ -77,6 +85,7 @@ def download(
     if model.file is not None:
         raise BadInput(f"{model.label} is a network of your own: it can be had nowhere")
     address = (endpoint or os.environ.get(ENDPOINT) or segmentation_catalogue.RELEASE).strip().rstrip("/")
+    model = replace(model, sha256=segmentation_catalogue.digest_of(model, Path(folder)))
     what = Wanted(model.name, model.label, segmentation_catalogue.path(model, folder), segmentation_catalogue.is_whole)
     return bring(what, lambda: Asset(model, address), on_progress, cancelled, waits)
 
@@ -139,14 +148,13 @@ class Asset:
     def _asked(self, method: str, headers: dict[str, str]) -> Iterator[Any]:
         """A response whose status is fine; redirects are followed. What goes wrong becomes a sentence."""
         import httpx2
-        from huggingface_hub.utils import get_session
 
-        from .hub import TIMEOUT, asked_wait, connection_problem
+        from .hub import TIMEOUT, asked_wait, connection_problem, http_session
 
         name, host = self._model.file_name, self._host
         headers = {**headers, "Accept-Encoding": "identity"}  # positions in the body are positions in the file
         try:
-            with get_session().stream(
+            with http_session().stream(
                 method, self._url, headers=headers, timeout=TIMEOUT, follow_redirects=True
             ) as response:
                 status = response.status_code

@@ -10,6 +10,9 @@ from typing import Any
 
 from ..errors import BadInput
 
+LARGEST_INT = 2**31 - 1  # that Blender's properties hold
+SHOWN = 40  # characters of a wrong value, at most
+
 
 class Choice(str, enum.Enum):
     """An enum whose members carry a label and a sentence for the person."""
@@ -66,9 +69,11 @@ class Option:
         """
         try:
             parsed = self._convert(value)
-        except (ValueError, TypeError):
-            raise BadInput(f"{self.label}: '{value}' is not {self._expected()}") from None
+        except (ValueError, TypeError, OverflowError):
+            raise BadInput(f"{self.label}: '{str(value)[:SHOWN]}' is not {self._expected()}") from None
         low, high = self.limits.get("min"), self.limits.get("max")
+        if isinstance(parsed, int) and abs(parsed) > LARGEST_INT:
+            raise BadInput(f"{self.label}: {str(value)[:SHOWN]} is out of range ({LARGEST_INT} at most)")
         out_of_range = (low is not None and parsed < low) or (high is not None and parsed > high)
         if out_of_range or (isinstance(parsed, float) and not math.isfinite(parsed)):
             raise BadInput(f"{self.label}: {value} is out of range ({self._expected()})")

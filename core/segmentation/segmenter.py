@@ -171,9 +171,15 @@ class SegmentingPredictor:
 
 
 def open_segmenter(
-    settings: Settings, folder: Path, frames: FrameSource, monitor: Monitor, *, device: str | None = None
+    settings: Settings,
+    folder: Path,
+    frames: FrameSource,
+    monitor: Monitor,
+    *,
+    device: str | None = None,
+    online: bool = False,
 ) -> Segmenter | None:
-    """The network that the settings name, downloaded where it is missing, with a tracker of its own.
+    """The network that the settings name, with a tracker of its own; ``online``: downloaded where it is missing.
 
     Returns
     -------
@@ -184,7 +190,7 @@ def open_segmenter(
     Cancelled
     """
     try:
-        finder = _finder(settings, folder, frames, monitor, device)
+        finder = _finder(settings, folder, frames, monitor, device, online)
     except Cancelled:
         raise
     except DA3Error as error:
@@ -193,10 +199,13 @@ def open_segmenter(
     return Segmenter(finder, frames, settings, monitor)
 
 
-def _finder(settings: Settings, folder: Path, frames: FrameSource, monitor: Monitor, device: str | None) -> Finder:
+def _finder(
+    settings: Settings, folder: Path, frames: FrameSource, monitor: Monitor, device: str | None, online: bool
+) -> Finder:
     model = segmentation_catalogue.find(settings.seg_model)
-    file = segmentation_download.require(model, folder, monitor)
-    segmentation_catalogue.check(model, file, monitor.check)
+    file = segmentation_download.require(model, folder, monitor, online=online)
+    if remembered := segmentation_catalogue.check(model, file, monitor.check):
+        frames.warnings.append(remembered)
     from ..predictors.da3.network import choose_device  # late: brings torch
     from .yolo import YoloFinder
 

@@ -55,6 +55,7 @@ class WorkerClient:
         device: str | None = None,
         cameras: list[dict[str, Any]] | None = None,
         kept: tuple[Path, int] | None = None,
+        online: bool = False,
     ) -> int:
         """Start a job and return its number; starts the worker if there is none.
 
@@ -64,6 +65,7 @@ class WorkerClient:
         device : as torch names it, None for the best there is
         cameras : ``CameraRecord.to_json()`` of the cameras that are known
         kept : folder of the runs that ``rebuild`` builds again, and the most bytes they may take; None keeps nothing
+        online : whether a segmentation network that is missing may be downloaded
 
         Raises
         ------
@@ -73,7 +75,7 @@ class WorkerClient:
         self._jobs += 1
         folder, limit = (str(kept[0]), kept[1]) if kept else (None, 0)
         return self._begin(
-            protocol.Generate(self._jobs, "", dict(settings), str(model_folder), device, cameras, folder, limit)
+            protocol.Generate(self._jobs, "", dict(settings), str(model_folder), device, cameras, folder, limit, online)
         )
 
     def rebuild(self, settings: Mapping[str, Any], kept_folder: Path, run: str, what: str = "all") -> int:

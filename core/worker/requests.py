@@ -46,6 +46,7 @@ class Generate(Job):
     cameras: list[dict[str, Any]] | None = None  # CameraRecord.to_json() of each camera of the Blender collection
     kept_folder: str | None = None  # where runs are kept for ``Rebuild``; None: this one is not
     kept_bytes: int = 0  # most that all kept runs may take
+    online: bool = False  # whether a segmentation network that is missing may be downloaded
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ def parser() -> Parser:
     generate.add_argument("--output", required=True, type=Path, metavar="FILE.blend", help="the scene")
     generate.add_argument("--render", type=Path, metavar="FILE.png", help="a picture of it from a new viewpoint")
     generate.add_argument("--report", type=Path, metavar="FILE.json", help="what was made and what it took")
+    _online(generate, "download a segmentation network that is not there")
     for option in options():
         if option.name in OWN:
             continue
@@ -56,13 +57,23 @@ def parser() -> Parser:
     )
     install.add_argument("--wheels", metavar="FOLDER", help="install from the packages in it, without network")
     install.add_argument("--repair", action="store_true", help="compare every file, and install anew where one differs")
+    _online(install, "download packages")
     models = commands.add_parser("models", help="the models", allow_abbrev=False)
     actions = models.add_subparsers(dest="action", required=True, metavar="ACTION")
     actions.add_parser("list", help="all models, and which are there", allow_abbrev=False)
     for action in ("download", "remove"):
-        actions.add_parser(action, help=f"{action} one", allow_abbrev=False).add_argument("name", metavar="NAME")
+        one = actions.add_parser(action, help=f"{action} one", allow_abbrev=False)
+        one.add_argument("name", metavar="NAME")
+        if action == "download":
+            _online(one, "download")
     commands.add_parser("doctor", help="what is there and what is missing", allow_abbrev=False)
     return main
+
+
+def _online(command: argparse.ArgumentParser, to_do: str) -> None:
+    command.add_argument(
+        "--online", action="store_true", help=f"{to_do} also where Blender's preferences do not allow online access"
+    )
 
 
 def settings_of(arguments: argparse.Namespace, default_model: str) -> Settings:
@@ -86,7 +97,7 @@ def _absolute(path: str) -> str:
 
 def check_input(path: str) -> None:
     """Raise ``BadInput`` where there is nothing; what it is, the worker looks at."""
-    if not path or not Path(path).exists():
+    if not path or not os.path.lexists(path):
         raise BadInput(f"The input '{path}' does not exist: give a folder of images, or one image")
 
 

@@ -32,6 +32,7 @@ from ..jobs.generation import GenerateJob
 from ..jobs.model_jobs import DownloadJob
 from ..jobs.saving import beside, save_scene, unfinished, write_report
 from ..state import properties
+from ..state.online import allowed, require
 from ..state.places import Places, places
 from ..state.session import Session, Status, session, status_text
 from .arguments import check_input, check_outputs, parser, settings_of
@@ -98,7 +99,7 @@ def _generate(arguments: argparse.Namespace, asked_to_stop: Callable[[], bool]) 
     scenes.photo_colors(scene)
     properties.write(scene, settings)
     teller = _Teller(session(bpy.context))
-    job = GenerateJob(session(bpy.context), scene, settings, here)
+    job = GenerateJob(session(bpy.context), scene, settings, here, online=allowed(arguments.online))
     try:
         job.run(asked_to_stop, teller)
     except Cancelled:
@@ -144,6 +145,8 @@ def _install(arguments: argparse.Namespace, asked_to_stop: Callable[[], bool]) -
     here = places(bpy.context)
     environment = Environment(here.environment)
     wheels = Path(arguments.wheels).expanduser().absolute() if arguments.wheels else here.wheels
+    if wheels is None:
+        require("Installing", arguments.online)
     device = Device(arguments.device) if arguments.device else here.build
     job = install_job(session(bpy.context), environment, device, wheels, repair=arguments.repair)
     job.run(asked_to_stop, _Teller(session(bpy.context)))
@@ -163,6 +166,7 @@ def _models(arguments: argparse.Namespace, asked_to_stop: Callable[[], bool]) ->
         freed = files.remove(model.name, here.models)
         print(f"{catalogue.path(model, here.models)} was removed, {size_text(freed)} are free again")
         return 0
+    require("Downloading", arguments.online)
     _say(f"{model.label}: {size_text(model.file_bytes)}, licence {model.licence}")
     DownloadJob(session(bpy.context), model, here).run(asked_to_stop, _Teller(session(bpy.context)))
     print(catalogue.path(model, here.models))

@@ -21,6 +21,7 @@ from ...core.worker.life.peak_memory import peak_memory
 from ...nodes import assembly, scene_cameras
 from ...nodes.animation import Play
 from ...nodes.datablocks.created import is_there
+from ..state.online import allowed
 from ..state.places import Places
 from ..state.session import Session, time_text
 from .arrivals import Arrivals
@@ -41,12 +42,15 @@ class GenerateJob(Job):
     title = "Generate"
     builds = True
 
-    def __init__(self, session: Session, scene: Scene, settings: Settings, places: Places):
+    def __init__(
+        self, session: Session, scene: Scene, settings: Settings, places: Places, *, online: bool | None = None
+    ):
         super().__init__(session)
         self._scene = scene
         self._scene_name = scene.name  # to find it again after an undo
         self._settings = settings
         self._places = places
+        self._online = allowed() if online is None else online
         self._client: WorkerClient | None = None
         self._number = -1  # of the job at the client
         self._inbox: deque[protocol.Message] = deque()
@@ -89,7 +93,7 @@ class GenerateJob(Job):
             cameras = [record.to_json() for record in records]
         kept = (self._places.kept_runs, self._places.kept_bytes) if self._places.kept_bytes else None
         self._number = self._client.generate(
-            self._settings.to_json(), self._places.models, self._places.device, cameras, kept
+            self._settings.to_json(), self._places.models, self._places.device, cameras, kept, self._online
         )
 
     def _wait(self, seconds: float) -> None:

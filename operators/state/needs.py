@@ -43,6 +43,8 @@ def first_lack(context: Context) -> Lack | None:
     lack = environment_lack(context, here)
     if lack:
         return lack
+    if catalogue.known(settings.model) is None:
+        return Lack("This file names a model that is not known here: choose another", Mend.NOTHING)
     for model in needed_models(settings):
         if not session(context).has(model, here.models):
             there = catalogue.path(model, here.models).exists()

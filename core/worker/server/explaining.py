@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import tempfile
 
 from ...errors import DA3Error
 
@@ -17,5 +18,6 @@ def explained(error: BaseException) -> str:
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "allocate memory" in text:
         return "Out of memory: lower the Batch Size or the Process Resolution, or choose a smaller model"
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"The disk is full{f' at {error.filename}' if error.filename else ''}: free some space and run again"
+        where = error.filename or f"{tempfile.gettempdir()} (TMPDIR) or the output folder"
+        return f"The disk is full at {where}: free some space and run again"
     return f"Unexpected error in the worker: {type(error).__name__}: {text[:300]}"

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ....streaming import pipeline as streaming
+from ... import memory
 from ...alignment import known_cameras
 from ...frames.resizing import layout
 from ...frames.source import FrameSource
@@ -23,6 +24,7 @@ from ...output.result_files import ResultFiles
 from ...output.run_keeper import KeptWriter
 from ...pipeline import camera_records, reconstruct
 from ...prediction.batching import plan
+from ...prediction.memory_check import require_room
 from ...prediction.passes import images_per_pass
 from ...prediction.predictor import Predictor
 from ...segmentation.segmenter import STAGE as SEGMENTATION
@@ -62,6 +64,7 @@ def generate(
         frames.selected = [i for i in frames.selected if i in known.extrinsics]
         teller.warn_all(known.warnings)
     predictor, metric = _loaded(request, settings, frames, model, monitor)
+    _require_room(settings, frames, memory.free_memory(_kind_of(predictor)))
     if model.name:
         emit(protocol.Loaded(model.name))
     if not streams:  # a long run that goes on keeps to the size that it began with
@@ -69,7 +72,7 @@ def generate(
     teller.passes(1 if streams else len(plan(frames.selected, settings)))
     if known:
         predictor = known_cameras.ConditionedPredictor(predictor, known, frames)
-    things = segmenter(settings, Path(request.model_folder), frames, monitor, request.device)
+    things = segmenter(settings, Path(request.model_folder), frames, monitor, request.device, request.online)
     if things is not None:
         predictor = SegmentingPredictor(predictor, things)
 
@@ -94,7 +97,7 @@ def generate(
             delivered = sender.send(batch, records, pictures)
             kept.add(batch, records)
             headers = [frames.headers[i] for i in batch.indices]
-            files.add(delivered.clouds, records, [(header.width, header.height) for header in headers])
+            files.add(delivered.clouds, records, [header.file_size for header in headers])
             files.add_pictures(batch.prediction, batch.indices, [record.name for record in records])
             if streams:
                 teller.warn_all(batch.warnings)
@@ -138,6 +141,7 @@ def _checked(request: protocol.Generate, settings: Settings, frames: FrameSource
     """What can be told before the long work: a missing model, images too narrow, an output folder that cannot be used."""
     if _wants_metric(settings):
         catalogue.require(catalogue.METRES, Path(request.model_folder))
+    frames.leave_out_narrow(settings.resolution, settings.resize_method)
     sizes = [(frames.headers[i].width, frames.headers[i].height) for i in frames.selected]
     width, height, _ = layout(sizes, settings.resolution, settings.resize_method)
     if settings.resolution != settings.process_resolution:
@@ -147,6 +151,17 @@ def _checked(request: protocol.Generate, settings: Settings, frames: FrameSource
     files = ResultFiles(replace(settings, output_point_cloud=False) if streams else settings, frames.name)
     teller.warn_all(files.warn_of_space(len(sizes), width * height))
     return files
+
+
+def _require_room(settings: Settings, frames: FrameSource, free: int | None) -> None:
+    sizes = {(frames.headers[i].width, frames.headers[i].height) for i in frames.selected}
+    require_room(sizes, settings, catalogue.find(settings.model).config, free)
+
+
+def _kind_of(predictor: Predictor) -> str:
+    """Where it computes: "cuda", "mps" or "cpu"."""
+    device = getattr(predictor, "device", "cpu")
+    return str(getattr(device, "type", device))
 
 
 def _loaded(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import runpy
 from pathlib import Path
@@ -25,7 +26,7 @@ class OpenSegmenter(Protocol):
 
 
 def segmenter(
-    settings: Settings, folder: Path, frames: FrameSource, monitor: Monitor, device: str | None
+    settings: Settings, folder: Path, frames: FrameSource, monitor: Monitor, device: str | None, online: bool = False
 ) -> Segmenter | None:
     """A fresh one for this job: numbers start at 1 and nothing of another job is in the tracker.
 
@@ -39,7 +40,7 @@ def segmenter(
     """
     if not settings.use_segmentation:
         return None
-    opener: OpenSegmenter = open_segmenter
+    opener: OpenSegmenter = functools.partial(open_segmenter, online=online)
     if os.environ.get(STAND_IN):
         file, _, function = os.environ[STAND_IN].rpartition(":")
         opener = runpy.run_path(file)[function]

@@ -96,12 +96,12 @@ def test_without_dependencies_a_download_says_so(enabled, hub, folder, tmp_path,
 
 
 def test_the_command_line_downloads(enabled, hub, folder, capfd):
-    assert cli.main(["models", "download", "da3-base"]) == 0
+    assert cli.main(["models", "download", "da3-base", "--online"]) == 0
     said = capfd.readouterr()
     assert said.out.strip() == str(folder / "da3-base.safetensors") and "Apache-2.0" in said.err
     assert cli.main(["models", "download", "classic"]) == 2
     hub.fail(401, times=-1)
-    assert cli.main(["models", "download", "da3-large"]) == 1
+    assert cli.main(["models", "download", "da3-large", "--online"]) == 1
     assert "access token" in capfd.readouterr().err.splitlines()[-1]
 
 

@@ -11,7 +11,7 @@ from da3_blender.core.errors import BadInput
 from da3_blender.core.files import ownership
 from da3_blender.core.output.kept_runs import KIND, KeptRun
 from da3_blender.core.output.run_keeper import KeptWriter
-from da3_blender.core.pipeline import Batch
+from da3_blender.core.prediction.batch import Batch
 from da3_blender.core.prediction.prediction import Prediction
 from da3_blender.core.settings import Settings
 from da3_blender.streaming.storage.chunk_store import Store

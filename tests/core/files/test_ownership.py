@@ -16,7 +16,7 @@ from da3_blender.core.output import result_files
 from da3_blender.core.output.kept_runs import KeptRun
 from da3_blender.core.output.ply import PlyWriter
 from da3_blender.core.output.run_keeper import KeptWriter
-from da3_blender.core.pipeline import Batch
+from da3_blender.core.prediction.batch import Batch
 from da3_blender.core.prediction.prediction import Prediction
 from da3_blender.core.settings import ColmapExport, Settings
 from da3_blender.streaming.storage import run_folder as folders

@@ -331,7 +331,7 @@ def photos(tmp_path):
 
 
 def opened(name, folder, frames, **more):
-    return open_segmenter(Settings(seg_model=str(name), **more), folder, frames, Monitor(), device="cpu")
+    return open_segmenter(Settings(seg_model=str(name), **more), folder, frames, Monitor(), device="cpu", online=True)
 
 
 def test_a_network_of_ones_own_is_opened_by_its_path(photos, tmp_path):
@@ -454,7 +454,12 @@ def test_a_missing_network_is_downloaded_goes_on_where_it_broke_and_is_opened(ph
     monkeypatch.setattr(segmentation_download.require, "__defaults__", ((0.01, 0.01),))
     told = []
     segmenter = open_segmenter(
-        Settings(seg_model="yolo11n-seg"), tmp_path, photos, Monitor(lambda *step: told.append(step)), device="cpu"
+        Settings(seg_model="yolo11n-seg"),
+        tmp_path,
+        photos,
+        Monitor(lambda *step: told.append(step)),
+        device="cpu",
+        online=True,
     )
     assert segmenter is not None and not photos.warnings
     assert (tmp_path / "yolo11n-seg.pt").read_bytes() == content
