@@ -34,6 +34,7 @@ sys.path.insert(0, str(ROOT / "tests" / "support"))
 
 import long_stand_in  # noqa: E402
 import long_walk  # noqa: E402
+import model_clock  # noqa: E402
 import truth  # noqa: E402
 from da3_blender.core.errors import DA3Error  # noqa: E402
 from da3_blender.core.settings import BatchMode, Settings  # noqa: E402
@@ -118,7 +119,7 @@ def pace_of(count: int, lap: int) -> list[float]:
     In this process, by a clock of its own: processor time, and for each frame what da3-small takes on one core. Another
     program that takes the processor for a while would be no error of the estimate.
     """
-    clock = Clock()
+    clock = model_clock.Clock()
     told, batches = [], []
 
     def emit(event: Any) -> None:
@@ -146,30 +147,6 @@ def pace_of(count: int, lap: int) -> list[float]:
         at, left = next((at, left) for at, left in told if at >= moment)
         found.append(left / (end - at) - 1.0)
     return found
-
-
-class Clock:
-    """Processor time, and what a model would take."""
-
-    SECONDS = 0.24  # of da3-small for a frame of 252 x 140
-
-    def __init__(self) -> None:
-        self._model = 0.0
-
-    def __call__(self) -> float:
-        return time.process_time() + self._model
-
-    def opened(self, *arguments: Any, **more: Any) -> Any:
-        """The stand-in, each of whose passes puts this clock on."""
-        model = long_stand_in.lap(*arguments, **more)
-        answer = model.answer
-
-        def slower(images: Any, indices: Any) -> Any:
-            self._model += self.SECONDS * len(indices)
-            return answer(images, indices)
-
-        model.answer = slower
-        return model
 
 
 def kills(_frames: int) -> bool:
@@ -208,13 +185,8 @@ class Lives:
         self._log.write_text("")
         done = True
         try:
-            run(
-                settings,
-                "walk",
-                self._folder,
-                {"DA3_PASS_LOG": str(self._log), "DA3_PASS_SECONDS": SLOWER},
-                kill_after=seconds,
-            )
+            slow = {"DA3_PASS_LOG": str(self._log), "DA3_PASS_SECONDS": SLOWER}
+            run(settings, "walk", self._folder, slow, kill_after=seconds)
         except Killed:
             self.kills += 1
             done = False
