@@ -69,6 +69,15 @@ class KnownCameras(Choice):
     )  # fmt: skip
 
 
+class FeatureMatching(Choice):
+    AUTOMATIC = (
+        "automatic", "Automatic",
+        "SIFT, and learned features where it leaves images without a camera; with a graphics card learned ones first",
+    )  # fmt: skip
+    SIFT = "sift", "SIFT", "Corners and blobs: precise and quick on sharp, textured images"
+    LEARNED = "learned", "Learned", "ALIKED and LightGlue, two small networks: for few, dark, plain or distant views"
+
+
 class ColmapExport(Choice):
     OFF = "off", "Off", "No COLMAP model"
     BINARY = "binary", "Binary", "The form that programs read fastest"
@@ -139,6 +148,11 @@ class Settings:
     known_cameras_collection: str = option(
         "", "Camera Collection", "Name of the Blender collection that holds the cameras", group="cameras"
     )
+    feature_matching: FeatureMatching = option(
+        FeatureMatching.AUTOMATIC, "Feature Matching",
+        "By which details images are compared when their cameras are found: for the model classic, and for Known Cameras by "
+        "Structure from Motion", group="cameras",
+    )  # fmt: skip
     process_resolution: int = option(
         504, "Process Resolution", "Pixels along the bounded side, a multiple of 14", group="resolution",
         min=PATCH, soft_max=2016, step=PATCH,
