@@ -23,7 +23,7 @@ from .output.point_clouds import point_parts
 from .prediction import filters
 from .prediction.batch import Batch
 from .prediction.batching import Planner
-from .prediction.passes import images_per_pass, predictions
+from .prediction.passes import find_cameras, images_per_pass, predictions
 from .prediction.predictor import Predictor
 from .settings import Settings
 from .surfaces.image_meshes import mesh_parts
@@ -52,6 +52,7 @@ def reconstruct(
         and what the predictor raises
     """
     monitor = Monitor(on_progress, cancelled)
+    find_cameras(frames, settings, predictor)
     planner = Planner(frames.selected, settings, images_per_pass(frames, settings, predictor))
     metres = MetricScaler(metric, frames, settings, monitor) if metric is not None else None
     scene = Joiner()
@@ -61,7 +62,7 @@ def reconstruct(
             continue
         fitted = _add_cameras(batch, frames, settings)
         hide_transparent(batch, frames, settings)
-        if metres is not None and not batch.prediction.cameras_known:
+        if metres is not None and not (batch.prediction.cameras_known and batch.prediction.scale_known):
             batch.prediction = metres.apply(batch.indices, batch.prediction)
         filters.apply(batch.prediction, settings)
         monitor.progress("alignment", 0.0)
@@ -138,7 +139,12 @@ def drop_empty(batch: Batch, frames: FrameSource) -> Batch:
     if seen.all():
         return batch
     lost = [frames.names[i] for i, s in zip(batch.indices, seen, strict=True) if not s]
-    message = f"{len(lost)} of {len(batch.indices)} images could not be placed: {', '.join(lost)}"
+    said = (
+        "have a camera but no depth that a second image confirms"
+        if batch.prediction.cameras_known
+        else "could not be placed"
+    )
+    message = f"{len(lost)} of {len(batch.indices)} images {said}: {', '.join(lost)}"
     if not seen.any():  # no batch will come to carry the message
         frames.warnings.append(message)
     indices = [i for i, s in zip(batch.indices, seen, strict=True) if s]

@@ -18,6 +18,7 @@ from .options.choices import (
     AlignmentMethod,
     BatchMode,
     ColmapExport,
+    FeatureMatching,
     KnownCameras,
     MetricMode,
     RefView,
@@ -65,6 +66,11 @@ class Settings:
     known_cameras_collection: str = option(
         "", "Camera Collection", "Name of the Blender collection that holds the cameras", group="cameras"
     )
+    feature_matching: FeatureMatching = option(
+        FeatureMatching.AUTOMATIC, "Feature Matching",
+        "By which details images are compared when their cameras are found: for the model classic, and for Known Cameras by "
+        "Structure from Motion", group="cameras",
+    )  # fmt: skip
     process_resolution: int = option(
         504, "Process Resolution", "Pixels along the bounded side, a multiple of 14", group="resolution",
         min=PATCH, soft_max=2016, step=PATCH,

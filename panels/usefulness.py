@@ -29,6 +29,8 @@ def why_unused(name: str, settings: PropertyGroup) -> str:
             return "Only with a COLMAP model"
         case "known_cameras_collection" if settings.known_cameras != "collection":
             return "Only with a Blender collection"
+        case "feature_matching" if model.needs_file and settings.known_cameras != "structure_from_motion":
+            return "Only for Classic, and for Known Cameras by Structure from Motion"
         case "output_point_cloud" | "output_colmap" | "output_debug_images" if not settings.output_folder:
             return "Only with an Output Folder"
         case "keep_individual_cameras" if not settings.animate_sequence:

@@ -125,7 +125,7 @@ class Giver:
     def _metric_scale(self, metric: Predictor) -> float:
         run = self._run
         first = run.load(0)
-        if first.is_metric or first.cameras_known:
+        if first.is_metric or (first.cameras_known and first.scale_known):
             return 1.0
         scale = run.store.notes.get("metric_scale")
         if scale is None:

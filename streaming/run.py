@@ -10,7 +10,7 @@ from ..core.frames.resizing import layout
 from ..core.frames.source import FrameSource
 from ..core.monitor import Monitor
 from ..core.prediction import filters
-from ..core.prediction.passes import images_per_pass
+from ..core.prediction.passes import find_cameras, images_per_pass
 from ..core.prediction.prediction import Prediction
 from ..core.prediction.predictor import Predictor
 from ..core.settings import Settings
@@ -53,6 +53,7 @@ class Run:
         DA3Error
             The folder cannot be written.
         """
+        find_cameras(frames, settings, predictor)
         store = Store(folder, fingerprint(frames, settings, predictor))
         frames.warnings.extend(store.warnings)
         planner = ChunkPlanner(frames.selected, settings, images_per_pass(frames, settings, predictor))

@@ -17,9 +17,9 @@ from ..output import colmap
 from ..output.payload import CameraRecord
 from ..prediction.conditioning import FEWEST, problem
 from ..prediction.prediction import Cameras, Prediction
-from ..settings import KnownCameras, Settings
+from ..settings import FeatureMatching, KnownCameras, Settings
 from .blending import select
-from .camera_matching import Candidate, listed, match
+from .camera_matching import Candidate, match
 
 if TYPE_CHECKING:
     from ..frames.source import FrameSource
@@ -69,6 +69,8 @@ class ConditionedPredictor:
         self._known = known
         self._frames = frames
 
+    find_cameras = None  # they are known
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self._predictor, name)
 
@@ -111,7 +113,13 @@ class ConditionedPredictor:
         return True
 
 
-def find(settings: Settings, frames: FrameSource, records: Sequence[CameraRecord], monitor: Monitor) -> Known | None:
+def find(
+    settings: Settings,
+    frames: FrameSource,
+    records: Sequence[CameraRecord],
+    monitor: Monitor,
+    device: str | None = None,
+) -> Known | None:
     """The cameras of the selected frames by the setting Known Cameras; None where that is off.
 
     Parameters
@@ -120,6 +128,7 @@ def find(settings: Settings, frames: FrameSource, records: Sequence[CameraRecord
     records : what ``nodes/scene_cameras.py`` read of the Blender collection; those of this add-on's own cameras have a frame, and
         know where their image lies in their picture; others have the frame -1, and their picture is the image
     monitor : structure from motion takes its time
+    device : where it may compute, "cpu" by default
 
     Raises
     ------
@@ -134,7 +143,9 @@ def find(settings: Settings, frames: FrameSource, records: Sequence[CameraRecord
     if not model.gives_cameras:
         raise BadInput(f"{model.label} cannot use known cameras; choose another model or turn them off")
     if source is KnownCameras.STRUCTURE_FROM_MOTION:
-        known = _from_motion(frames, monitor)
+        if not model.needs_file:
+            return None  # classic finds the cameras in this very way itself
+        known = _from_motion(frames, settings.feature_matching, monitor, device or "cpu")
     elif source is KnownCameras.COLMAP:
         views = colmap.read(Path(settings.known_cameras_folder))
         known = _matched([Candidate.of_view(view) for view in views], frames, "the COLMAP model")
@@ -159,16 +170,9 @@ def _matched(candidates: Sequence[Candidate], frames: FrameSource, where: str) -
     return Known(found.extrinsics, found.intrinsics, found.warnings)
 
 
-def _from_motion(frames: FrameSource, monitor: Monitor) -> Known:
-    from ..predictors.classic.sfm.reconstruction import structure_from_motion
+def _from_motion(frames: FrameSource, matching: FeatureMatching, monitor: Monitor, device: str) -> Known:
+    from ..predictors.classic import scene
 
-    indices = frames.usable(frames.selected, monitor)
-    result = structure_from_motion(frames.images(indices), [frames.focals[i] for i in indices], monitor)
-    known = Known({}, {})
-    for i, index in enumerate(indices):
-        if result.registered[i]:
-            known.extrinsics[index], known.intrinsics[index] = result.extrinsics[i], result.intrinsics[i]
-    lost = [frames.names[i] for i in indices if i not in known.extrinsics]
-    if lost:
-        known.warnings.append(f"Left out, since structure from motion found no camera for {listed(lost)}")
-    return known
+    found = scene.find(frames, frames.selected, matching, monitor, device)
+    extrinsics = dict(zip(found.indices, found.sfm.extrinsics, strict=True))
+    return Known(extrinsics, dict(zip(found.indices, found.sfm.intrinsics, strict=True)), found.warnings)

@@ -30,7 +30,7 @@ class MetricScaler:
         self._frames = frames
         self._settings = settings
         self._watch = monitor
-        self._scaled = False
+        self._scale: float | None = None  # of the first pass
 
     def apply(self, indices: list[int], base: Prediction) -> Prediction:
         """The pass in metres, or, in ``scale_base`` after the first, as it is.
@@ -40,13 +40,17 @@ class MetricScaler:
         BadInput
             The metric model gives no metres, or sees nothing that the base model sees.
         """
-        if base.is_metric or (self._scaled and self._settings.metric_mode is MetricMode.SCALE_BASE):
+        if base.is_metric:
             return base
+        only_scale = self._settings.metric_mode is MetricMode.SCALE_BASE
+        if self._scale is not None and only_scale:
+            # Passes in one frame have one scale; others are aligned to the first, which brings theirs.
+            return _scaled(base, self._scale) if base.cameras_known else base
         metres, sky = self._metres(indices, base)
-        scale = metric_scale(base, metres, sky)
-        self._scaled = True
-        scaled = replace(Similarity(scale, np.eye(3), np.zeros(3)).apply(base), is_metric=True)
-        if self._settings.metric_mode is MetricMode.SCALE_BASE:
+        if self._scale is None or not base.cameras_known:
+            self._scale = metric_scale(base, metres, sky)
+        scaled = _scaled(base, self._scale)
+        if only_scale:
             return scaled
         conf = np.where(sky | (metres <= 0), 0.0, base.conf).astype(np.float32)
         return replace(scaled, depth=metres, conf=conf, sky=sky)
@@ -74,6 +78,10 @@ class MetricScaler:
                 sky[row] = _fit(above.astype(np.float32), shape[1:]) > 0
         self._watch.progress("metric", 1.0)
         return metres, sky
+
+
+def _scaled(base: Prediction, scale: float) -> Prediction:
+    return replace(Similarity(scale, np.eye(3), np.zeros(3)).apply(base), is_metric=True)
 
 
 def metric_scale(base: Prediction, metres: np.ndarray, sky: np.ndarray) -> float:

@@ -39,6 +39,15 @@ class KnownCameras(Choice):
     )  # fmt: skip
 
 
+class FeatureMatching(Choice):
+    AUTOMATIC = (
+        "automatic", "Automatic",
+        "SIFT, and learned features where it leaves images without a camera; with a graphics card learned ones first",
+    )  # fmt: skip
+    SIFT = "sift", "SIFT", "Corners and blobs: precise and quick on sharp, textured images"
+    LEARNED = "learned", "Learned", "ALIKED and LightGlue, two small networks: for few, dark, plain or distant views"
+
+
 class ColmapExport(Choice):
     OFF = "off", "Off", "No COLMAP model"
     BINARY = "binary", "Binary", "The form that programs read fastest"

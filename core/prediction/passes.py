@@ -12,6 +12,7 @@ from ..frames.resizing import layout
 from ..frames.source import FrameSource
 from ..monitor import Monitor
 from ..settings import PATCH, BatchMode, Settings
+from .batching import plan
 from .prediction import Prediction
 from .predictor import Predictor
 
@@ -44,6 +45,28 @@ def images_per_pass(frames: FrameSource, settings: Settings, predictor: Predicto
     sizes = {(h.width, h.height) for h in frames.headers.values()}
     width, height, _ = layout(list(sizes), settings.resolution, settings.resize_method)
     return memory.cost_of(model.config).fitting(int(memory.USABLE * free), width * height // PATCH**2)
+
+
+def find_cameras(frames: FrameSource, settings: Settings, predictor: Predictor) -> None:
+    """Let a predictor that can (``classic``) find the cameras of the whole input before its passes, in one frame.
+
+    Frames without a camera take no part from then on, and ``frames.warnings`` name them.
+
+    Raises
+    ------
+    BadInput
+        No frames can be placed; the sentence says why.
+    Cancelled, DA3Error
+    """
+    find = getattr(predictor, "find_cameras", None)
+    if find is None or len(frames.selected) < 2:
+        return
+    wanted = frames.selected
+    if settings.batch_mode is BatchMode.SKIP_FRAMES:  # the others are not looked at
+        wanted = [i for made in plan(wanted, settings, images_per_pass(frames, settings, predictor)) for i in made]
+    placed, warnings = find(frames, wanted, settings)
+    frames.selected = placed
+    frames.warnings.extend(warnings)
 
 
 def predictions(

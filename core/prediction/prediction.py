@@ -24,6 +24,7 @@ class Prediction:
     is_metric: bool = False  # depth and cameras are in metres
     metric_focal: float | None = None  # where set, depth in metres is depth * focal / metric_focal (pixels)
     cameras_known: bool = False  # the cameras are those that were given: nothing may move or scale them
+    scale_known: bool = True  # of known cameras: their unit is the scene's; False where only their places are known
     object_id: np.ndarray | None = None  # (N, H, W) int32, which tracked thing is seen; 0 is none
     unfiltered: np.ndarray | None = None  # (N, H, W) float32, the confidence before any filter of the settings
     people: np.ndarray | None = None  # (N, H, W) bool; they get confidence 1 and take no part in any alignment

@@ -140,6 +140,7 @@ class Store:
             "planned": list(map(int, planned or frames)),
             "is_metric": bool(prediction.is_metric),
             "cameras_known": bool(prediction.cameras_known),
+            "scale_known": bool(prediction.scale_known),
         }
         images: dict[str, str] = {}
         about["images"] = images  # by frame, the new ones
@@ -170,6 +171,7 @@ class Store:
                 f"Chunk {number} in '{self.folder}' cannot be read ({error}): was the folder changed while the run went on?"
             ) from error
         prediction.is_metric, prediction.cameras_known = about["is_metric"], about["cameras_known"]
+        prediction.scale_known = about.get("scale_known", True)
         return prediction
 
     def image(self, index: int) -> np.ndarray:

@@ -11,9 +11,12 @@ import torch
 
 from ...errors import BadInput
 from ...frames.resizing import place
+from ...frames.source import FrameSource
 from ...monitor import Monitor
 from ...prediction.prediction import Cameras, Prediction
 from ...settings import Settings
+from . import scene
+from .scene import Scene
 from .sfm.reconstruction import MODELS_HINT, SfmResult, structure_from_motion
 from .stereo.consistency import Agreement, check
 from .stereo.edges import trim, without_islands
@@ -30,7 +33,8 @@ FULL_QUALITY = 6.0  # agreement that earns it
 class ClassicPredictor:
     """Depth, confidence and cameras of overlapping images, without a network.
 
-    An image that structure from motion cannot place gets no depth and no confidence (0 everywhere), its nearest
+    The cameras of a whole input are found before its passes (``find_cameras``). Without that, and of passes for which
+    cameras are given, each ``predict`` finds its own. An image that structure from motion cannot place gets no depth and no confidence (0 everywhere), its nearest
     neighbour's camera, and a line in ``warnings``. The world is the first placed camera's frame, scaled to a median depth
     of about 1; or the frame of the cameras that are given.
 
@@ -46,6 +50,30 @@ class ClassicPredictor:
         self.monitor = monitor
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.warnings: list[str] = []
+        self._scene: Scene | None = None
+
+    def find_cameras(
+        self, frames: FrameSource, indices: Sequence[int], settings: Settings
+    ) -> tuple[list[int], list[str]]:
+        """Find the cameras of these frames at once; passes of them are then seen in that one frame.
+
+        Returns
+        -------
+        the frames that have a camera, and what a person should know of the others
+
+        Raises
+        ------
+        BadInput
+            No two of them have one.
+        Cancelled
+        """
+        self._scene = scene.find(frames, indices, settings.feature_matching, self.monitor, self.device.type)
+        return self._scene.indices, self._scene.warnings
+
+    @property
+    def cameras_fingerprint(self) -> str:
+        """Of the cameras that were found for the whole input: others give other results."""
+        return self._scene.fingerprint if self._scene else ""
 
     def predict(
         self,
@@ -63,8 +91,14 @@ class ClassicPredictor:
         Cancelled
         """
         self.warnings.clear()
-        focals = [self.focals[i] if i < len(self.focals) else None for i in indices]
-        sfm = structure_from_motion(images, focals, self.monitor, cameras)
+        found = self._scene.of(indices) if self._scene and cameras is None else None
+        if found is None:
+            focals = [self.focals[i] if i < len(self.focals) else None for i in indices]
+            sfm = structure_from_motion(
+                images, focals, self.monitor, cameras, settings.feature_matching, self.device.type
+            )
+        else:
+            sfm = found
         if not sfm.registered.all():
             lost = [str(indices[i]) for i in np.flatnonzero(~sfm.registered).tolist()]
             self.warnings.append(
@@ -74,7 +108,9 @@ class ClassicPredictor:
         canvas, valid, placements = place(straight, settings.resolution, settings.resize_method)
         intrinsics = np.stack([p.to_processed(k) for p, k in zip(placements, sfm.intrinsics, strict=True)])
         depth, conf = dense(canvas, valid, intrinsics, sfm, self.monitor, self.device)
-        return Prediction(depth, conf, sfm.extrinsics, intrinsics, canvas)
+        return Prediction(
+            depth, conf, sfm.extrinsics, intrinsics, canvas, cameras_known=found is not None, scale_known=found is None
+        )
 
 
 def undistort(image: np.ndarray, sfm: SfmResult, index: int) -> np.ndarray:

@@ -36,7 +36,7 @@ from ..life.peak_memory import peak_device_memory, peak_memory, reset_peak_devic
 from .batch_sending import Sender
 from .loaded_model import LoadedModel
 from .open_segmenter import segmenter
-from .progress import CLASSIC, NETWORK, Progress
+from .progress import CLASSIC, CLASSIC_START, NETWORK, Progress
 from .rebuild_job import SURFACE, try_surface
 from .reporting import Emit, Teller
 
@@ -59,7 +59,9 @@ def generate(
     teller = Teller(request.job, frames.warnings, _progress(settings), emit)
     monitor = Monitor(teller.progress, cancelled)
     files = _checked(request, settings, frames, teller)
-    known = known_cameras.find(settings, frames, [CameraRecord.from_json(r) for r in request.cameras or ()], monitor)
+    known = known_cameras.find(
+        settings, frames, [CameraRecord.from_json(r) for r in request.cameras or ()], monitor, request.device
+    )
     if known:
         frames.selected = [i for i in frames.selected if i in known.extrinsics]
         teller.warn_all(known.warnings)
@@ -127,14 +129,16 @@ def generate(
 
 def _progress(settings: Settings) -> Progress:
     """The stages of a run and how long each takes, in parts of a pass."""
-    stages = dict(NETWORK if catalogue.find(settings.model).needs_file else CLASSIC)
+    classic = not catalogue.find(settings.model).needs_file
+    stages = dict(CLASSIC if classic else NETWORK)
     after_model = {SEGMENTATION: 15.0} if settings.use_segmentation else {}
     before_points = {detection.STAGE: 5.0} if settings.detect_motion else {}
     last = {name: stages.pop(name) for name in ("alignment", "points")}
     stages |= {**after_model, "alignment": last["alignment"], **before_points, "points": last["points"]}
     if settings.batch_mode is BatchMode.DA3_STREAMING:
         stages = {streaming.STAGE: 100.0}  # it knows by itself how much of its time is over
-    return Progress(stages, at_end={SURFACE: 40.0} if settings.fuse_frames else {})
+    at_end = {SURFACE: 40.0} if settings.fuse_frames else {}
+    return Progress(stages, at_end=at_end, at_start=CLASSIC_START if classic else {})
 
 
 def _checked(request: protocol.Generate, settings: Settings, frames: FrameSource, teller: Teller) -> ResultFiles:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 
 #: Stages in their order and how long each takes, in parts of a pass. A guess that is wrong makes the bar uneven, nothing
 #: else; measured on a CPU.
-CLASSIC = {"load": 1.0, "images": 3.0, "cameras": 25.0, "depth": 68.0, "alignment": 1.0, "points": 3.0}
+CLASSIC_START = {"cameras": 25.0}  # once, before all passes; for as many images as all passes have
+CLASSIC = {"load": 1.0, "images": 3.0, "depth": 68.0, "alignment": 1.0, "points": 3.0}
 NETWORK = {"load": 15.0, "images": 2.0, "model": 75.0, "metric": 2.0, "alignment": 5.0, "points": 3.0}
 
 MIN_ELAPSED = 2.0  # seconds before the time left is worth saying
@@ -23,6 +24,7 @@ class Progress:
     passes : how many passes of the model the job will make
     clock : seconds, monotone
     at_end : stages that come once, after all passes, and how long each takes in the same parts
+    at_start : stages that come once, before all passes, and how long each takes for each pass
     """
 
     def __init__(
@@ -31,10 +33,12 @@ class Progress:
         passes: int = 1,
         clock: Callable[[], float] = time.monotonic,
         at_end: Mapping[str, float] | None = None,
+        at_start: Mapping[str, float] | None = None,
     ):
         self.passes = passes
         self._weights = weights
         self._at_end = dict(at_end or {})
+        self._at_start = dict(at_start or {})
         self.fraction = 0.0
         self.seconds: dict[str, float] = {}
         self._clock = clock
@@ -49,10 +53,13 @@ class Progress:
         """Note that ``fraction`` (0 to 1) of ``stage`` is done; True where the stage is a new one."""
         new = stage != self._stage
         self._enter(stage)
-        if self._begun is None and (stage in self._weights or stage in self._at_end):
+        if self._begun is None and any(stage in weights for weights in (self._weights, self._at_end, self._at_start)):
             self._begun = self._clock()
-        whole = sum(self._weights.values())
-        for weights, start in ((self._weights, self._pass * whole), (self._at_end, self.passes * whole)):
+        whole, first = sum(self._weights.values()), self._first
+        at_start = {name: weight * self.passes for name, weight in self._at_start.items()}
+        for weights, start in (
+            (at_start, 0.0), (self._weights, first + self._pass * whole), (self._at_end, first + self.passes * whole),
+        ):  # fmt: skip
             if stage in weights:
                 names = list(weights)
                 before = start + sum(weights[name] for name in names[: names.index(stage)])
@@ -62,7 +69,7 @@ class Progress:
     def pass_done(self) -> None:
         """One pass of the model is through, its points are delivered."""
         self._pass += 1
-        self._raise_to(self._pass * sum(self._weights.values()))
+        self._raise_to(self._first + self._pass * sum(self._weights.values()))
 
     def finish(self) -> dict[str, float]:
         """Seconds by stage, "total" among them."""
@@ -77,6 +84,11 @@ class Progress:
             return None
         return max(0.0, (since - self._begun) * (1.0 - fraction) / fraction - (now - since))
 
+    @property
+    def _first(self) -> float:
+        """Parts that come before all passes."""
+        return self.passes * sum(self._at_start.values())
+
     def _elapsed(self) -> float:
         return self._clock() - self._started
 
@@ -88,7 +100,7 @@ class Progress:
 
     def _raise_to(self, done: float) -> None:
         """``done``: in the parts in which the stages are weighed."""
-        whole = self.passes * sum(self._weights.values()) + sum(self._at_end.values())
+        whole = self._first + self.passes * sum(self._weights.values()) + sum(self._at_end.values())
         fraction = min(done / whole, 1.0)
         self._last = fraction, self._clock()
         self.fraction = max(self.fraction, fraction)

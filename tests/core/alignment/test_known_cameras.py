@@ -1,7 +1,6 @@
 """Known cameras: read, matched by name, in pixels of the originals, and enough of them in every pass."""
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import payloads
@@ -13,6 +12,7 @@ from da3_blender.core.frames.source import FrameSource
 from da3_blender.core.monitor import Monitor
 from da3_blender.core.output import colmap
 from da3_blender.core.prediction import conditioning
+from da3_blender.core.predictors.classic import scene
 from da3_blender.core.predictors.classic.sfm import reconstruction
 from da3_blender.core.settings import KnownCameras, Settings
 from PIL import Image
@@ -184,11 +184,15 @@ def test_every_pass_of_a_path_with_straight_parts_can_be_conditioned():
 def test_structure_from_motion_gives_what_it_registered_and_names_the_rest(courtyard, monkeypatch):
     registered = np.arange(len(courtyard)) != 4
 
-    def found(images, focals, monitor, cameras=None):
+    def found(images, focals, monitor, **_how):
         assert len(images) == len(focals) == len(courtyard)
-        return SimpleNamespace(registered=registered, extrinsics=courtyard.extrinsics, intrinsics=courtyard.intrinsics)
+        nothing = np.zeros((0, 3)), np.zeros(0), np.zeros((0, 2), np.int64)
+        return reconstruction.SfmResult(
+            registered, courtyard.extrinsics, courtyard.intrinsics, np.zeros(len(courtyard)), *nothing,
+            reasons={4: "no overlap, at most 3 matches"},
+        )  # fmt: skip
 
-    monkeypatch.setattr(reconstruction, "structure_from_motion", found)
+    monkeypatch.setattr(scene, "structure_from_motion", found)
     settings = Settings(model="da3-small", known_cameras=KnownCameras.STRUCTURE_FROM_MOTION)
     known = find(settings, FrameSource.open(courtyard.folder))
     assert sorted(known.extrinsics) == [i for i in range(len(courtyard)) if i != 4]

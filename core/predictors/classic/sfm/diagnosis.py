@@ -1,0 +1,116 @@
+"""Why images have no camera, in words a person can act on: one cause, its evidence, what to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .pair_motion import MOVED, STATIC, TURNED
+
+MODELS_HINT = "use a DA3 model such as DA3 Small"  # finds cameras where there is little to measure
+DEPTH_HINT = "use the model DA3 Small or DA3 Mono Large, which need no second place"
+FEW_FEATURES = 150  # in the median image
+OVERLAPPING = 30  # matches of one geometry that say that two images see the same place
+MATCHES_AT_ALL = 100  # that look alike, whether or not they fit one geometry
+MOSTLY = 0.8  # of the pairs that overlap
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What was seen on the way to the cameras.
+
+    ``features`` (N,), found in each image; ``pairs`` (P, 5): image, image, matches, those that fit one geometry, kind of
+    motion (``pair_motion``); ``sizes``: images of each of the separate models that were made, largest first.
+    """
+
+    features: np.ndarray
+    pairs: np.ndarray
+    sizes: tuple[int, ...] = ()
+
+    @property
+    def overlapping(self) -> np.ndarray:
+        """The pairs that see the same place."""
+        return self.pairs[self.pairs[:, 3] >= OVERLAPPING]
+
+    def share(self, *kinds: int) -> float:
+        """Of the overlapping pairs, those of these kinds of motion; 0 where nothing overlaps."""
+        pairs = self.overlapping
+        return float(np.isin(pairs[:, 4], kinds).mean()) if len(pairs) else 0.0
+
+    @property
+    def shows_no_motion(self) -> bool:
+        """Whether the camera stood still or only turned: then no place can be measured, whatever COLMAP makes of it."""
+        return self.share(STATIC, TURNED) >= MOSTLY and self.share(MOVED) < 1.0 - MOSTLY
+
+
+def why_nothing(evidence: Evidence) -> str:
+    """The sentence for images of which no two have a camera."""
+    count = len(evidence.features)
+    both = "these two images" if count == 2 else f"these {count} images"
+    start = f"The model classic found no cameras for {both}: "
+    middle = int(np.median(evidence.features))
+    pairs = evidence.overlapping
+    if middle < FEW_FEATURES:
+        return start + (
+            f"there is too little to hold on to ({middle} features in the median image, {FEW_FEATURES} are needed). They may "
+            f"be blurred, dark or plain: take sharper or brighter ones, or {MODELS_HINT}"
+        )
+    if len(pairs) == 0:
+        most = int(evidence.pairs[:, 2].max()) if len(evidence.pairs) else 0
+        best = int(evidence.pairs[:, 3].max()) if len(evidence.pairs) else 0
+        if most >= MATCHES_AT_ALL:
+            return start + (
+                f"up to {most} details look alike in two images, but at most {best} fit one scene that stands still. What is "
+                f"in view moves, or repeats: take images while nothing moves, or {MODELS_HINT}"
+            )
+        return start + (
+            f"no overlap between {both} was found (at most {best} details fit in two of them, {OVERLAPPING} are needed); add "
+            f"images in between, or {MODELS_HINT}"
+        )
+    if evidence.shows_no_motion:
+        return start + _no_motion(evidence, len(pairs))
+    if len(evidence.sizes) == 0 and evidence.share(STATIC) > 1.0 - MOSTLY:
+        return start + (
+            f"the camera stood still in {evidence.share(STATIC):.0%} of the {len(pairs)} pairs that overlap, and what moves is "
+            f"in the scene. Move the camera, or {DEPTH_HINT}"
+        )
+    return start + (
+        f"{len(pairs)} pairs overlap (up to {int(pairs[:, 3].max())} details fit in two of them), but no three-dimensional "
+        f"scene fits them. The images may be of several cameras or edited, or show something that moves; add images in between, "
+        f"or {MODELS_HINT}"
+    )
+
+
+def _no_motion(evidence: Evidence, count: int) -> str:
+    pairs = f"the {count} pairs that overlap" if count > 1 else "the one pair that overlaps"
+    if evidence.share(STATIC) >= evidence.share(TURNED):
+        return (
+            f"the camera did not move ({evidence.share(STATIC):.0%} of {pairs} shows the same view). "
+            f"Take images from different places, or {DEPTH_HINT}"
+        )
+    return (
+        f"the camera only turned, it did not move to another place (so say {evidence.share(TURNED):.0%} of {pairs}"
+        f"). Take a step between two images, or {DEPTH_HINT}"
+    )
+
+
+def why_not(index: int, evidence: Evidence, placed: np.ndarray) -> str:
+    """A few words on why one image has no camera where others have.
+
+    Parameters
+    ----------
+    placed : (N,) bool
+    """
+    features = int(evidence.features[index])
+    if features < FEW_FEATURES:
+        return f"too little to hold on to, {features} features"
+    own = evidence.pairs[(evidence.pairs[:, :2] == index).any(axis=1)]
+    others = np.where(own[:, 0] == index, own[:, 1], own[:, 0])
+    to_placed = own[placed[others], 3] if len(own) else np.zeros(0, int)
+    best = int(to_placed.max()) if len(to_placed) else 0
+    if best >= OVERLAPPING:
+        return f"overlaps, {best} matches, but fits no place"
+    if len(own) and int(own[:, 3].max()) >= OVERLAPPING:
+        return "overlaps only with images that are not placed either"
+    return f"no overlap, at most {best} matches"

@@ -1,0 +1,146 @@
+"""What is said where cameras cannot be found: the right cause with its evidence, and never a made-up geometry."""
+
+from __future__ import annotations
+
+import re
+
+import classic_room
+import cv2
+import numpy as np
+import pytest
+import truth as truths
+from da3_blender.core.errors import BadInput
+from da3_blender.core.monitor import Monitor
+from da3_blender.core.predictors.classic import structure_from_motion
+from da3_blender.core.predictors.classic.sfm.diagnosis import Evidence, why_not, why_nothing
+from da3_blender.core.predictors.classic.sfm.lenses import believable, rungs
+from da3_blender.core.predictors.classic.sfm.pair_motion import MOVED, STATIC, TURNED, UNKNOWN, kind_of_motion
+from da3_blender.core.predictors.classic.sfm.retrieval import likely_pairs, pooled
+
+SIZE, FOCAL = (480, 360), 420.0
+
+
+def turning(angles: list[tuple[float, float]]) -> list[np.ndarray]:
+    """Views of the room from one place, (yaw, pitch) in degrees."""
+    place = np.array([0.2, -0.2, -0.6])
+    cameras = []
+    for yaw, pitch in np.radians(angles):
+        ahead = np.array([np.sin(yaw) * np.cos(pitch), np.sin(pitch), np.cos(yaw) * np.cos(pitch)])
+        cameras.append(classic_room.look(place, place + ahead))
+    return classic_room.render(np.stack(cameras), SIZE, FOCAL).images
+
+
+def turned_photo(name: str, degrees: list[float]) -> list[np.ndarray]:
+    """A photo as a camera that only turns sees it: K R K^-1."""
+    truth = truths.load(name)
+    image, k = truth.images[0], truth.intrinsics[0]
+    views = []
+    for angle in degrees:
+        turn = cv2.Rodrigues(np.radians([0.3 * angle, angle, 0.2 * angle]))[0]
+        views.append(cv2.warpPerspective(image, k @ turn @ np.linalg.inv(k), image.shape[1::-1]))
+    return views
+
+
+def standing(name: str, count: int, *, thing: bool) -> list[np.ndarray]:
+    """A photo again and again with other noise, and something that crosses it."""
+    random = np.random.default_rng(3)
+    base = truths.load(name).images[0]
+    stamp = random.integers(0, 255, (60, 60, 3), np.uint8)
+    views = []
+    for i in range(count):
+        image = (base + random.normal(0.0, 4.0, base.shape)).clip(0, 255).astype(np.uint8)
+        if thing:
+            image[40:100, 20 + 30 * i : 80 + 30 * i] = stamp
+        views.append(image)
+    return views
+
+
+INPUTS = {
+    "a pan through a room": (lambda: turning([(-20, 0), (-10, 0), (0, 0), (10, 0), (20, 0)]), "only turned"),
+    "a pan and a tilt": (lambda: turning([(-12, -6), (0, -6), (12, 0), (0, 6)]), "only turned"),
+    "a turned photo": (lambda: turned_photo("courtyard", [-8, -4, 0, 4, 8]), "only turned"),
+    "two turned photos": (lambda: turned_photo("passer_by", [0, 6]), "only turned"),
+    "a camera that stands": (lambda: standing("courtyard", 4, thing=False), "did not move"),
+    "a camera that stands while something moves": (lambda: standing("passer_by", 5, thing=True), "did not move"),
+}
+
+
+@pytest.mark.parametrize("name", INPUTS)
+@pytest.mark.parametrize("knows_focal", [True, False], ids=["EXIF", "no EXIF"])
+def test_a_camera_that_does_not_move_gives_no_geometry_but_the_right_sentence(name, knows_focal):
+    make, says = INPUTS[name]
+    images = make()
+    focals = [FOCAL if knows_focal else None] * len(images)
+    with pytest.raises(BadInput, match=says) as error:
+        structure_from_motion(images, focals, Monitor())
+    assert "DA3" in str(error.value) and "%" in str(error.value), "with its evidence, and what to do"
+
+
+def evidence(features: int = 2000, pairs: list[tuple[int, ...]] = (), sizes: tuple[int, ...] = ()) -> Evidence:
+    return Evidence(np.full(4, features), np.array(pairs, np.int64).reshape(-1, 5), sizes)
+
+
+@pytest.mark.parametrize(
+    ("seen", "says"),
+    [
+        (evidence(features=40), "too little to hold on to .40 features.*blurred, dark or plain"),
+        (evidence(pairs=[(0, 1, 30, 12, UNKNOWN)]), "no overlap.*at most 12"),
+        (evidence(pairs=[(0, 1, 400, 12, UNKNOWN)]), "moves, or repeats"),
+        (evidence(pairs=[(0, 1, 400, 300, STATIC), (1, 2, 400, 300, STATIC)]), "did not move .100%"),
+        (evidence(pairs=[(0, 1, 400, 300, TURNED), (1, 2, 400, 300, TURNED)]), "only turned.*100% of the 2 pairs"),
+        (evidence(pairs=[(0, 1, 400, 300, MOVED)]), "no three-dimensional scene fits"),
+    ],
+    ids=["few features", "no overlap", "moving things", "static", "turned", "nothing fits"],
+)
+def test_each_cause_has_its_own_sentence_with_evidence(seen, says):
+    sentence = why_nothing(seen)
+    assert re.search(says, sentence), sentence
+    assert "DA3" in sentence
+
+
+def test_an_image_that_is_left_out_is_told_why():
+    seen = evidence(pairs=[(0, 1, 300, 200, MOVED), (1, 2, 300, 60, MOVED), (0, 3, 40, 16, MOVED)])
+    placed = np.array([True, True, False, False])
+    assert "overlaps, 60 matches" in why_not(2, seen, placed)
+    assert "no overlap, at most 16" in why_not(3, seen, placed)
+
+
+def test_a_moving_camera_before_a_wall_is_no_turning_camera():
+    random = np.random.default_rng(0)
+    points = np.concatenate([random.uniform(-1.0, 1.0, (200, 2)), np.full((200, 1), 4.0)], axis=1)
+    focal, centre = 800.0, np.array([320.0, 240.0])
+    slanted = points + [0.0, 0.0, 1.0] * points[:, :1] * 0.5
+    turn = cv2.Rodrigues(np.array([0.0, 0.25, 0.0]))[0]
+
+    def seen(places: np.ndarray) -> np.ndarray:
+        return focal * places[:, :2] / places[:, 2:] + centre
+
+    moved = slanted @ turn.T + [-1.2, 0.1, 0.2]
+    assert kind_of_motion(seen(slanted), seen(moved), (640, 480), (640, 480)) == MOVED
+    assert kind_of_motion(seen(slanted), seen(slanted @ turn.T), (640, 480), (640, 480)) == TURNED
+    assert kind_of_motion(seen(slanted), seen(slanted), (640, 480), (640, 480)) == STATIC
+
+
+def test_focal_lengths_that_cannot_be_are_ignored():
+    assert believable(1.0 * 640 / 36, (640, 480)) is None, "1 mm on full frame"
+    assert believable(9999.0 * 640 / 36, (640, 480)) is None
+    assert believable(500.0, (640, 480)) == 500.0
+    names = [rung["name"] for rung in rungs([(640, 480)] * 5, [500.0] * 5)]
+    assert names == ["as given", "without EXIF", "lenses"]
+    assert rungs([(640, 480)] * 2, [None] * 2)[-1]["angle"] is not None, "two views may see at a small angle"
+
+
+def test_pairs_of_many_images_grow_linearly_and_find_the_way_back():
+    random = np.random.default_rng(0)
+    words = random.normal(size=(150, 60, 32)).astype(np.float32)
+
+    def at(i: int) -> np.ndarray:  # a way of 300 images that goes through the same 150 places twice
+        return words[i % 150] + random.normal(0.0, 0.2, (60, 32)).astype(np.float32)
+
+    counts = {}
+    for count in (150, 300):
+        pairs = likely_pairs(pooled([at(i) for i in range(count)]))
+        counts[count] = len(pairs)
+    assert counts[300] < 2.2 * counts[150]
+    assert all((i, i + 1) in pairs for i in range(299))
+    assert sum((i, i + 150) in pairs for i in range(150)) > 140
