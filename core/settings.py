@@ -36,6 +36,10 @@ class Choice(str, enum.Enum):
 
 
 class BatchMode(Choice):
+    AUTOMATIC = (
+        "automatic", "Automatic",
+        "Every frame is used: in one pass while they fit (Batch Size), else in passes as Last Frame makes them",
+    )  # fmt: skip
     IGNORE_BATCH_SIZE = "ignore_batch_size", "All at Once", "All frames in one pass of the model"
     SKIP_FRAMES = "skip_frames", "Skip Frames", "One pass over that many evenly spaced frames"
     LAST_FRAME_OVERLAP = "last_frame_overlap", "Last Frame", "A pass starts with the last frame of the one before"
@@ -147,10 +151,11 @@ class Settings:
         ResizeMethod.UPPER_BOUND, "Resize Method", "Which side the process resolution bounds", group="resolution"
     )
     batch_mode: BatchMode = option(
-        BatchMode.SKIP_FRAMES, "Batch Mode", "How frames are shared out to passes of the model", group="batch"
+        BatchMode.AUTOMATIC, "Batch Mode", "How frames are shared out to passes of the model", group="batch"
     )
     batch_size: int = option(
-        10, "Batch Size", "Images per pass of the model; 0 is automatic: as many as fit into the memory that is free",
+        0, "Batch Size",
+        "Images per pass of the model; 0 is automatic: as many as fit into the memory that is free, with Classic all",
         group="batch", min=0, soft_max=200,
     )  # fmt: skip
     ref_view_strategy: RefView = option(
@@ -161,6 +166,7 @@ class Settings:
         False, "Ray-based Pose", "Cameras from the model's rays instead of its camera decoder (slower)", group="model"
     )
     filter_edges: bool = option(True, "Filter Edges", "Drop points where the depth changes steeply", group="filters")
+    drop_sky: bool = option(True, "Drop Sky", "Drop points of the sky, which has no depth", group="filters")
     min_confidence: float = option(
         0.5, "Min Confidence", "Points below are dropped. A model's confidence is 1 or more, a filtered point's is 0",
         group="filters", min=0.0, soft_max=10.0,

@@ -104,7 +104,8 @@ def _generate(arguments: argparse.Namespace, asked_to_stop: Callable[[], bool]) 
     if arguments.report:
         arguments.report.write_text(json.dumps(report, indent=1), "utf-8")
     seconds = report["seconds"]["total"]
-    print(f"{arguments.output}: {report['points']:,} points, {len(report['cameras'])} cameras in {seconds:.0f} s")
+    images = f"{report['frames']} of {report['frames_wanted']} images"
+    print(f"{arguments.output}: {report['points']:,} points from {images} in {seconds:.0f} s")
     return 0
 
 
