@@ -79,10 +79,11 @@ class Settings:
         ResizeMethod.UPPER_BOUND, "Resize Method", "Which side the process resolution bounds", group="resolution"
     )
     batch_mode: BatchMode = option(
-        BatchMode.SKIP_FRAMES, "Batch Mode", "How frames are shared out to passes of the model", group="batch"
+        BatchMode.AUTOMATIC, "Batch Mode", "How frames are shared out to passes of the model", group="batch"
     )
     batch_size: int = option(
-        10, "Batch Size", "Images per pass of the model; 0 is automatic: as many as fit into the memory that is free",
+        0, "Batch Size",
+        "Images per pass of the model; 0 is automatic: as many as fit into the memory that is free, with Classic all",
         group="batch", min=0, soft_max=200,
     )  # fmt: skip
     ref_view_strategy: RefView = option(
@@ -93,6 +94,7 @@ class Settings:
         False, "Ray-based Pose", "Cameras from the model's rays instead of its camera decoder (slower)", group="model"
     )
     filter_edges: bool = option(True, "Filter Edges", "Drop points where the depth changes steeply", group="filters")
+    drop_sky: bool = option(True, "Drop Sky", "Drop points of the sky, which has no depth", group="filters")
     min_confidence: float = option(
         0.5, "Min Confidence", "Points below are dropped. A model's confidence is 1 or more, a filtered point's is 0",
         group="filters", min=0.0, soft_max=10.0,

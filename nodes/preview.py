@@ -35,7 +35,9 @@ MOST_POINTS = 4_000_000
 LINE = 0.0011
 FRUSTUM_COLOR = (1.0, 0.32, 0.03)
 PNG_END = b"IEND\xaeB`\x82"  # the last bytes of a whole PNG
-SKY, GROUND = (0.62, 0.72, 0.82), (0.93, 0.92, 0.90)
+# Linear. Of middle lightness, so that white walls and dark bronze both stand out.
+SKY, GROUND = (0.15, 0.23, 0.36), (0.30, 0.31, 0.32)
+COVERED = 0.05  # of a frustum's lines may lie before the cloud
 
 
 def render_preview(
@@ -72,7 +74,7 @@ def render_preview(
         _add_dots(scene, made, seen.points[: len(radii)], colors, radii)
         _add_meshes(scene, made, [cloud for cloud in clouds if len(cloud.data.polygons)])
         if frustums:
-            _add_frustums(scene, made, cameras, matrices, view[:3, 3])
+            _add_frustums(scene, made, cameras, matrices, view, seen.points)
         _add_camera(scene, made, view, size)
         _add_world(scene, made)
         _render(scene, path, size, samples)
@@ -196,9 +198,11 @@ def _add_frustums(
     made: Created,
     cameras: Sequence[bpy.types.Object],
     matrices: np.ndarray,
-    seen_from: np.ndarray,
+    view: np.ndarray,
+    points: np.ndarray,
 ) -> None:
-    """Each camera as the edges of its pyramid."""
+    """Each camera as the edges of its pyramid, but for those that would be in the way of what there is to see."""
+    seen_from, behind = view[:3, 3], viewpoint.Cover(points, view)
     curve = made.add(bpy.data.curves.new("preview", "CURVE"))
     curve.dimensions = "3D"
     length = 0.5 * median_distance(matrices[:, :3, 3])
@@ -210,6 +214,9 @@ def _add_frustums(
             ((u - cx) / fx, (cy - v) / fy, -1.0) for u, v in ((0.0, 0.0), (width, 0.0), (width, height), (0.0, height))
         ]
         rim = [matrix[:3, :3] @ np.multiply(corner, length) + matrix[:3, 3] for corner in corners]
+        lines = np.array([*zip(rim, [*rim[1:], rim[0]], strict=True), *((matrix[:3, 3], corner) for corner in rim)])
+        if behind.share(lines) > COVERED:
+            continue
         _add_line(curve, [*rim, rim[0]])
         for corner in rim:
             _add_line(curve, [matrix[:3, 3], corner])

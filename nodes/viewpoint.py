@@ -14,9 +14,11 @@ CELLS = (64, 36)
 YAWS = np.radians([-45.0, -32.0, -20.0, 0.0, 20.0, 32.0, 45.0])
 ROUND = np.radians(np.arange(0.0, 360.0, 30.0))
 ELEVATIONS = np.radians([18.0, 25.0, 34.0])
-DISTANCES = (0.9, 1.1, 1.3, 1.6, 2.0)
+DISTANCES = (0.5, 0.7, 0.9, 1.1, 1.3, 1.6, 2.0)
 # A surface is shown well from where its own camera stood, and up to this far round it.
 COS_WELL_SEEN = np.cos(np.radians(65.0))
+CENTRAL = 0.5  # of a picture's points are its middle
+REACH = 3.0  # median distances from the middle of what was looked at, as far as it goes
 COS_BEHIND = np.cos(np.radians(85.0))
 
 
@@ -37,8 +39,22 @@ def choose(seen: Seen) -> np.ndarray:
     """
     chosen = np.random.default_rng(0).permutation(len(seen.points))[:JUDGES]
     part = Seen(seen.points[chosen].astype(np.float64), seen.source[chosen], seen.cameras)
+    subject = looked_at(part)
     up = upward(seen.cameras)
-    return max(_candidates(part, up), key=lambda candidate: _score(part, *candidate))[0]
+    return max(_candidates(part, subject, up), key=lambda candidate: _score(part, subject, *candidate))[0]
+
+
+def looked_at(seen: Seen) -> np.ndarray:
+    """(P,) bool, the points that the cameras were pointed at: in the middle of their pictures, and not far behind or beside.
+
+    What a picture shows at its rim, and what lies far behind its subject, is part of the cloud and no reason to step back.
+    """
+    rays = seen.points - seen.cameras[seen.source, :3, 3]
+    cosine = np.einsum("ij,ij->i", _unit(rays), -_unit(seen.cameras[seen.source, :3, 2]))
+    central = cosine >= np.quantile(cosine, 1.0 - CENTRAL)
+    middle = np.median(seen.points[central], axis=0)
+    away = np.linalg.norm(seen.points - middle, axis=1)
+    return away <= REACH * np.median(away[central])
 
 
 def upward(cameras: np.ndarray) -> np.ndarray:
@@ -65,9 +81,10 @@ def look_at(position: np.ndarray, target: np.ndarray, up: np.ndarray) -> np.ndar
     return out
 
 
-def _candidates(seen: Seen, up: np.ndarray) -> Iterator[tuple[np.ndarray, float]]:
+def _candidates(seen: Seen, subject: np.ndarray, up: np.ndarray) -> Iterator[tuple[np.ndarray, float]]:
     """Cameras, and how far to the side of the cloud's own cameras they stand, 0 to 1."""
-    middle = np.median(seen.points, axis=0)
+    points = seen.points[subject]
+    middle = np.median(points, axis=0)
     centre = np.median(seen.cameras[:, :3, 3], axis=0)
     backward = seen.cameras[:, :3, 2].mean(axis=0)
     one_way = np.linalg.norm(backward) > 0.4  # else they look all around, or at something from all sides
@@ -76,45 +93,42 @@ def _candidates(seen: Seen, up: np.ndarray) -> Iterator[tuple[np.ndarray, float]
         backward = np.cross(up, [1.0, 0.0, 0.0] if abs(up[0]) < 0.9 else [0.0, 1.0, 0.0])
     backward /= np.linalg.norm(backward)
     aside = np.cross(up, backward)
-    away = np.linalg.norm(seen.points - middle, axis=1)
+    away = np.linalg.norm(points - middle, axis=1)
     reach = max(np.linalg.norm(centre - middle), np.percentile(away, 70)) if one_way else np.percentile(away, 80)
     for elevation in ELEVATIONS:
         for yaw in YAWS if one_way else ROUND:
             level = np.cos(yaw) * backward + np.sin(yaw) * aside
             direction = np.cos(elevation) * level + np.sin(elevation) * up
             for distance in DISTANCES:
-                yield _aimed(seen, middle + distance * reach * direction, middle, up), abs(np.sin(yaw)) * one_way
+                yield _aimed(points, middle + distance * reach * direction, middle, up), abs(np.sin(yaw)) * one_way
 
 
-def _aimed(seen: Seen, position: np.ndarray, middle: np.ndarray, up: np.ndarray) -> np.ndarray:
-    """Looking from ``position``, with as much of the cloud to the left as to the right, above as below."""
+def _aimed(points: np.ndarray, position: np.ndarray, middle: np.ndarray, up: np.ndarray) -> np.ndarray:
+    """Looking from ``position``, with as much of the points to the left as to the right, above as below."""
     camera = look_at(position, middle, up)
-    local = (seen.points[::10] - position) @ camera[:3, :3]
-    local = local[local[:, 2] < 0]
-    if len(local) == 0:
-        return camera
-    low, high = np.percentile(local[:, :2] / -local[:, 2:], (3.0, 97.0), axis=0)
-    aim = np.append(np.clip((low + high) / 2.0, -0.3, 0.3), -1.0)
-    return look_at(position, position + camera[:3, :3] @ aim, up)
+    for _ in range(2):  # turned, it sees other points
+        local = (points[::10] - position) @ camera[:3, :3]
+        local = local[local[:, 2] < 0]
+        if len(local) == 0:
+            break
+        low, high = np.percentile(local[:, :2] / -local[:, 2:], (1.0, 99.0), axis=0)
+        aim = np.append(np.clip((low + high) / 2.0, -0.5, 0.5), -1.0)
+        camera = look_at(position, position + camera[:3, :3] @ aim, up)
+    return camera
 
 
-def _score(seen: Seen, camera: np.ndarray, aside: float) -> float:
+def _score(seen: Seen, subject: np.ndarray, camera: np.ndarray, aside: float) -> float:
     """Share of the picture that shows surfaces from the right side, less what it shows from behind or too near.
 
-    Added to that: the share of the cloud, and of its cameras, inside the picture; and a little for a view from the
-    side, which shows depth.
+    Added to that: the share of what the cameras looked at, of the cloud, and of its cameras,
+    inside the picture; and a little for a view from the side, which shows depth.
     """
-    local = (seen.points - camera[:3, 3]) @ camera[:3, :3]
-    depth = -local[:, 2]
-    half = np.tan(FIELD_OF_VIEW / 2.0)
-    width, height = CELLS
-    with np.errstate(divide="ignore", invalid="ignore"):
-        u = np.floor((local[:, 0] / depth / half + 1.0) * width / 2.0)
-        v = np.floor((local[:, 1] / depth / half * width / height + 1.0) * height / 2.0)
-    inside = (depth > 0) & (u >= 0) & (u < width) & (v >= 0) & (v < height)
+    cells, depth = _cells(seen.points, camera)
+    inside = cells >= 0
     if not inside.any():
         return -np.inf
-    cell = (v[inside] * width + u[inside]).astype(np.int64)
+    half, (width, height) = np.tan(FIELD_OF_VIEW / 2.0), CELLS
+    cell = cells[inside]
     order = np.lexsort((depth[inside], cell))
     nearest = np.flatnonzero(inside)[order[np.unique(cell[order], return_index=True)[1]]]
 
@@ -127,8 +141,46 @@ def _score(seen: Seen, camera: np.ndarray, aside: float) -> float:
     apart = np.linalg.norm(centres, axis=1).min() / np.median(depth[inside])
     at = centres[:, :2] / np.maximum(-centres[:, 2:], 1e-9) / half * (1.0, width / height)
     cameras_inside = ((centres[:, 2] < 0) & (np.abs(at) < 0.95).all(axis=1)).mean()
-    return well + 1.4 * inside.mean() + 0.4 * cameras_inside + 0.25 * aside - 1.5 * badly - max(0.0, 0.15 - apart)
+    return (
+        1.5 * well
+        + 3.0 * inside[subject].mean()
+        + 0.2 * inside.mean()
+        + 0.1 * cameras_inside
+        + 0.25 * aside
+        - 1.5 * badly
+        - max(0.0, 0.15 - apart)
+    )
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
     return vectors / (np.linalg.norm(vectors, axis=-1, keepdims=True) + 1e-12)
+
+
+class Cover:
+    """Which cells of a picture show a cloud, and at what depth."""
+
+    def __init__(self, points: np.ndarray, camera: np.ndarray):
+        self._camera = camera
+        chosen = np.random.default_rng(0).permutation(len(points))[: 4 * JUDGES]
+        cell, depth = _cells(points[chosen], camera)
+        self._farthest = np.zeros(CELLS[0] * CELLS[1])
+        np.maximum.at(self._farthest, cell[cell >= 0], depth[cell >= 0])
+
+    def share(self, lines: np.ndarray) -> float:
+        """Of straight lines, (L, 2, 3) in the world, the part that lies before the cloud."""
+        steps = np.linspace(0.0, 1.0, 12)[None, :, None]
+        cell, depth = _cells((lines[:, :1] * (1.0 - steps) + lines[:, 1:] * steps).reshape(-1, 3), self._camera)
+        return float(((cell >= 0) & (depth < self._farthest[cell])).mean())
+
+
+def _cells(points: np.ndarray, camera: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(P,) number of the picture's cell that each point falls into, -1 outside the picture, and its depth."""
+    local = (points - camera[:3, 3]) @ camera[:3, :3]
+    depth = -local[:, 2]
+    width, height = CELLS
+    half = np.tan(FIELD_OF_VIEW / 2.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        u = np.floor((local[:, 0] / depth / half + 1.0) * width / 2.0)
+        v = np.floor((local[:, 1] / depth / half * width / height + 1.0) * height / 2.0)
+    inside = (depth > 0) & (u >= 0) & (u < width) & (v >= 0) & (v < height)
+    return np.where(inside, np.where(inside, v, 0) * width + np.where(inside, u, 0), -1).astype(np.int64), depth

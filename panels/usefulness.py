@@ -37,6 +37,8 @@ def why_unused(name: str, settings: PropertyGroup) -> str:
             return "Only with Animate Sequence"
         case "batch_size" if all_at_once:
             return "All frames go in one pass"
+        case "batch_size" if not model.needs_file and settings.batch_mode == str(BatchMode.AUTOMATIC):
+            return "Classic takes all images at once"
         case "fuse_voxel_size" | "fuse_faces" | "fuse_texture" if not settings.fuse_frames:
             return "Only with Fuse Frames to Mesh, here or as a button after a run"
         case "point_scale" if settings.generate_meshes:

@@ -43,7 +43,6 @@ def main() -> int:
         result.unlink(missing_ok=True)  # what is there afterwards is this run's
     blend, picture, report = map(str, RESULTS)
     generate = ["generate", "--input", str(paths.ROOT / "sample_images" / "courtyard"), "--model", "classic"]
-    generate += ["--batch-mode", "ignore_batch_size"]  # all views; the default takes ten of them
     generate += ["--output", blend, "--render", picture, "--report", report]
     with tempfile.TemporaryDirectory(prefix="da3-demo-") as resources:
         environ = {

@@ -43,6 +43,7 @@ class FrameSource:
     warnings: list[str] = field(default_factory=list)
     frame_rate: float | None = None  # of a video, frames per second; None for images
     held_most: int = 0  # bytes
+    wanted: int = 0  # how many frames start, end and stride keep, readable or not
     _held: dict[int, Future[Frame | Unreadable]] = field(default_factory=dict, repr=False)
     _pool: ThreadPoolExecutor | None = field(default=None, repr=False)
 
@@ -76,6 +77,7 @@ class FrameSource:
         wanted = _range(path, len(paths), "images", start, end, stride)
         name = path.stem if path.is_file() else path.resolve().name
         source = cls(name, paths, [p.name for p in paths], [], {}, stills.StillReader(paths), warnings)
+        source.wanted = len(wanted)
         for index in wanted:
             try:
                 source.headers[index] = stills.read_header(paths[index])
@@ -94,6 +96,7 @@ class FrameSource:
         wanted = list(_range(path, len(reader), "frames", start, end, stride))
         names = [f"{path.stem}_{i:06d}" for i in range(len(reader))]
         source = cls(path.stem, [path] * len(names), names, wanted, {}, reader, list(reader.warnings), reader.rate)
+        source.wanted = len(wanted)
         width, height = reader.size(wanted)
         source.headers = dict.fromkeys(wanted, Header(width, height, None))
         return source

@@ -6,6 +6,10 @@ from .option import Choice
 
 
 class BatchMode(Choice):
+    AUTOMATIC = (
+        "automatic", "Automatic",
+        "Every frame is used: in one pass while they fit (Batch Size), else in passes as Last Frame makes them",
+    )  # fmt: skip
     IGNORE_BATCH_SIZE = "ignore_batch_size", "All at Once", "All frames in one pass of the model"
     SKIP_FRAMES = "skip_frames", "Skip Frames", "One pass over that many evenly spaced frames"
     LAST_FRAME_OVERLAP = "last_frame_overlap", "Last Frame", "A pass starts with the last frame of the one before"

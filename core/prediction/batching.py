@@ -16,7 +16,7 @@ FEWEST = 3  # frames of a last pass, where the others can spare them: known came
 class Planner:
     """Hands out the passes one by one, and plans the rest anew when one does not fit into memory.
 
-    ``skip_frames`` and ``ignore_batch_size`` are one pass; when that does not fit, its frames are shared out to smaller
+    ``automatic`` is one pass if all frames fit into it, else passes as ``last_frame_overlap`` makes them. ``skip_frames`` and ``ignore_batch_size`` are one pass; when that does not fit, its frames are shared out to smaller
     passes as ``first_last_overlap`` does it, so that every frame chosen still gets into the scene.
 
     Parameters
@@ -32,7 +32,9 @@ class Planner:
             batch_size = len(frames)
         elif mode is BatchMode.SKIP_FRAMES and len(frames) > batch_size:
             frames = [frames[i] for i in np.linspace(0, len(frames) - 1, batch_size).round().astype(int)]
-        self._shared_most = {BatchMode.NO_OVERLAP: 0, BatchMode.LAST_FRAME_OVERLAP: 1}.get(mode, 2)
+        self._shared_most = {BatchMode.NO_OVERLAP: 0, BatchMode.LAST_FRAME_OVERLAP: 1, BatchMode.AUTOMATIC: 1}.get(
+            mode, 2
+        )
         self.batch_size = max(batch_size, self._smallest)
         self._shared: list[int] = []  # frames that the next pass has in common with the one before
         self._new = frames  # frames that no pass had yet

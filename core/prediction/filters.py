@@ -5,9 +5,11 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from ..predictors.classic.stereo import sky
 from ..settings import BatchMode, Settings
 from .prediction import Prediction
 
+FARTHEST, NEARER = 0.98, 0.6  # of the depths; the sky is put at least that far, as a part of the farthest
 EDGE_THRESHOLD = 12 / 255  # of the image's steepest gradient
 
 
@@ -17,6 +19,18 @@ def apply(prediction: Prediction, settings: Settings) -> None:
         prediction.unfiltered = prediction.conf.copy()
     if settings.filter_edges:
         prediction.conf[edges(prediction.depth)] = 0.0
+    if settings.drop_sky:
+        if prediction.sky is None:
+            prediction.sky = _sky_of(prediction)
+        prediction.conf[prediction.sky] = 0.0
+
+
+def _sky_of(prediction: Prediction) -> np.ndarray:
+    """(N, H, W) bool, for a model that does not tell: what is clearly nearer than the farthest is none."""
+    depth = prediction.depth
+    farthest = np.array([np.quantile(d[d > 0], FARTHEST) if (d > 0).any() else 0.0 for d in depth])
+    near = (depth > 0) & (depth < NEARER * farthest[:, None, None])
+    return sky.find(prediction.images, near, None, prediction.extrinsics, prediction.intrinsics)
 
 
 def apply_anew(prediction: Prediction, settings: Settings) -> None:

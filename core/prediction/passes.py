@@ -10,6 +10,7 @@ from .. import memory
 from ..errors import BadInput
 from ..frames.resizing import layout
 from ..frames.source import FrameSource
+from ..models import catalogue
 from ..monitor import Monitor
 from ..settings import PATCH, BatchMode, Settings
 from .batching import plan
@@ -20,11 +21,14 @@ if TYPE_CHECKING:
     from .batching import Planner
 
 OVERLAPPING = (BatchMode.LAST_FRAME_OVERLAP, BatchMode.FIRST_LAST_OVERLAP, BatchMode.DA3_STREAMING)
-FALLBACK = 10  # images of a pass where nothing is known about memory: what the add-on has as its default
+FALLBACK = 10  # images of a pass where nothing is known about memory
 
 
 def images_per_pass(frames: FrameSource, settings: Settings, predictor: Predictor) -> int:
     """The batch size that is set, or where it is 0 (auto) as many images as fit into the memory that is free now.
+
+    ``classic`` needs to see all of them to place any: it gets them all, unless a mode of several passes is asked for with
+    a size of its own.
 
     Call it once the model is loaded: what its weights hold is then not free any more.
 
@@ -33,12 +37,15 @@ def images_per_pass(frames: FrameSource, settings: Settings, predictor: Predicto
     BadInput
         An image is too narrow for the resolution.
     """
+    takes_all = not catalogue.find(settings.model).needs_file and settings.batch_mode is not BatchMode.DA3_STREAMING
+    if takes_all and (settings.batch_size == 0 or settings.batch_mode is BatchMode.AUTOMATIC):
+        return len(frames.selected)
     if settings.batch_size:
         return settings.batch_size
     model, device = getattr(predictor, "model", None), getattr(predictor, "device", "cpu")
     kind = getattr(device, "type", str(device))
     free = memory.free_memory(kind)
-    if model is None or free is None:  # ``classic`` holds little beyond its images
+    if model is None or free is None:  # ``classic`` in chunks holds little beyond its images
         return FALLBACK if model is not None else memory.MOST
     if kind != "cuda":
         free -= frames.held_most  # decoded images share the memory

@@ -44,7 +44,7 @@ def open_predictor(
     if file is None:
         from .classic import ClassicPredictor
 
-        return ClassicPredictor(frames.focals, monitor)
+        return ClassicPredictor(frames.focals, monitor, device)
     # Read when torch is imported: some linear algebra of ray-based poses does not exist on Apple's GPUs.
     os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
     from .da3 import DA3Predictor

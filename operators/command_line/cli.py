@@ -119,7 +119,7 @@ def _generate(arguments: argparse.Namespace, asked_to_stop: Callable[[], bool]) 
     if arguments.report:
         beside(report, "report", arguments.report, lambda: write_report(arguments.report, report))
     seconds = report["seconds"]["total"]
-    made = f"{report['points']:,} points, {len(report['cameras'])} cameras in {seconds:.0f} s"
+    made = f"{report['points']:,} points from {report['frames']} of {report['frames_wanted']} images in {seconds:.0f} s"
     print(f"{readable(str(arguments.output))}: {made}")
     if report["failures"]:
         _say(f"The scene was saved, but: {'. '.join(report['failures'])}")

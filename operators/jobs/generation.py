@@ -191,7 +191,8 @@ class GenerateJob(Job):
                     self._run.top["da3_run"] = report["run"]  # what ``rebuild`` finds it by
                 self.status.fraction = 1.0
                 seconds = time_text(time.monotonic() - self._started)
-                images = f"{report['frames']} image{'s' if report['frames'] != 1 else ''}"
+                wanted = report["frames_wanted"]
+                images = f"{report['frames']} of {wanted} image{'s' if wanted != 1 else ''}"
                 self.end(f"{report['points']:,} points, {images}, {seconds}")
             case protocol.Failed(kind=kind, message=message):
                 self.fail(BY_NAME.get(kind, DA3Error)(message))

@@ -58,7 +58,7 @@ def test_it_can_be_enabled_and_disabled_again_and_again():
     before = {name for name in dir(bpy.types) if "DA3" in name}
     for _ in range(3):
         addon.register()
-        assert bpy.context.scene.da3.batch_size == 10
+        assert bpy.context.scene.da3.batch_mode == "automatic"
         addon.unregister()
         assert {name for name in dir(bpy.types) if "DA3" in name} == before
         assert not hasattr(bpy.types.WindowManager, "da3_session")

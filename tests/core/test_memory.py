@@ -115,7 +115,13 @@ def test_a_batch_size_that_is_set_is_taken_whatever_is_free(tmp_path, monkeypatc
     assert passes.images_per_pass(source(tmp_path), Settings(batch_size=37), model()) == 37
 
 
+@pytest.mark.parametrize("size", [0, 2, 100])
+def test_classic_gets_all_images_whatever_the_batch_size(tmp_path, size):
+    frames, settings = source(tmp_path), Settings(model="classic", batch_size=size)
+    assert passes.images_per_pass(frames, settings, object()) == len(frames.selected)
+
+
 def test_where_nothing_is_known_of_memory_the_default_is_taken(tmp_path, monkeypatch):
     frames = source(tmp_path)
     monkeypatch.setattr(memory, "free_ram", lambda: None)
-    assert passes.images_per_pass(frames, Settings(batch_size=0), model()) == Settings().batch_size
+    assert passes.images_per_pass(frames, Settings(batch_size=0), model()) == passes.FALLBACK

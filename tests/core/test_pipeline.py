@@ -1,5 +1,7 @@
 """Nothing after the model loses accuracy, and what people bring is taken as it is."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import truth
@@ -73,7 +75,8 @@ def test_colours_are_the_photograph_s_in_linear_light():
 
 def test_skip_frames_makes_one_batch_of_that_many_frames():
     known = truth.load("courtyard")
-    _, [batch] = run(known.folder, Settings(batch_size=4), TruthPredictor(known))
+    settings = Settings(batch_mode=BatchMode.SKIP_FRAMES, batch_size=4)
+    _, [batch] = run(known.folder, settings, TruthPredictor(known))
     assert len(batch.indices) == len(batch.prediction) == 4
     assert batch.indices[0] == 0 and batch.indices[-1] == len(known.names) - 1
 
@@ -81,10 +84,10 @@ def test_skip_frames_makes_one_batch_of_that_many_frames():
 def test_merging_thins_out_what_many_views_saw_and_keeps_its_place():
     known = truth.load("courtyard")
     predictor = TruthPredictor(known)
-    settings = Settings(batch_size=4)
+    settings = Settings(batch_mode=BatchMode.SKIP_FRAMES, batch_size=4)
     frames, [batch] = run(known.folder, settings, predictor)
     plain = delivered_from(batch, frames, settings).clouds
-    merged = delivered_from(batch, frames, Settings(batch_size=4, merge_points=True)).clouds
+    merged = delivered_from(batch, frames, replace(settings, merge_points=True)).clouds
     assert sum(map(len, merged)) < 0.7 * sum(map(len, plain))
 
 
@@ -235,7 +238,7 @@ def test_known_cameras_stay_where_they_are_known_to_be():
             return prediction
 
     predictor = Known(known)
-    settings = Settings(batch_mode=BatchMode.FIRST_LAST_OVERLAP, process_resolution=252, end_frame=24)
+    settings = Settings(batch_mode=BatchMode.FIRST_LAST_OVERLAP, batch_size=10, process_resolution=252, end_frame=24)
     _, batches = run(known.folder, settings, predictor)
     for batch in batches:
         centres = projection.invert_rigid(batch.prediction.extrinsics)[:, :, 3]
@@ -245,7 +248,7 @@ def test_known_cameras_stay_where_they_are_known_to_be():
 def test_passes_that_share_nothing_are_told_as_such():
     known = truth.load("walk")
     seen = DisturbedPredictor(known)
-    settings = Settings(batch_mode=BatchMode.NO_OVERLAP, process_resolution=252, end_frame=19)
+    settings = Settings(batch_mode=BatchMode.NO_OVERLAP, batch_size=10, process_resolution=252, end_frame=19)
     _, batches = run(known.folder, settings, seen)
     assert [any("no frame" in w for w in b.warnings) for b in batches] == [False, True]
 

@@ -20,7 +20,7 @@ def test_defaults_are_the_specification_s():
     s = Settings()
     assert (s.start_frame, s.end_frame, s.frame_stride, s.model) == (0, -1, 1, "da3-large-1.1")
     assert (s.fp16, s.process_resolution, str(s.resize_method)) == (False, 504, "upper_bound_resize")
-    assert (str(s.batch_mode), s.batch_size, str(s.ref_view_strategy)) == ("skip_frames", 10, "saddle_balanced")
+    assert (str(s.batch_mode), s.batch_size, str(s.ref_view_strategy)) == ("automatic", 0, "saddle_balanced")
     assert (s.use_ray_pose, s.filter_edges, s.min_confidence, s.merge_points, s.point_scale) == (
         False, True, 0.5, False, 1.0,
     )  # fmt: skip
@@ -35,7 +35,7 @@ def test_text_is_read_as_the_option_s_type():
     settings = Settings.from_strings(
         {"fp16": "on", "batch_size": "4", "min_confidence": "2.5", "batch_mode": "skip_frames"}
     )
-    assert settings == Settings(fp16=True, batch_size=4, min_confidence=2.5)
+    assert settings == Settings(fp16=True, batch_size=4, min_confidence=2.5, batch_mode=BatchMode.SKIP_FRAMES)
     assert isinstance(settings.batch_mode, Choice)
 
 

@@ -71,7 +71,14 @@ def generate(
         emit(protocol.Loaded(model.name))
     if not streams:  # a long run that goes on keeps to the size that it began with
         settings = replace(settings, batch_size=images_per_pass(frames, settings, predictor))
-    teller.passes(1 if streams else len(plan(frames.selected, settings)))
+    passes = [frames.selected] if streams else plan(frames.selected, settings)
+    teller.passes(len(passes))
+    left_out = len(frames.selected) - len({index for one in passes for index in one})
+    if left_out:
+        frames.warnings.append(
+            f"Batch Mode '{settings.batch_mode.label}' leaves out {left_out} of {len(frames.selected)} images; "
+            f"'{BatchMode.AUTOMATIC.label}' uses all of them"
+        )
     if known:
         predictor = known_cameras.ConditionedPredictor(predictor, known, frames)
     things = segmenter(settings, Path(request.model_folder), frames, monitor, request.device, request.online)
@@ -115,6 +122,7 @@ def generate(
     return {
         "model": settings.model,
         "frames": sender.frames,
+        "frames_wanted": frames.wanted,  # by start, end and stride: "frames" of them are in the scene
         "batches": sender.batches,
         "points": sender.points,
         "seconds": teller.finish(),

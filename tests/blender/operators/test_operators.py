@@ -178,7 +178,7 @@ def test_ticks_of_the_timer_bring_a_run_to_its_end(enabled):
     assert longest < 0.05  # what DESIGN.md grants a tick; here 20 ms and one step of building
     assert len(bpy.context.scene.collection.children["wall"].all_objects) == 4
     ((kind, message),) = window.reports
-    assert kind == {"INFO"} and re.fullmatch(r"7,056 points, 3 images, \d+ s", message)
+    assert kind == {"INFO"} and re.fullmatch(r"7,056 points, 3 of 3 images, \d+ s", message)
 
 
 @pytest.mark.parametrize("key", ["ESC", "RIGHTMOUSE"])

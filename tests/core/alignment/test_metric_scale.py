@@ -59,7 +59,7 @@ def walk():
 
 
 def run(known, metric, last=18, **settings):
-    settings = Settings(process_resolution=252, use_metric=True, end_frame=last, **settings)
+    settings = Settings(process_resolution=252, batch_size=10, use_metric=True, end_frame=last, **settings)
     frames = FrameSource.open(known.folder, 0, last)
     predictor = DisturbedPredictor(known, 4)
     batches = pipeline.reconstruct(

@@ -53,7 +53,7 @@ def off(known, rows, reference, own, found):
 
 @pytest.mark.parametrize("mode", ["last_frame_overlap", "first_last_overlap"])
 def test_undisturbed_passes_fit_exactly(bench, walk, mode):
-    settings = Settings(batch_mode=BatchMode(mode), process_resolution=252)
+    settings = Settings(batch_mode=BatchMode(mode), batch_size=10, process_resolution=252)
     passes = bench["Passes"](DisturbedPredictor(walk, 0, Disturbance.none()))
     error = bench["trajectory_error"](walk, bench["ours"](walk, passes, settings))
     assert error < 1e-4  # of the extent: the claim; float32 depths allow 1e-6
@@ -61,7 +61,7 @@ def test_undisturbed_passes_fit_exactly(bench, walk, mode):
 
 @pytest.mark.parametrize(("mode", "to_original"), [("last_frame_overlap", 0.45), ("first_last_overlap", 0.35)])
 def test_disturbed_passes_drift_less_than_half_as_far_as_with_the_original_s_method(bench, walk, mode, to_original):
-    settings = Settings(batch_mode=BatchMode(mode), process_resolution=252)
+    settings = Settings(batch_mode=BatchMode(mode), batch_size=10, process_resolution=252)
     errors = {"original": [], "ours": [], "oracle": []}
     doubled = {"original": [], "ours": []}
     for seed in SEEDS:

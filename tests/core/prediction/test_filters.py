@@ -83,9 +83,17 @@ def test_the_footprint_is_the_median_of_depth_over_focal_length():
 
 
 def test_skip_frames_takes_evenly_spaced_frames_with_both_ends():
-    assert plan(range(100), Settings(batch_size=10)) == [[0, 11, 22, 33, 44, 55, 66, 77, 88, 99]]
-    assert plan([3, 5, 9], Settings(batch_size=10)) == [[3, 5, 9]]
-    assert plan(range(7), Settings(batch_size=1)) == [[0]]
+    mode = BatchMode.SKIP_FRAMES
+    assert plan(range(100), Settings(batch_mode=mode, batch_size=10)) == [[0, 11, 22, 33, 44, 55, 66, 77, 88, 99]]
+    assert plan([3, 5, 9], Settings(batch_mode=mode, batch_size=10)) == [[3, 5, 9]]
+    assert plan(range(7), Settings(batch_mode=mode, batch_size=1)) == [[0]]
+
+
+def test_automatic_uses_every_frame_in_one_pass_while_they_fit():
+    assert plan(range(10), Settings(), 10) == [list(range(10))]
+    passes = plan(range(50), Settings(), 10)
+    assert {i for one in passes for i in one} == set(range(50)) and max(map(len, passes)) == 10
+    assert all(a[-1] == b[0] for a, b in zip(passes, passes[1:], strict=False))
 
 
 def test_all_at_once_takes_all():

@@ -161,7 +161,8 @@ def test_a_rounded_resolution_and_a_broken_image_are_told(worker, settings, imag
     client.generate({**settings, "process_resolution": 45}, tmp_path)
     events = until(client, ENDS)
     warnings = [e.message for e in events if isinstance(e, protocol.Warned)]
-    assert events[-1].report["frames"] == 2 and events[-1].report["warnings"] == warnings
+    assert (events[-1].report["frames"], events[-1].report["frames_wanted"]) == (2, 3)
+    assert events[-1].report["warnings"] == warnings
     assert any("45" in w and "42" in w for w in warnings) and any("1.png" in w for w in warnings)
 
 

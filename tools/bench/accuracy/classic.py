@@ -1,6 +1,6 @@
 """Measures ``classic`` against the sample images' ground truth: the figures that the project claims.
 
-    python tools/bench/accuracy/classic.py [SET ...] [--resolution 504] [--frames N] [--device cpu] [--pictures FOLDER]
+    python tools/bench/accuracy/classic.py [SET ...] [--resolution 504] [--frames N] [--pictures FOLDER]
 
 Runs in the worker's environment, with evo beside it.
 """
@@ -100,9 +100,7 @@ def _peak_memory() -> int:
     return 1024 * sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
 
 
-def run(
-    name: str, resolution: int = 504, frames: int | None = None, device: str | None = None
-) -> tuple[Any, Any, float]:
+def run(name: str, resolution: int = 504, frames: int | None = None) -> tuple[Any, Any, float]:
     """``classic`` on a sample set: its truth, the prediction, and the seconds it took.
 
     ``frames`` : evenly spaced ones of the set; all by default
@@ -127,7 +125,7 @@ def run(
     images = list(truth.images)
     focals = [float(k[0, 0]) for k in truth.intrinsics]  # what the JPEGs' EXIF says, to its rounding
     started = time.perf_counter()
-    predictor = ClassicPredictor(focals, Monitor(), device)
+    predictor = ClassicPredictor(focals, Monitor())
     prediction = predictor.predict(images, range(len(images)), Settings(process_resolution=resolution))
     for warning in predictor.warnings:
         print(warning)
@@ -179,11 +177,10 @@ def main() -> None:
     parser.add_argument("sets", nargs="*", default=["courtyard"])
     parser.add_argument("--resolution", type=int, default=504)
     parser.add_argument("--frames", type=int)
-    parser.add_argument("--device")
     parser.add_argument("--pictures", type=Path)
     options = parser.parse_args()
     for name in options.sets:
-        truth, prediction, seconds = run(name, options.resolution, options.frames, options.device)
+        truth, prediction, seconds = run(name, options.resolution, options.frames)
         figures = measure(truth, prediction, seconds)
         print(describe(name, figures))
         if options.pictures:

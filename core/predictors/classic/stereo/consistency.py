@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
-import torch.nn.functional as functional
+import cv2
+import numpy as np
 
-from .plane_sweep import Rays
+from .plane_sweep import Ray, relative
 
-DEPTH_TOLERANCE = 0.01  # relative; two views' depths of one place agree within it
+DEPTH_TOLERANCE = 0.01  # relative; two views' depths of one place agree within it,
+LOOSEST = 0.06  # or within a pixel of the other view, where that is more, up to this
 PIXEL_TOLERANCE = 1.5  # pixels between a pixel and where it comes back to by way of the other view
 SEE_THROUGH = 0.03  # relative; another view that sees this much farther through a point contradicts it
 BROKEN = 0.02  # relative; where neighbouring depths differ by more there is an edge, and nothing to interpolate
@@ -20,19 +21,19 @@ BROKEN = 0.02  # relative; where neighbouring depths differ by more there is an 
 class Agreement:
     """What the other views say to one view's depths; all (H, W)."""
 
-    count: torch.Tensor  # float32, how many views agree
-    quality: torch.Tensor  # float32, sum over them of 1 (equal) to 0 (at the tolerance)
-    against: torch.Tensor  # float32, how many views see through the point
-    depth: torch.Tensor  # float32, mean of the agreeing views' depths and the own one
+    count: np.ndarray  # float32, how many views agree
+    quality: np.ndarray  # float32, sum over them of 1 (equal) to 0 (at the tolerance)
+    against: np.ndarray  # float32, how many views see through the point
+    depth: np.ndarray  # float32, mean of the agreeing views' depths and the own one
 
 
 def check(
-    depth: torch.Tensor,
-    intrinsics: torch.Tensor,
-    extrinsics: torch.Tensor,
+    depth: np.ndarray,
+    intrinsics: np.ndarray,
+    extrinsics: np.ndarray,
     view: int,
     others: Sequence[int],
-    kept: torch.Tensor | None = None,
+    own: np.ndarray | None = None,
 ) -> Agreement:
     """Compare a view's depths with those of other views.
 
@@ -40,66 +41,52 @@ def check(
     ----------
     depth : (N, H, W) float32, z-depth of all views, 0 where unknown
     intrinsics, extrinsics : (N, 3, 3) and (N, 3, 4) float64
-    kept : (N, H, W) bool, which depths of the other views count; all by default
+    own : (H, W), the view's depths, where others than ``depth``'s are meant
     """
     size = depth.shape[1:]
-    own = depth[view]
+    own = depth[view] if own is None else own
     known = own > 0.0
-    inverse = torch.where(known, 1.0 / own.clamp(min=1e-9), 0.0)
-    count, quality, against = torch.zeros_like(own), torch.zeros_like(own), torch.zeros_like(own)
-    total = own.clone()
-    height, width = size
-    scale = torch.tensor([width / 2.0, height / 2.0], device=own.device)
+    inverse = np.where(known, 1.0 / np.maximum(own, 1e-9), 0.0).astype(np.float32)
+    count, quality, against = (np.zeros(size, np.float32) for _ in range(3))
+    total = own.copy()
+    u, v = (np.arange(size[1]) + 0.5).astype(np.float32), (np.arange(size[0]) + 0.5).astype(np.float32)[:, None]
     for other in others:
-        grid = Rays.between(intrinsics, extrinsics, view, [other], size).look_up(inverse)
-        theirs = depth[other] if kept is None else torch.where(kept[other], depth[other], 0.0)
-        seen = _sample(theirs, grid)
+        rays = Ray.between(intrinsics, extrinsics, view, other, size)
+        x, y, z = rays.look_up(inverse)
+        seen = _sample(depth[other], x, y)
         # The place that the other view sees there, back in this view.
-        back = Rays.between(intrinsics, extrinsics, other, [view], size)
-        x, y = (grid[0] + 1.0).unbind(-1)
-        u, v = x * scale[0], y * scale[1]
-        rows = back.a[0, :, 0, 0]
-        du = back.a[0, :, 0, 1] - rows
-        dv = back.a[0, :, 1, 0] - rows
-        ray = rows[:, None, None] + du[:, None, None] * (u - 0.5) + dv[:, None, None] * (v - 0.5)
-        point = ray * seen + back.b[0][:, None, None]
-        returned = point[2]
-        pixel = (point[:2] / returned.clamp(min=1e-9)).permute(1, 2, 0)
-        distance = (pixel - _centres(own)).norm(dim=-1)
-        error = (returned - own).abs() / own.clamp(min=1e-9)
+        back, shift = (m.astype(np.float32) for m in relative(intrinsics, extrinsics, other, view))
+        x += 0.5
+        y += 0.5
+        returned = (back[2, 0] * x + back[2, 1] * y + back[2, 2]) * seen + shift[2]
+        scale = 1.0 / np.maximum(returned, 1e-9)
+        away_u = ((back[0, 0] * x + back[0, 1] * y + back[0, 2]) * seen + shift[0]) * scale - u
+        away_v = ((back[1, 0] * x + back[1, 1] * y + back[1, 2]) * seen + shift[1]) * scale - v
+        error = np.abs(returned - own) * inverse
+        tolerance = _tolerance(rays, x, y)
         usable = known & (seen > 0.0)
-        agree = usable & (error < DEPTH_TOLERANCE) & (distance < PIXEL_TOLERANCE)
+        agree = usable & (error < tolerance) & (away_u * away_u + away_v * away_v < PIXEL_TOLERANCE**2)
         count += agree
-        quality += torch.where(agree, 1.0 - error / DEPTH_TOLERANCE, 0.0)
-        total += torch.where(agree, returned, 0.0)
-        reached = _depth_there(intrinsics, extrinsics, view, other, own)
-        against += usable & (seen > reached * (1.0 + SEE_THROUGH))
+        quality += np.where(agree, 1.0 - error / tolerance, np.float32(0.0))
+        total += np.where(agree, returned, np.float32(0.0))
+        against += usable & (seen > z * own * (1.0 + SEE_THROUGH))
     return Agreement(count, quality, against, total / (count + 1.0))
 
 
-def _centres(own: torch.Tensor) -> torch.Tensor:
-    height, width = own.shape
-    v, u = torch.meshgrid(
-        torch.arange(height, device=own.device), torch.arange(width, device=own.device), indexing="ij"
-    )
-    return torch.stack([u, v], dim=-1) + 0.5
+def _tolerance(rays: Ray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """(H, W) relative change of depth that moves a point by a pixel in the other view, within limits.
+
+    ``x``, ``y`` : where the points are; how far that is from where they would be at infinity says how fast they move
+    """
+    far = 1.0 / np.maximum(rays.a[2], 1e-6)
+    moved = np.hypot(x - rays.a[0] * far, y - rays.a[1] * far)
+    return np.clip(1.0 / np.maximum(moved, 1e-3), DEPTH_TOLERANCE, LOOSEST)
 
 
-def _depth_there(
-    intrinsics: torch.Tensor, extrinsics: torch.Tensor, view: int, other: int, own: torch.Tensor
-) -> torch.Tensor:
-    """(H, W) z-depth in another view of the points that ``own`` (H, W) says."""
-    rotation = extrinsics[other, :, :3] @ extrinsics[view, :, :3].T
-    shift = extrinsics[other, :, 3] - rotation @ extrinsics[view, :, 3]
-    row = (rotation[2] @ torch.linalg.inv(intrinsics[view])).float()
-    pixels = _centres(own)
-    return own * (pixels @ row[:2] + row[2]) + float(shift[2])
-
-
-def _sample(depth: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
-    """(H, W) depth at ``grid``: interpolated on a surface (its inverse is linear on a plane), the nearest at an edge."""
-    inverse = torch.where(depth > 0.0, 1.0 / depth.clamp(min=1e-9), 0.0)[None, None]
-    nearest = functional.grid_sample(inverse, grid, mode="nearest", align_corners=False)[0, 0]
-    between = functional.grid_sample(inverse, grid, mode="bilinear", align_corners=False)[0, 0]
-    chosen = torch.where((between - nearest).abs() < BROKEN * nearest, between, nearest)
-    return torch.where(nearest > 0.0, 1.0 / chosen.clamp(min=1e-9), 0.0)
+def _sample(depth: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """(H, W) depth at x, y: interpolated on a surface (its inverse is linear on a plane), the nearest at an edge."""
+    inverse = np.where(depth > 0.0, 1.0 / np.maximum(depth, 1e-9), 0.0).astype(np.float32)
+    nearest = cv2.remap(inverse, x, y, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT)
+    between = cv2.remap(inverse, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+    chosen = np.where(np.abs(between - nearest) < BROKEN * nearest, between, nearest)
+    return np.where(nearest > 0.0, 1.0 / np.maximum(chosen, 1e-9), np.float32(0.0))

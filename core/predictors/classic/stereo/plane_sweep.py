@@ -5,140 +5,139 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
-import torch.nn.functional as functional
+import cv2
+import numpy as np
 
 from ....monitor import Monitor
 
-RADIUS = 2  # pixels; correlation over windows of 5 x 5
+WINDOW = (5, 5)  # pixels over which grey values are correlated
 NOISE = (2.0 / 255.0) ** 2  # variance of grey values that JPEG and sensor make; texture below it decides nothing
 BEHIND = 1e-6  # depth; nearer to the camera's plane is as good as behind it
+FAR_OUTSIDE = -1e4  # pixels, where a place lands that the neighbour does not see
+FEW = 1.0  # neighbours; what only one of many sees matches by chance more easily than what all see
+SCALE = 1000.0  # of the costs in 16 bits
 
 
 @dataclass
-class Rays:
-    """Where a view's pixels lie in n neighbours: ``(a + w b)`` in homogeneous pixels, w the inverse depth."""
+class Ray:
+    """Where a view's pixels lie in one neighbour: ``(a + w b)`` in homogeneous pixels, w the inverse depth."""
 
-    a: torch.Tensor  # (n, 3, H, W)
-    b: torch.Tensor  # (n, 3)
+    a: np.ndarray  # (3, H, W) float32
+    b: np.ndarray  # (3,) float32
 
     @classmethod
     def between(
-        cls,
-        intrinsics: torch.Tensor,
-        extrinsics: torch.Tensor,
-        view: int,
-        neighbours: Sequence[int],
-        size: tuple[int, int],
-    ) -> Rays:
-        """``intrinsics`` (N, 3, 3) and ``extrinsics`` (N, 3, 4) float64; ``size`` is (height, width)."""
-        height, width = size
-        device = intrinsics.device
-        v, u = torch.meshgrid(
-            torch.arange(height, device=device) + 0.5, torch.arange(width, device=device) + 0.5, indexing="ij"
-        )
-        pixels = torch.stack([u, v, torch.ones_like(u)]).double()
-        rotation, translation = extrinsics[view, :, :3], extrinsics[view, :, 3]
-        others = list(neighbours)
-        relative = extrinsics[others, :, :3] @ rotation.T
-        shift = extrinsics[others, :, 3] - relative @ translation
-        to_pixel = intrinsics[others] @ relative @ torch.linalg.inv(intrinsics[view])
-        return cls(
-            torch.einsum("nij,jhw->nihw", to_pixel, pixels).float(),
-            torch.einsum("nij,nj->ni", intrinsics[others], shift).float(),
-        )
+        cls, intrinsics: np.ndarray, extrinsics: np.ndarray, view: int, other: int, size: tuple[int, ...]
+    ) -> Ray:
+        """``intrinsics`` (N, 3, 3), ``extrinsics`` (N, 3, 4); ``size`` is (height, width)."""
+        to_pixel, shift = relative(intrinsics, extrinsics, view, other)
+        u, v = np.arange(size[1]) + 0.5, np.arange(size[0])[:, None] + 0.5
+        a = np.stack([(row[0] * u + (row[1] * v + row[2])) for row in to_pixel])
+        return cls(a.astype(np.float32), shift.astype(np.float32))
 
-    def look_up(self, inverse_depth: torch.Tensor) -> torch.Tensor:
-        """(n, H, W, 2) coordinates for ``grid_sample``, -1 to 1 across a neighbour, far more where it is behind it.
+    def look_up(self, inverse_depth: np.ndarray | float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """x, y in pixels as OpenCV counts them (0 is the centre of the first), and z; (H, W) each.
 
-        ``inverse_depth`` : (H, W) or a scalar tensor
+        What lies behind the neighbour lands far outside it.
         """
-        height, width = self.a.shape[-2:]
-        b = self.b[:, :, None, None]
-        z = torch.addcmul(self.a[:, 2], b[:, 2], inverse_depth)
-        z = torch.where(z > BEHIND, z, -BEHIND)  # behind the neighbour: made to land far outside it
-        grid = torch.empty((*z.shape, 2), device=z.device)
-        for axis, pixels in enumerate((width, height)):
-            numerator = torch.addcmul(self.a[:, axis], b[:, axis], inverse_depth)
-            torch.div(numerator, z, out=numerator)
-            torch.sub(numerator * (2.0 / pixels), 1.0, out=grid[..., axis])
-        return grid
+        z = self.a[2] + inverse_depth * self.b[2]
+        inverse = 1.0 / np.maximum(z, BEHIND)
+        x = (self.a[0] + inverse_depth * self.b[0]) * inverse
+        x -= 0.5
+        y = (self.a[1] + inverse_depth * self.b[1]) * inverse
+        y -= 0.5
+        if z.min() <= BEHIND:
+            x[z <= BEHIND] = FAR_OUTSIDE
+        return x, y, z
 
 
-def box(x: torch.Tensor, radius: int = RADIUS) -> torch.Tensor:
-    """Mean over windows of ``2 radius + 1`` pixels, the border repeated; (n, H, W) or (H, W)."""
-    height, width = x.shape[-2:]
-    squeeze = x.dim() == 2
-    x = x[None] if squeeze else x
-    padded = functional.pad(x[None], (0, 0, radius, radius), mode="replicate")[0]
-    total = padded[:, :height].clone()
-    for k in range(1, 2 * radius + 1):
-        total += padded[:, k : k + height]
-    padded = functional.pad(total[None], (radius, radius, 0, 0), mode="replicate")[0]
-    total = padded[:, :, :width].clone()
-    for k in range(1, 2 * radius + 1):
-        total += padded[:, :, k : k + width]
-    total *= 1.0 / (2 * radius + 1) ** 2
-    return total[0] if squeeze else total
+def relative(intrinsics: np.ndarray, extrinsics: np.ndarray, view: int, other: int) -> tuple[np.ndarray, np.ndarray]:
+    """(3, 3) and (3,): a view's pixel (u, v, 1) times its depth, by the matrix, plus the vector, is homogeneous in another."""
+    rotation = extrinsics[other, :, :3] @ extrinsics[view, :, :3].T
+    shift = extrinsics[other, :, 3] - rotation @ extrinsics[view, :, 3]
+    return intrinsics[other] @ rotation @ np.linalg.inv(intrinsics[view]), intrinsics[other] @ shift
 
 
 class Matcher:
     """Compares one view with its neighbours along a surface that is given by inverse depths."""
 
-    def __init__(self, gray: torch.Tensor, view: int, neighbours: Sequence[int], rays: Rays):
-        """``gray`` : (N, H, W) float32, 0 to 1, all views."""
-        self.rays = rays
-        self.others = gray[list(neighbours)][:, None]
+    def __init__(
+        self, gray: Sequence[np.ndarray] | np.ndarray, view: int, neighbours: Sequence[int], rays: Sequence[Ray]
+    ):
+        """``gray`` : N times (H, W) float32, 0 to 1, all views."""
+        self.rays = list(rays)
+        self.others = [gray[i] for i in neighbours]
         self.own = gray[view]
-        self.mean = box(self.own)
-        self.variance = (box(self.own * self.own) - self.mean**2).clamp_(min=0.0)
+        self.mean = _box(self.own)
+        variance = np.maximum(_box(self.own * self.own) - self.mean * self.mean, 0.0)
+        self.certainty = 1.0 / np.sqrt(variance + NOISE)
 
-    def similarity(self, inverse_depth: torch.Tensor) -> torch.Tensor:
-        """(H, W) normalised correlation, -1 to 1: mean over the better half of the neighbours.
+    def similarity(self, inverse_depth: np.ndarray | float) -> np.ndarray:
+        """(H, W) normalised correlation, -1 to 1: mean over the better half of the neighbours, less where few see it.
 
         A pixel that is hidden in some neighbours is seen by the others; those decide.
         """
-        grid = self.rays.look_up(inverse_depth)
-        warped = functional.grid_sample(self.others, grid, align_corners=False, padding_mode="border")[:, 0]
-        outside = grid[..., 0].abs().maximum(grid[..., 1].abs()) > 1.0
-        mean = box(warped)
-        variance = (box(warped * warped) - mean * mean).clamp_(min=0.0)
-        covariance = box(warped * self.own) - mean * self.mean
-        score = covariance * torch.rsqrt((variance + NOISE) * (self.variance + NOISE))
-        score.masked_fill_(outside, -1.0)
-        return mean_of_better_half(score, len(score) - outside.sum(dim=0, dtype=torch.int32))
+        scores, seen = [], np.zeros(self.own.shape, np.int8)
+        for ray, other in zip(self.rays, self.others, strict=True):
+            x, y, _ = ray.look_up(inverse_depth)
+            warped = cv2.remap(other, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=-1.0)
+            outside = warped < 0.0
+            np.maximum(warped, 0.0, out=warped)
+            mean = _box(warped)
+            score = _box(warped * self.own)
+            score -= mean * self.mean
+            score *= self.certainty
+            variance = _box(warped * warped)
+            mean *= mean
+            variance -= mean
+            np.maximum(variance, 0.0, out=variance)
+            variance += NOISE
+            np.sqrt(variance, out=variance)
+            score /= variance
+            score[outside] = -1.0
+            seen += ~outside
+            scores.append(score)
+        return mean_of_better_half(scores, seen)
 
-    def volume(self, inverse_depths: torch.Tensor, monitor: Monitor) -> torch.Tensor:
-        """(H, W, D) int16 costs from 0 (equal) to 1000 for D planes."""
-        height, width = self.own.shape
-        costs = torch.empty((height, width, len(inverse_depths)), dtype=torch.int16, device=self.own.device)
-        for k, w in enumerate(inverse_depths):
+    def volume(self, inverse_depths: np.ndarray, monitor: Monitor) -> np.ndarray:
+        """(D, H, W) int16 costs from 0 (equal) to 1000 for D planes."""
+        costs = np.empty((len(inverse_depths), *self.own.shape), np.int16)
+        for k, w in enumerate(inverse_depths.astype(np.float32)):
             monitor.check()
-            costs[:, :, k] = ((1.0 - self.similarity(w)).clamp_(0.0, 1.0) * 1000.0).to(torch.int16)
+            cost = self.similarity(w)
+            np.subtract(1.0, cost, out=cost)
+            cost *= SCALE
+            np.clip(cost, 0.0, SCALE, out=cost)
+            costs[k] = cost
         return costs
 
 
-def mean_of_better_half(scores: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
-    """Mean of the larger half of n scores, by passing each largest up (``topk`` is ten times slower).
+def mean_of_better_half(scores: Sequence[np.ndarray], seen: np.ndarray) -> np.ndarray:
+    """Mean of the larger half of n scores, by passing each largest up.
 
     Parameters
     ----------
-    scores : (n, H, W), -1 where a neighbour does not see the pixel
+    scores : n times (H, W), -1 where a neighbour does not see the pixel
     seen : (H, W) integer, how many neighbours do
 
     Returns
     -------
-    (H, W), 0 where no neighbour sees it
+    (H, W) float32, 0 where no neighbour sees it
     """
-    half = (seen + 1).div_(2, rounding_mode="floor").float()
-    rest = list(scores.unbind(0))
-    total = torch.zeros_like(rest[0])
+    half = (seen + 1) // 2
+    rest = list(scores)
+    total = np.zeros(seen.shape, np.float32)
     for k in range((len(rest) + 1) // 2):
         largest = rest[0]
         passed = []
         for other in rest[1:]:
-            passed.append(torch.minimum(largest, other))
-            largest = torch.maximum(largest, other)
-        total += largest * (half > k)
+            passed.append(np.minimum(largest, other))
+            largest = np.maximum(largest, other)
+        total += np.where(half > k, largest, np.float32(0.0))
         rest = passed
-    return total / half.clamp(min=1)
+    total *= seen / ((seen + np.float32(FEW)) * np.maximum(half, 1))
+    return total
+
+
+def _box(x: np.ndarray) -> np.ndarray:
+    return cv2.blur(x, WINDOW, borderType=cv2.BORDER_REPLICATE)

@@ -2,60 +2,66 @@
 
 from __future__ import annotations
 
-import torch
+import numpy as np
 
 from ....monitor import Monitor
 
 SMALL_STEP = 20  # cost of one plane's change between neighbouring pixels, in units of 1/1000 correlation
-LARGE_STEP = 500  # of any larger change, on even ground
+LARGE_STEP = 800  # of any larger change, on even ground
 EDGE = 0.06  # difference of grey values at which a large change costs half
 ROWS_PER_CHECK = 32
 
 
-def aggregate(costs: torch.Tensor, gray: torch.Tensor, monitor: Monitor) -> torch.Tensor:
+def aggregate(costs: np.ndarray, gray: np.ndarray, monitor: Monitor) -> np.ndarray:
     """Sum of the costs of the best paths into each pixel from 8 directions.
 
     Parameters
     ----------
-    costs : (H, W, D) int16, 0 to 1000
+    costs : (D, H, W) int16, 0 to 1000
     gray : (H, W) float32, 0 to 1; a step of depth is cheaper where it changes
 
     Returns
     -------
     (H, W, D) int16
     """
-    total = torch.zeros_like(costs)
-    for dy, dx in ((1, 0), (1, 1), (1, -1), (0, 1)):
+    costs = np.ascontiguousarray(costs.transpose(1, 2, 0))
+    total = np.zeros_like(costs)
+    for dy, dx in ((1, 0), (1, 1), (1, -1)):
         for sign in (1, -1):
             _path(costs, gray, sign * dy, sign * dx, total, monitor)
+    across, sum_across = (
+        np.ascontiguousarray(costs.transpose(1, 0, 2)),
+        np.zeros_like(costs.transpose(1, 0, 2), order="C"),
+    )
+    for sign in (1, -1):
+        _path(across, np.ascontiguousarray(gray.T), sign, 0, sum_across, monitor)
+    total += sum_across.transpose(1, 0, 2)
     return total
 
 
-def _path(costs: torch.Tensor, gray: torch.Tensor, dy: int, dx: int, total: torch.Tensor, monitor: Monitor) -> None:
-    if dy == 0:  # along rows: the same with the axes swapped
-        costs, gray, total, dy, dx = costs.transpose(0, 1), gray.T, total.transpose(0, 1), dx, 0
+def _path(costs: np.ndarray, gray: np.ndarray, dy: int, dx: int, total: np.ndarray, monitor: Monitor) -> None:
     length, width, depths = costs.shape
     order = range(length) if dy > 0 else range(length - 1, -1, -1)
-    previous = torch.empty((width, depths + 2), dtype=torch.int16, device=costs.device)
-    previous[:, 0] = previous[:, -1] = 16000
+    previous = np.full((width, depths + 2), 16000, np.int16)
     last = -1
+    now = np.empty((width, depths), np.int16)
     for step, y in enumerate(order):
         if step % ROWS_PER_CHECK == 0:
             monitor.check()
         here = costs[y]
         if step == 0:
-            now = here.clone()
+            now[:] = here
         else:
             before, before_gray = previous, gray[last]
             if dx:
-                before, before_gray = previous.roll(dx, 0), before_gray.roll(dx, 0)
-            lowest = before[:, 1:-1].amin(dim=1, keepdim=True)
-            change = (gray[y] - before_gray).abs()
-            jump = (LARGE_STEP / (1.0 + change / EDGE)).clamp_(min=SMALL_STEP * 1.5).to(torch.int16)[:, None]
-            now = torch.minimum(before[:, :-2], before[:, 2:])
-            now += SMALL_STEP
-            torch.minimum(now, before[:, 1:-1], out=now)
-            torch.minimum(now, lowest + jump, out=now)
+                before, before_gray = np.roll(previous, dx, 0), np.roll(before_gray, dx)
+            lowest = before[:, 1:-1].min(axis=1, keepdims=True)
+            change = np.abs(gray[y] - before_gray)
+            jump = np.maximum(LARGE_STEP / (1.0 + change / EDGE), SMALL_STEP * 1.5).astype(np.int16)[:, None]
+            np.minimum(before[:, :-2], before[:, 2:], out=now)
+            now += np.int16(SMALL_STEP)
+            np.minimum(now, before[:, 1:-1], out=now)
+            np.minimum(now, lowest + jump, out=now)
             now -= lowest
             now += here
             if dx:  # the path enters at the side
@@ -66,12 +72,14 @@ def _path(costs: torch.Tensor, gray: torch.Tensor, dy: int, dx: int, total: torc
         last = y
 
 
-def best_plane(total: torch.Tensor) -> torch.Tensor:
+def best_plane(total: np.ndarray) -> np.ndarray:
     """(H, W) float32 index of the least cost of each pixel, to a fraction; ``total`` is (H, W, D) int16."""
     depths = total.shape[-1]
-    best = total.argmin(dim=-1)
-    inner = best.clamp(1, depths - 2)
-    left, middle, right = (torch.gather(total, -1, (inner + k)[..., None])[..., 0].float() for k in (-1, 0, 1))
+    best = total.argmin(axis=-1)
+    inner = best.clip(1, depths - 2)
+    left, middle, right = (
+        np.take_along_axis(total, (inner + k)[..., None], axis=-1)[..., 0].astype(np.float32) for k in (-1, 0, 1)
+    )
     curvature = left - 2.0 * middle + right
-    fraction = torch.where(curvature > 0.0, (left - right) / (2.0 * curvature.clamp(min=1e-6)), 0.0).clamp_(-0.5, 0.5)
-    return torch.where(inner == best, inner + fraction, best.float())
+    fraction = np.where(curvature > 0.0, (left - right) / (2.0 * np.maximum(curvature, 1e-6)), 0.0).clip(-0.5, 0.5)
+    return np.where(inner == best, inner + fraction, best).astype(np.float32)

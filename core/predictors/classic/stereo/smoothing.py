@@ -2,70 +2,67 @@
 
 from __future__ import annotations
 
-import torch
-import torch.nn.functional as functional
+import cv2
+import numpy as np
 
 
-def slopes(surface: torch.Tensor, steepest: float) -> tuple[torch.Tensor, torch.Tensor]:
+def slopes(surface: np.ndarray, steepest: float) -> tuple[np.ndarray, np.ndarray]:
     """Change of the inverse depth per pixel, along x and along y, not across edges.
 
     Parameters
     ----------
-    surface : (H, W) inverse depth
+    surface : (H, W) float32, inverse depth
     steepest : a larger change between neighbouring pixels is an edge
     """
     found = []
     for axis in (1, 0):
-        after = torch.diff(surface, dim=axis)
-        usable = (after.abs() < steepest).float()
-        padding = (0, 1, 0, 0) if axis == 1 else (0, 0, 0, 1)
-        total = _window_sum(functional.pad(after * usable, padding), 3)
-        count = _window_sum(functional.pad(usable, padding), 3)
-        found.append(total / count.clamp(min=1.0))
+        after = np.zeros_like(surface)
+        usable = np.zeros_like(surface)
+        inner = (slice(None), slice(0, -1)) if axis == 1 else (slice(0, -1), slice(None))
+        after[inner] = np.diff(surface, axis=axis)
+        usable[inner] = np.abs(after[inner]) < steepest
+        total, count = _window_sum(after * usable, 3), _window_sum(usable, 3)
+        found.append(total / np.maximum(count, 1.0))
     return found[0], found[1]
 
 
-def _window_sum(x: torch.Tensor, radius: int) -> torch.Tensor:
-    size = 2 * radius + 1
-    return functional.avg_pool2d(x[None, None], size, 1, radius, divisor_override=1)[0, 0]
+def _window_sum(x: np.ndarray, radius: int) -> np.ndarray:
+    size = (2 * radius + 1,) * 2
+    return cv2.boxFilter(x, -1, size, normalize=False, borderType=cv2.BORDER_CONSTANT)
 
 
-def smooth(surface: torch.Tensor, similar: float, weight: torch.Tensor | None = None, radius: int = 2) -> torch.Tensor:
+def smooth(surface: np.ndarray, similar: float, weight: np.ndarray | None = None, radius: int = 2) -> np.ndarray:
     """Mean of what the pixels of a window say, each continued by its surface's slope, where they say about the same.
 
     Parameters
     ----------
-    surface : (H, W) inverse depth
+    surface : (H, W) float32, inverse depth
     similar : difference in inverse depth up to which two pixels are of one surface
-    weight : (H, W), how much each pixel counts
+    weight : (H, W) float32, how much each pixel counts
     """
     height, width = surface.shape
-    own = torch.ones_like(surface) if weight is None else weight + 1e-3
-    size = (radius,) * 4
-    values = functional.pad(surface[None], size, mode="replicate")[0]
-    counts = functional.pad(own[None], size)[0]
+    own = np.ones_like(surface) if weight is None else weight + np.float32(1e-3)
+    values = np.pad(surface, radius, mode="edge")
+    counts = np.pad(own, radius)
     along_x, along_y = slopes(surface, 2.0 * similar)
-    total, norm = torch.zeros_like(surface), torch.zeros_like(surface)
+    total, norm = np.zeros_like(surface), np.zeros_like(surface)
+    value, away, tilt = np.empty_like(surface), np.empty_like(surface), np.empty_like(surface)
     for dy in range(2 * radius + 1):
         for dx in range(2 * radius + 1):
-            value = values[dy : dy + height, dx : dx + width] - (dx - radius) * along_x - (dy - radius) * along_y
-            w = counts[dy : dy + height, dx : dx + width] * ((value - surface).abs() < similar)
-            total += w * value
+            np.multiply(along_x, dx - radius, out=tilt)
+            np.subtract(values[dy : dy + height, dx : dx + width], tilt, out=value)
+            np.multiply(along_y, dy - radius, out=tilt)
+            value -= tilt
+            np.subtract(value, surface, out=away)
+            np.abs(away, out=away)
+            w = counts[dy : dy + height, dx : dx + width] * (away < similar)
             norm += w
-    return torch.where(norm > 0.0, total / norm.clamp(min=1e-9), surface)
+            value *= w
+            total += value
+    return np.where(norm > 0.0, total / np.maximum(norm, 1e-9), surface)
 
 
-def window_ends(surface: torch.Tensor, radius: int) -> tuple[torch.Tensor, torch.Tensor]:
+def window_ends(surface: np.ndarray, radius: int) -> tuple[np.ndarray, np.ndarray]:
     """The least and the greatest value within ``radius`` pixels of each; (H, W) both."""
-    size = 2 * radius + 1
-    greatest = functional.max_pool2d(surface[None, None], size, 1, radius)[0, 0]
-    least = -functional.max_pool2d(-surface[None, None], size, 1, radius)[0, 0]
-    return least, greatest
-
-
-def median_3x3(x: torch.Tensor) -> torch.Tensor:
-    """(H, W) median of each pixel's 3 x 3 window."""
-    padded = functional.pad(x[None], (1, 1, 1, 1), mode="replicate")[0]
-    height, width = x.shape
-    shifted = [padded[dy : dy + height, dx : dx + width] for dy in range(3) for dx in range(3)]
-    return torch.stack(shifted).median(dim=0).values
+    kernel = np.ones((2 * radius + 1,) * 2, np.uint8)
+    return cv2.erode(surface, kernel), cv2.dilate(surface, kernel)

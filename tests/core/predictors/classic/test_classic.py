@@ -6,14 +6,15 @@ import threading
 import time
 
 import classic_room
+import cv2
 import numpy as np
 import pytest
-import torch
 from da3_blender.core.errors import Cancelled
 from da3_blender.core.monitor import Monitor
 from da3_blender.core.prediction.prediction import Cameras, Prediction
 from da3_blender.core.predictors.classic import ClassicPredictor
-from da3_blender.core.predictors.classic.stereo.plane_sweep import mean_of_better_half
+from da3_blender.core.predictors.classic.stereo.filling import SPREAD, fill
+from da3_blender.core.predictors.classic.stereo.plane_sweep import FEW, mean_of_better_half
 from da3_blender.core.predictors.classic.stereo.semi_global import aggregate, best_plane
 from da3_blender.core.predictors.classic.stereo.smoothing import smooth
 from da3_blender.core.settings import Settings
@@ -98,15 +99,15 @@ def test_known_cameras_give_depth_in_their_own_unit_from_two_images(room):
 
 def test_the_same_images_give_the_same_depth_on_any_number_of_threads(room):
     known = Cameras(room.extrinsics[:3], room.intrinsics[:3])
-    threads = torch.get_num_threads()
+    threads = cv2.getNumThreads()
     results = []
     try:
         for count in (1, 3):
-            torch.set_num_threads(count)
+            cv2.setNumThreads(count)
             results.append(ClassicPredictor([None] * 3, Monitor()).predict(room.images[:3], [0, 1, 2], SMALL, known))
-            assert torch.get_num_threads() == count
+            assert cv2.getNumThreads() == count
     finally:
-        torch.set_num_threads(threads)
+        cv2.setNumThreads(threads)
     assert np.array_equal(results[0].depth, results[1].depth)
     assert np.array_equal(results[0].conf, results[1].conf)
 
@@ -138,24 +139,53 @@ def test_cancel_in_the_middle_of_the_depth_is_heard_at_once(room):
     assert threading.active_count() == threads
 
 
-def test_a_pixel_is_judged_by_the_better_half_of_the_views_that_see_it():
-    scores = torch.tensor([0.9, 0.1, 0.5, -1.0, -1.0])[:, None, None]
-    assert mean_of_better_half(scores, torch.tensor([[3]])).item() == pytest.approx(0.7)
-    assert mean_of_better_half(torch.full((5, 1, 1), -1.0), torch.tensor([[0]])).item() == 0.0
+def test_a_pixel_is_judged_by_the_better_half_of_the_views_that_see_it_and_less_by_few():
+    def judged(scores, seen):
+        one = [np.full((1, 1), score, np.float32) for score in scores]
+        return mean_of_better_half(one, np.full((1, 1), seen, np.int8)).item()
+
+    assert judged([0.9, 0.1, 0.5, -1.0, -1.0], 3) == pytest.approx(0.7 * 3 / (3 + FEW))
+    assert judged([0.9, -1.0, -1.0], 1) < judged([0.9, 0.9, 0.9], 3)
+    assert judged([-1.0] * 5, 0) == 0.0
 
 
 def test_semi_global_matching_carries_a_surface_across_a_place_without_texture():
-    costs = torch.full((20, 30, 16), 800, dtype=torch.int16)
-    costs[:, :, 5] = 0
-    costs[8:12, 10:20] = 800  # says nothing
-    position = best_plane(aggregate(costs, torch.zeros(20, 30), Monitor()))
-    assert (position - 5.0).abs().max() < 0.5
+    costs = np.full((16, 20, 30), 800, np.int16)
+    costs[5] = 0
+    costs[:, 8:12, 10:20] = 800  # says nothing
+    position = best_plane(aggregate(costs, np.zeros((20, 30), np.float32), Monitor()))
+    assert np.abs(position - 5.0).max() < 0.5
 
 
 def test_smoothing_leaves_planes_and_edges_alone():
-    v, u = torch.meshgrid(torch.arange(40.0), torch.arange(60.0), indexing="ij")
+    v, u = np.mgrid[0:40, 0:60].astype(np.float32)
     plane = 0.3 + 0.01 * u + 0.02 * v
-    surface = torch.where(u < 30, plane, plane + 2.0)
+    surface = np.where(u < 30, plane, plane + 2.0).astype(np.float32)
     inner = (slice(5, -5), slice(5, -5))
     # Rounding of float32 over windows of 25 pixels.
-    assert (smooth(surface, 0.1) - surface)[inner].abs().max() < 1e-5
+    assert np.abs(smooth(surface, 0.1) - surface)[inner].max() < 1e-5
+
+
+def test_a_plane_is_filled_between_sure_pixels_and_not_across_an_edge_of_colour():
+    v, u = np.mgrid[0:60, 0:80].astype(np.float32)
+    inverse = np.where(u < 40, 0.5 + 0.002 * u + 0.001 * v, 0.2).astype(np.float32)
+    colour = np.repeat(np.where(u < 40, 0.2, 0.8).astype(np.float32)[..., None], 3, axis=-1)
+    sure = np.ones((60, 80), np.float32)
+    sure[20:40, 20:60] = 0.0
+    nothing = np.zeros((60, 80), bool)
+    value, deviation = fill(np.where(sure > 0, inverse, 0), sure, inverse, nothing, colour, nothing)
+    hole = (sure == 0) & (np.abs(u - 39.5) > 1)
+    assert (value[hole] > 0).mean() > 0.95 and deviation[value > 0].max() <= SPREAD
+    filled = hole & (value > 0)
+    assert (np.abs(value / inverse - 1.0)[filled] < 0.01).mean() > 0.99
+
+
+def test_what_the_own_sweep_contradicts_is_not_filled():
+    flat = np.full((40, 40), 0.5, np.float32)
+    sure = np.ones((40, 40), np.float32)
+    sure[15:25, 15:25] = 0.0
+    colour, nothing = np.full((40, 40, 3), 0.5, np.float32), np.zeros((40, 40), bool)
+    value, _ = fill(flat * sure, sure, np.where(sure > 0, flat, 0.7).astype(np.float32), nothing, colour, nothing)
+    assert not value[sure == 0].any()
+    value, _ = fill(flat * sure, sure, np.where(sure > 0, flat, 0.7).astype(np.float32), sure == 0, colour, nothing)
+    assert (value[sure == 0] > 0).all()  # where no match means anything, what is around decides

@@ -12,7 +12,7 @@ from da3_blender.core.predictors.da3 import DA3Predictor  # noqa: E402
 from da3_blender.core.settings import BatchMode, Settings  # noqa: E402
 from da3_blender.streaming.registration.frame_descriptors import without_common  # noqa: E402
 
-STREAMING = Settings(process_resolution=168, batch_mode=BatchMode.DA3_STREAMING)
+STREAMING = Settings(process_resolution=168, batch_size=10, batch_mode=BatchMode.DA3_STREAMING)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,176 @@
+"""Which pixels show the sky: by colour, by evenness, by where they are, and by what is known to be near.
+
+No network: what a person goes by. Sky is even and blue, or even and bright; it begins at the upper edge of the picture and lies
+above the horizon; nothing in it has parallax.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from ....geometry.projection import invert_rigid
+
+UNEVEN = 7.0  # grey values, deviation within 5 x 5 pixels, from which a place is no seed
+BRIGHT = 150  # least grey value of a sky that is not blue
+COLOURLESS = 30  # most difference between its channels
+BLUER = 8  # how much more blue than red a blue sky has at least
+DARKEST = 60  # grey value; a darker blue is a thing in the shade
+LEAST = 0.01  # of the picture; a smaller seed is a window or a lamp
+TOP_BLUE, TOP_PALE = 0.3, 0.04  # of the height, how near to the upper edge a sky begins, with branches before it
+WIDE = 0.05  # of the width, how much of it does
+# Share of a seed's pixels that are known to be near, from which it is no sky. Matching carries the depth of roofs some way
+# into an even sky, so that a few say little.
+MEASURED_BLUE, MEASURED_PALE, MEASURED_BLOWN_OUT = 0.6, 0.4, 0.9
+BLOWN_OUT = 250  # grey value
+LEVELS = 16  # of each colour channel in the table of what sky and other things look like
+SURE, DOUBT = 0.6, 0.25  # probability that makes a pixel sky, and beside the sky
+TURNED = 0.06  # mean square of the cameras' x axes along the second direction; 0.06 is about 15 degrees
+BELOW = np.radians(-3.0)  # elevation; what is lower is no sky, with room for how well "up" is known
+RARE = 0.02  # of all pictures; a sky without blue that is rarer than this is a wall or a ceiling
+RADIUS, SOFT = 6, 1e-3  # pixels and variance (0 to 1) of the guided filter that draws the outline
+HALO = 2  # pixels beside the sky whose colour is mixed with it
+
+
+@dataclass
+class _Look:
+    """One picture's candidates."""
+
+    probability: np.ndarray  # (H, W) float32
+    seed: np.ndarray  # (H, W) bool
+    solid: np.ndarray  # (H, W) bool, near, and uneven enough for that to be sure
+    is_blue: bool
+
+
+def find(
+    images: np.ndarray,
+    near: np.ndarray,
+    valid: np.ndarray | None = None,
+    extrinsics: np.ndarray | None = None,
+    intrinsics: np.ndarray | None = None,
+) -> np.ndarray:
+    """(N, H, W) bool, where upright pictures of one scene show the sky.
+
+    Parameters
+    ----------
+    images : (N, H, W, 3) uint8, RGB
+    near : (N, H, W) bool, what is known not to be sky: it has parallax
+    valid : (N, H, W) bool, pixels of the pictures, not of the canvas around them
+    extrinsics, intrinsics : (N, 3, 4) and (N, 3, 3), where known: the sky is above the horizon
+    """
+    if valid is None:
+        valid = images.any(axis=-1) | near
+    above = _above_horizon(extrinsics, intrinsics, images.shape[:3])
+    looks = [_look(i, n, v & a) for i, n, v, a in zip(images, near, valid, above, strict=True)]
+    grey = float(np.mean([look.seed.mean() for look in looks if not look.is_blue] or [0.0]))
+    believed = any(look.is_blue for look in looks) or grey > RARE
+    out = np.zeros(near.shape, bool)
+    for k, look in enumerate(looks):
+        if look.seed.any() and (look.is_blue or believed):
+            out[k] = _outline(images[k], look, valid[k] & above[k])
+    return out
+
+
+def _look(image: np.ndarray, near: np.ndarray, allowed: np.ndarray) -> _Look:
+    r, g, b = (image[..., k].astype(np.int16) for k in range(3))
+    gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    values = gray.astype(np.float32)
+    mean = cv2.blur(values, (5, 5))
+    even = np.sqrt(np.maximum(cv2.blur(values * values, (5, 5)) - mean * mean, 0.0)) < UNEVEN
+    blue = (b - r > BLUER) & (b >= g - 4) & (gray > DARKEST)
+    pale = (gray > BRIGHT) & (image.max(axis=-1).astype(np.int16) - image.min(axis=-1) < COLOURLESS)
+    seed, blue_pixels = np.zeros(near.shape, bool), 0
+    candidates = ((blue | pale) & even & allowed).astype(np.uint8)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(candidates, connectivity=4)
+    for label in range(1, count):
+        if stats[label, cv2.CC_STAT_AREA] < LEAST * near.size:
+            continue
+        part = labels == label
+        is_blue = blue[part].mean() > 0.5
+        top, most = (TOP_BLUE, MEASURED_BLUE) if is_blue else (TOP_PALE, MEASURED_PALE)
+        if (gray[part] >= BLOWN_OUT).mean() > 0.3:  # nothing can be matched there
+            most = MEASURED_BLOWN_OUT
+        if near[part].mean() < most and _begins_at_top(part, allowed, top):
+            seed |= part
+            blue_pixels += int((part & blue).sum())
+    solid = near & ~even
+    probability = _probability(image, seed, (near & ~seed) | (allowed & ~seed & ~even))
+    return _Look(probability, seed, solid, blue_pixels > 0.5 * seed.sum() and bool(seed.any()))
+
+
+def _begins_at_top(part: np.ndarray, allowed: np.ndarray, near: float) -> bool:
+    """Whether a part reaches near the first pixels that a column has (``near``: of the height), in enough columns."""
+    columns = np.flatnonzero(allowed.any(axis=0))
+    top = allowed[:, columns].argmax(axis=0)
+    first = np.where(part[:, columns].any(axis=0), part[:, columns].argmax(axis=0), part.shape[0])
+    return bool((first <= top + near * part.shape[0]).mean() > WIDE)
+
+
+def _probability(image: np.ndarray, seed: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """How much more a pixel's colour is that of the seed than that of the rest, 0 to 1."""
+    if not seed.any():
+        return np.zeros(seed.shape, np.float32)
+    cell = (image // (256 // LEVELS)).astype(np.int32)
+    index = (cell[..., 0] * LEVELS + cell[..., 1]) * LEVELS + cell[..., 2]
+    tables = []
+    for mask in (seed, other & ~seed):
+        table = np.bincount(index[mask], minlength=LEVELS**3).astype(np.float32).reshape((LEVELS,) * 3)
+        for axis in range(3):  # neighbouring colours are alike
+            padded = np.pad(table, [(1, 1) if a == axis else (0, 0) for a in range(3)])
+            table = 0.5 * table + 0.25 * (
+                np.take(padded, range(LEVELS), axis) + np.take(padded, range(2, LEVELS + 2), axis)
+            )
+        tables.append(table.ravel())
+    return (tables[0][index] / (tables[0][index] + tables[1][index] + 0.5)).astype(np.float32)
+
+
+def _outline(image: np.ndarray, look: _Look, allowed: np.ndarray) -> np.ndarray:
+    """The seed, grown over what looks like it and lies beside it, to the edges of colour."""
+    like = (look.seed | (look.probability > SURE)) & allowed & ~look.solid
+    grown = cv2.dilate(look.seed.astype(np.uint8), np.ones((15, 15), np.uint8)) > 0  # between branches, over wires
+    _, labels = cv2.connectedComponents(like.astype(np.uint8), connectivity=8)
+    kept = np.isin(labels, np.unique(labels[grown & (labels > 0)]))
+    soft = _guided(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255.0, kept.astype(np.float32))
+    sky = ((soft > 0.5) | kept) & allowed
+    beside = cv2.dilate(sky.astype(np.uint8), np.ones((2 * HALO + 1,) * 2, np.uint8)) > 0
+    return sky | (beside & allowed & (look.probability > DOUBT))
+
+
+def _guided(guide: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Guided filter (He et al., PAMI 2013): ``x`` smoothed, with the edges of ``guide``."""
+    size = (2 * RADIUS + 1,) * 2
+    mean_g, mean_x = cv2.blur(guide, size), cv2.blur(x, size)
+    a = (cv2.blur(guide * x, size) - mean_g * mean_x) / (cv2.blur(guide * guide, size) - mean_g * mean_g + SOFT)
+    b = mean_x - a * mean_g
+    return cv2.blur(a, size) * guide + cv2.blur(b, size)
+
+
+def _above_horizon(
+    extrinsics: np.ndarray | None, intrinsics: np.ndarray | None, shape: tuple[int, ...]
+) -> Sequence[np.ndarray]:
+    """(N, H, W) bool; all where the cameras do not tell which way is up."""
+    count, height, width = shape
+    size = height, width
+    if extrinsics is None or intrinsics is None or count < 3:
+        return [np.ones(size, bool)] * count
+    to_world = invert_rigid(extrinsics)[:, :, :3]
+    sides, mean = to_world[:, :, 0], -to_world[:, :, 1].mean(axis=0)
+    if np.linalg.norm(mean) < 0.3:
+        return [np.ones(size, bool)] * count
+    mean /= np.linalg.norm(mean)
+    spread = sides.T @ sides / count + 0.02 * (np.eye(3) - np.outer(mean, mean))  # people hold cameras level
+    values, vectors = np.linalg.eigh(spread)
+    if values[1] < TURNED:  # all looked the same way: what is at right angles to their x axes is not one direction
+        return [np.ones(size, bool)] * count
+    up = vectors[:, 0]
+    up = up if up @ mean > 0 else -up
+    v, u = np.mgrid[0:height, 0:width] + 0.5
+    pixels = np.stack([u, v, np.ones_like(u)], axis=-1)
+    masks = []
+    for rotation, k in zip(to_world, intrinsics, strict=True):
+        rays = pixels @ (rotation @ np.linalg.inv(k)).T
+        masks.append(rays @ up / np.linalg.norm(rays, axis=-1) > np.sin(BELOW))
+    return masks
