@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import BadInput
+from ..files.names import listed
 from ..frames.input_files import IMAGE_SUFFIXES
 from ..geometry.projection import cameras_from_blender
 from ..output import colmap
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 # Part by which the shapes of a camera's picture and of its image may differ: some programs round a resized image's sides.
 SAME_SHAPE = 0.02
-MOST_NAMES = 5  # in one sentence
 
 
 @dataclass(frozen=True)
@@ -162,9 +162,3 @@ def _spare(names: Iterable[str], frames: FrameSource) -> list[str]:
     """Names of cameras that have no image in the whole input; an image that start, end or stride leave out is no news."""
     images = set(frames.names) | {_stem(name) for name in frames.names}
     return [n for n in names if not images & {_file_name(n), _stem(n), _without_number(n)}]
-
-
-def listed(names: Sequence[str]) -> str:
-    """The first few names, and how many more there are."""
-    more = len(names) - MOST_NAMES
-    return ", ".join(names[:MOST_NAMES]) + (f" and {more} more" if more > 0 else "")

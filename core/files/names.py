@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 LONGEST_FILE_NAME = 255  # bytes, on every common file system; some have less
+MOST_NAMES = 5  # in one sentence
 ROOM_FOR_TEMPORARY = 40  # bytes that a temporary name adds to a file's own
 
 
@@ -57,3 +59,9 @@ def _character(c: str) -> str:
     if not 0xD800 <= ord(c) <= 0xDFFF:
         return c
     return chr(ord(c) - 0xDC00) if 0xDC80 <= ord(c) <= 0xDCFF else "\N{REPLACEMENT CHARACTER}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first few names, and how many more there are."""
+    more = len(names) - MOST_NAMES
+    return ", ".join(names[:MOST_NAMES]) + (f" and {more} more" if more > 0 else "")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from ..predictors.classic.stereo import sky
 from ..settings import BatchMode, Settings
+from . import sky
 from .prediction import Prediction
 
 FARTHEST, NEARER = 0.98, 0.6  # of the depths; the sky is put at least that far, as a part of the farthest

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ...alignment.camera_matching import listed
+from ...files.names import listed
 from ...frames.source import FrameSource
 from ...monitor import Monitor
 from ...settings import FeatureMatching

@@ -15,13 +15,13 @@ import numpy as np
 
 from ....errors import BadInput
 from ....monitor import Monitor
+from ....prediction.sky import find as find_sky
 from ..sfm.reconstruction import MODELS_HINT, SfmResult
 from .consistency import Agreement, check
 from .edges import trim, without_islands
 from .filling import SPREAD, fill
 from .parallel import run_all
 from .plane_sweep import Matcher, Ray, relative
-from .sky import find as find_sky
 from .view_depth import Stereo
 from .view_selection import CHECKED, MATCHED, View, inverse_depths, plan
 

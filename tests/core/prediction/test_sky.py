@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import truth
-from da3_blender.core.prediction import filters
+from da3_blender.core.prediction import filters, sky
 from da3_blender.core.prediction.prediction import Prediction
-from da3_blender.core.predictors.classic.stereo import sky
 from da3_blender.core.settings import Settings
 
 NOISE = np.random.default_rng(0)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from ....geometry.projection import invert_rigid
+from ..geometry.projection import invert_rigid
 
 UNEVEN = 7.0  # grey values, deviation within 5 x 5 pixels, from which a place is no seed
 BRIGHT = 150  # least grey value of a sky that is not blue
