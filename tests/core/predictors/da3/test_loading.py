@@ -335,7 +335,7 @@ import json, re, runpy
 from pathlib import Path
 runpy.run_path({mount!r})["make_importable"]()
 from da3_blender.core.models import catalogue as models
-from da3_blender.core.da3 import DA3Predictor; from da3_blender.core.predictors.da3 import network
+from da3_blender.core.predictors.da3 import DA3Predictor; from da3_blender.core.predictors.da3 import network
 def mib(key):
     return int(re.search(key + r":\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) / 1024
 info = models.find("da3-small")
