@@ -1,5 +1,5 @@
 # `make demo` and `make test` are the two to know; each sets up what is missing first.
-.PHONY: demo test check test-weights test-versions test-app bench python zip lint format lock clean
+.PHONY: demo test check test-weights test-versions test-app abuse bench python zip lint format lock clean
 
 SETUP := @sh tools/setup/bootstrap.sh
 
@@ -20,6 +20,9 @@ test-versions: ## the Blender tests and the zip's life on 4.2, 4.5, 5.0 and 5.2
 
 test-app: ## a real Blender 4.3 with its window, under Xvfb; needs root on Debian, else says so
 	$(SETUP) run tools/app.py
+
+abuse:   ## what can go wrong, done on purpose: a table of what was lost; ARGS=--short takes a minute
+	$(SETUP) run tools/abuse $(ARGS)
 
 bench:   ## measured figures; some take many minutes
 	$(SETUP) run tools/bench/run_all.py

@@ -60,6 +60,11 @@ def _blocks(monitor):
         time.sleep(0.01)
 
 
+def _one_block(_watch):
+    """A pass of 0.4 s."""
+    time.sleep(0.4)
+
+
 def _chatter(_watch):
     """What libraries print on their own: Python, a raw descriptor, C's buffered stdout, a child."""
     print('{"type": "done", "job": 1, "report": {}}')
@@ -112,6 +117,7 @@ def _leave(_watch):
 
 quick = _opener(lambda monitor: None)
 slow = _opener(_blocks)
+steady = _opener(_one_block)
 chatter = _opener(_chatter)
 deaf = _opener(_deaf)
 stuck = _opener(_stuck)
