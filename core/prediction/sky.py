@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from ..geometry.projection import invert_rigid
 
@@ -39,19 +41,19 @@ HALO = 2  # pixels beside the sky whose colour is mixed with it
 class _Look:
     """One picture's candidates."""
 
-    probability: np.ndarray  # (H, W) float32
-    seed: np.ndarray  # (H, W) bool
-    solid: np.ndarray  # (H, W) bool, near, and uneven enough for that to be sure
+    probability: NDArray[Any]  # (H, W) float32
+    seed: NDArray[Any]  # (H, W) bool
+    solid: NDArray[Any]  # (H, W) bool, near, and uneven enough for that to be sure
     is_blue: bool
 
 
 def find(
-    images: np.ndarray,
-    near: np.ndarray,
-    valid: np.ndarray | None = None,
-    extrinsics: np.ndarray | None = None,
-    intrinsics: np.ndarray | None = None,
-) -> np.ndarray:
+    images: NDArray[Any],
+    near: NDArray[Any],
+    valid: NDArray[Any] | None = None,
+    extrinsics: NDArray[Any] | None = None,
+    intrinsics: NDArray[Any] | None = None,
+) -> NDArray[Any]:
     """(N, H, W) bool, where upright pictures of one scene show the sky.
 
     Parameters
@@ -74,7 +76,7 @@ def find(
     return out
 
 
-def _look(image: np.ndarray, near: np.ndarray, allowed: np.ndarray) -> _Look:
+def _look(image: NDArray[Any], near: NDArray[Any], allowed: NDArray[Any]) -> _Look:
     r, g, b = (image[..., k].astype(np.int16) for k in range(3))
     gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     values = gray.astype(np.float32)
@@ -101,7 +103,7 @@ def _look(image: np.ndarray, near: np.ndarray, allowed: np.ndarray) -> _Look:
     return _Look(probability, seed, solid, blue_pixels > 0.5 * seed.sum() and bool(seed.any()))
 
 
-def _begins_at_top(part: np.ndarray, allowed: np.ndarray, near: float) -> bool:
+def _begins_at_top(part: NDArray[Any], allowed: NDArray[Any], near: float) -> bool:
     """Whether a part reaches near the first pixels that a column has (``near``: of the height), in enough columns."""
     columns = np.flatnonzero(allowed.any(axis=0))
     top = allowed[:, columns].argmax(axis=0)
@@ -109,7 +111,7 @@ def _begins_at_top(part: np.ndarray, allowed: np.ndarray, near: float) -> bool:
     return bool((first <= top + near * part.shape[0]).mean() > WIDE)
 
 
-def _probability(image: np.ndarray, seed: np.ndarray, other: np.ndarray) -> np.ndarray:
+def _probability(image: NDArray[Any], seed: NDArray[Any], other: NDArray[Any]) -> NDArray[Any]:
     """How much more a pixel's colour is that of the seed than that of the rest, 0 to 1."""
     if not seed.any():
         return np.zeros(seed.shape, np.float32)
@@ -127,7 +129,7 @@ def _probability(image: np.ndarray, seed: np.ndarray, other: np.ndarray) -> np.n
     return (tables[0][index] / (tables[0][index] + tables[1][index] + 0.5)).astype(np.float32)
 
 
-def _outline(image: np.ndarray, look: _Look, allowed: np.ndarray) -> np.ndarray:
+def _outline(image: NDArray[Any], look: _Look, allowed: NDArray[Any]) -> NDArray[Any]:
     """The seed, grown over what looks like it and lies beside it, to the edges of colour."""
     like = (look.seed | (look.probability > SURE)) & allowed & ~look.solid
     grown = cv2.dilate(look.seed.astype(np.uint8), np.ones((15, 15), np.uint8)) > 0  # between branches, over wires
@@ -139,7 +141,7 @@ def _outline(image: np.ndarray, look: _Look, allowed: np.ndarray) -> np.ndarray:
     return sky | (beside & allowed & (look.probability > DOUBT))
 
 
-def _guided(guide: np.ndarray, x: np.ndarray) -> np.ndarray:
+def _guided(guide: NDArray[Any], x: NDArray[Any]) -> NDArray[Any]:
     """Guided filter (He et al., PAMI 2013): ``x`` smoothed, with the edges of ``guide``."""
     size = (2 * RADIUS + 1,) * 2
     mean_g, mean_x = cv2.blur(guide, size), cv2.blur(x, size)
@@ -149,8 +151,8 @@ def _guided(guide: np.ndarray, x: np.ndarray) -> np.ndarray:
 
 
 def _above_horizon(
-    extrinsics: np.ndarray | None, intrinsics: np.ndarray | None, shape: tuple[int, ...]
-) -> Sequence[np.ndarray]:
+    extrinsics: NDArray[Any] | None, intrinsics: NDArray[Any] | None, shape: tuple[int, ...]
+) -> Sequence[NDArray[Any]]:
     """(N, H, W) bool; all where the cameras do not tell which way is up."""
     count, height, width = shape
     size = height, width

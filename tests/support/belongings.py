@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import payloads
 from da3_blender.core.installer import environment as environments
-from da3_blender.core.output.kept_runs import KeptWriter
+from da3_blender.core.output.run_keeper import KeptWriter
 from da3_blender.core.pipeline import Batch
 from da3_blender.core.prediction.prediction import Prediction
 from da3_blender.core.settings import Settings
