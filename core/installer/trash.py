@@ -19,7 +19,7 @@ from ..files import ownership
 DELETE = """
 import pathlib, runpy, sys, time
 runpy.run_path(sys.argv[1])["make_importable"]()
-from da3_blender.core import ownership
+from da3_blender.core.files import ownership
 for pause in (0, 0.2, 0.5, 1, 2):
     time.sleep(pause)
     if not any([ownership.remove(pathlib.Path(path), sys.argv[2]) for path in sys.argv[3:]]):

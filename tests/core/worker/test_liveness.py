@@ -47,7 +47,7 @@ def client(temp, tmp_path):
         python = Path(sys.executable)
         if lie:
             python = tmp_path / "python"
-            python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{HERE / "support" / "liar.py"}" {lie} "$@"\n')
+            python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{HERE / "liar.py"}" {lie} "$@"\n')
             python.chmod(0o755)
         made.append(WorkerClient(python, predictor=f"{HERE / 'stand_ins.py'}:{stand_in}", patience=patience))
         return made[-1]
