@@ -138,7 +138,7 @@ def _outline(image: NDArray[Any], look: _Look, allowed: NDArray[Any]) -> NDArray
     soft = _guided(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255.0, kept.astype(np.float32))
     sky = ((soft > 0.5) | kept) & allowed
     beside = cv2.dilate(sky.astype(np.uint8), np.ones((2 * HALO + 1,) * 2, np.uint8)) > 0
-    return sky | (beside & allowed & (look.probability > DOUBT))
+    return np.asarray(sky | (beside & allowed & (look.probability > DOUBT)), bool)
 
 
 def _guided(guide: NDArray[Any], x: NDArray[Any]) -> NDArray[Any]:
@@ -147,7 +147,7 @@ def _guided(guide: NDArray[Any], x: NDArray[Any]) -> NDArray[Any]:
     mean_g, mean_x = cv2.blur(guide, size), cv2.blur(x, size)
     a = (cv2.blur(guide * x, size) - mean_g * mean_x) / (cv2.blur(guide * guide, size) - mean_g * mean_g + SOFT)
     b = mean_x - a * mean_g
-    return cv2.blur(a, size) * guide + cv2.blur(b, size)
+    return np.asarray(cv2.blur(a, size) * guide + cv2.blur(b, size), np.float32)
 
 
 def _above_horizon(
