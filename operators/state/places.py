@@ -14,7 +14,7 @@ from ...core.installer import environment
 from ...core.installer.condition import default_folder
 from ...core.installer.torch_builds import Device
 
-ADDON = __package__.rpartition(".")[0]  # "bl_ext.<repository>.da3_blender", or "da3_blender" for the tools
+ADDON = __package__.partition(".operators")[0]  # "bl_ext.<repository>.da3_blender", or "da3_blender" for the tools
 
 #: How torch names what the dependencies are installed for; ROCm's build answers to CUDA's name.
 TORCH_NAMES = {Device.AUTO: None, Device.CUDA: "cuda", Device.ROCM: "cuda", Device.METAL: "mps", Device.CPU: "cpu"}
