@@ -20,7 +20,7 @@ from da3_blender.core.monitor import Monitor
 from da3_blender.core.prediction.prediction import Cameras
 from da3_blender.core.predictors.classic import structure_from_motion
 from da3_blender.core.predictors.classic.predictor import undistort
-from da3_blender.core.predictors.classic.sfm import lenses, reconstruction
+from da3_blender.core.predictors.classic.sfm import children, lenses, reconstruction
 
 FOCAL = 280.0
 
@@ -189,7 +189,7 @@ def test_the_child_ends_when_its_parent_is_gone():
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds the child by /proc")
 def test_a_stopped_child_is_ended_and_the_sentence_names_its_stage(room, temporary, monkeypatch):
-    monkeypatch.setattr(reconstruction, "PATIENCE", 2.5)
+    monkeypatch.setattr(children, "PATIENCE", 2.5)
     before = set(children_of_this_process())
     stopped = []
 

@@ -1,0 +1,94 @@
+"""What the child processes of structure from motion are given: images as files, and what to do with them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from ....errors import DA3Error
+from ....monitor import Monitor
+from ....prediction.prediction import Cameras
+from .lenses import believable, rungs
+
+LONG_SIDE = 1600  # pixels; beyond it features get slower, not better
+LEARNED_SIDE = 1024  # pixels; what ALIKED and LightGlue were trained for
+FEATURES = 6000  # per image
+EXHAUSTIVE_UP_TO = 40  # images; beyond, only neighbours and images that look alike are matched
+
+
+def write_images(
+    images: Sequence[np.ndarray], folder: Path, monitor: Monitor
+) -> tuple[list[tuple[int, int]], list[tuple[float, float]]]:
+    """Files for the child; returns their (width, height), and their pixels per original pixel, (x, y)."""
+    sizes, scales = [], []
+    for i, image in enumerate(images):
+        monitor.check()
+        gray = _resized(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), LONG_SIDE, 1.0)
+        _write(folder / f"{i:06d}.png", gray)
+        sizes.append((gray.shape[1], gray.shape[0]))
+        scales.append((gray.shape[1] / image.shape[1], gray.shape[0] / image.shape[0]))
+    return sizes, scales
+
+
+def write_colour(images: Sequence[np.ndarray], folder: Path, monitor: Monitor) -> None:
+    for i, image in enumerate(images):
+        monitor.check()
+        _write(folder / f"{i:06d}.color.png", cv2.cvtColor(_resized(image, LEARNED_SIDE, 2.0), cv2.COLOR_RGB2BGR))
+
+
+def job(
+    sizes: list[tuple[int, int]],
+    scales: list[tuple[float, float]],
+    focals: Sequence[float | None],
+    cameras: Cameras | None,
+) -> dict[str, Any]:
+    scaled = [believable(f and float(f) * sx, size) for f, (sx, _), size in zip(focals, scales, sizes, strict=True)]
+    count = len(sizes)
+    known, ways = None, rungs(sizes, scaled)
+    if cameras is not None:
+        alone = [{"images": [i], "focal": None, "width": w, "height": h} for i, (w, h) in enumerate(sizes)]
+        ways = [{"name": "known", "groups": alone, "angle": None}]
+        known = [
+            {
+                "extrinsics": cameras.extrinsics[i].tolist(),
+                "intrinsics": (np.diag([*scales[i], 1.0]) @ cameras.intrinsics[i]).tolist(),
+                "width": sizes[i][0],
+                "height": sizes[i][1],
+            }
+            for i in range(count)
+        ]
+    exhaustive = [(a, b) for a in range(count) for b in range(a + 1, count)] if count <= EXHAUSTIVE_UP_TO else None
+    return {
+        "count": count,
+        "sizes": sizes,
+        "rungs": ways,
+        "pairs": exhaustive,
+        "features": FEATURES,
+        "long_side": max(max(size) for size in sizes),
+        "threads": max(1, min(8, os.cpu_count() or 1)),
+        "cameras": known,
+    }
+
+
+def _resized(image: np.ndarray, side: int, most: float) -> np.ndarray:
+    """With ``side`` pixels on the long side, but never enlarged by more than ``most``."""
+    height, width = image.shape[:2]
+    factor = min(most, side / max(height, width))
+    if factor == 1.0:
+        return image
+    size = max(1, round(width * factor)), max(1, round(height * factor))
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA if factor < 1.0 else cv2.INTER_CUBIC)
+
+
+def _write(path: Path, image: np.ndarray) -> None:
+    ok, data = cv2.imencode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    if not ok:
+        raise DA3Error(
+            f"An image of {image.shape[1]} x {image.shape[0]} could not be prepared for structure from motion"
+        )
+    path.write_bytes(data.tobytes())

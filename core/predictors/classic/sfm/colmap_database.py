@@ -1,0 +1,186 @@
+"""Features, matches and cameras in COLMAP's database. Imported by ``sfm_process.py`` as a file beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pycolmap
+import retrieval
+from pair_motion import kind_of_motion
+
+SEED = 1
+PAIRS_PER_STEP = 16  # image pairs matched between two reports
+# Where the parts of the work begin and end on the way from 0 to 1, by the time they take on 16 images.
+EXTRACTED, MATCHED = 0.35, 0.65
+FEWEST_FITTING, FITTING = 25, 0.6  # learned matches of a pair that have to fit one geometry, and their share
+POOLED = 300  # features of an image that its pooled vector is made from
+
+
+def image_name(index: int) -> str:
+    return f"{index:06d}.png"
+
+
+def extract(job: dict[str, Any], folder: Path, database: Path, report: Callable[[float], None]) -> None:
+    options = pycolmap.FeatureExtractionOptions()
+    options.num_threads = job["threads"]
+    options.sift.max_num_features = job["features"]
+    options.sift.first_octave = job["octave"]
+    groups = job["rungs"][0]["groups"]
+    readers = _import_images(database, folder, groups)
+    done, total = 0, sum(len(group["images"]) for group in groups)
+    for group, reader in zip(groups, readers, strict=True):
+        names = [image_name(i) for i in group["images"]]
+        for some in _slices(names, max(2, job["threads"])):
+            pycolmap.extract_features(
+                database,
+                folder,
+                image_names=some,
+                camera_mode=pycolmap.CameraMode.SINGLE,
+                reader_options=reader,
+                extraction_options=options,
+                device=pycolmap.Device.cpu,
+            )
+            done += len(some)
+            report(EXTRACTED * done / total)
+
+
+def _import_images(database: Path, folder: Path, groups: list[dict[str, Any]]) -> list[Any]:
+    """A new database of images and their cameras; what reads each group's images from then on.
+
+    Before any features are found, so that the images' numbers do not depend on which thread is done first.
+    """
+    pycolmap.Database.open(database).close()
+    readers = []
+    for group in groups:
+        reader = pycolmap.ImageReaderOptions()
+        reader.camera_model = "SIMPLE_RADIAL"
+        if group["focal"] is not None:
+            reader.camera_params = f"{group['focal']},{group['width'] / 2},{group['height'] / 2},0"
+        names = [image_name(i) for i in group["images"]]
+        pycolmap.import_images(database, folder, pycolmap.CameraMode.SINGLE, names, reader)
+        with pycolmap.Database.open(database) as db:
+            reader.existing_camera_id = db.read_image_with_name(names[0]).camera_id
+            camera = db.read_camera(reader.existing_camera_id)
+            camera.has_prior_focal_length = group["focal"] is not None
+            db.update_camera(camera)
+        readers.append(reader)
+    return readers
+
+
+def take_learned(groups: list[dict[str, Any]], folder: Path, database: Path) -> None:
+    """The features and matches that ``features_process.py`` has left."""
+    _import_images(database, folder, groups)
+    with np.load(folder / "learned.npz") as found:
+        learned = dict(found)
+    with pycolmap.Database.open(database) as db:
+        numbers = {int(Path(image.name).stem): image.image_id for image in db.read_all_images()}
+        ends = np.cumsum(learned["counts"])
+        for i, (end, count) in enumerate(zip(ends, learned["counts"], strict=True)):
+            db.write_keypoints(numbers[i], learned["keypoints"][end - count : end])
+        ends = np.cumsum(learned["match_counts"])
+        for (a, b), end, count in zip(learned["pairs"].tolist(), ends, learned["match_counts"], strict=True):
+            db.write_matches(numbers[a], numbers[b], learned["matches"][end - count : end])
+    _verify(folder, database, [(a, b) for a, b in learned["pairs"].tolist()], learned=True)
+
+
+def copy_features(source: Path, database: Path, folder: Path, groups: list[dict[str, Any]], learned: bool) -> None:
+    """The same features and matches with other cameras: what matches fit one geometry is found anew."""
+    _import_images(database, folder, groups)
+    pairs = []
+    with pycolmap.Database.open(source) as old, pycolmap.Database.open(database) as new:
+        before = {image.name: image.image_id for image in old.read_all_images()}
+        images = sorted(new.read_all_images(), key=lambda image: image.name)
+        for image in images:
+            new.write_keypoints(image.image_id, old.read_keypoints(before[image.name]))
+        for k, a in enumerate(images):
+            for b in images[k + 1 :]:
+                if old.exists_matches(before[a.name], before[b.name]):
+                    matches = old.read_matches(before[a.name], before[b.name])
+                    new.write_matches(a.image_id, b.image_id, matches)
+                    pairs.append((int(Path(a.name).stem), int(Path(b.name).stem)))
+    _verify(folder, database, pairs, learned)
+
+
+def match(job: dict[str, Any], folder: Path, database: Path, report: Callable[[float], None]) -> None:
+    matching = pycolmap.FeatureMatchingOptions()
+    matching.num_threads = job["threads"]
+    verification = _verification()
+    steps = list(_slices(job["pairs"] or _likely_pairs(job, database), PAIRS_PER_STEP))
+    for k, pairs in enumerate(steps):
+        pairing = pycolmap.ImportedPairingOptions()
+        pairing.match_list_path = _listing(folder, pairs)
+        pycolmap.match_image_pairs(
+            database, matching_options=matching, pairing_options=pairing, verification_options=verification,
+            device=pycolmap.Device.cpu,
+        )  # fmt: skip
+        report(EXTRACTED + (MATCHED - EXTRACTED) * (k + 1) / len(steps))
+    _sort_pairs(database)
+
+
+def matched_pairs(database: Path, names: dict[int, int]) -> np.ndarray:
+    """(P, 5) int64: image, image, matches, those that fit one geometry, and the kind of motion (``pair_motion``)."""
+    rows = []
+    with pycolmap.Database.open(database) as db:
+        cameras = {camera.camera_id: camera for camera in db.read_all_cameras()}
+        sizes = {image.image_id: cameras[image.camera_id] for image in db.read_all_images()}
+        for a in sorted(names, key=lambda i: names[i]):
+            for b in names:
+                if names[a] < names[b] and db.exists_matches(a, b):
+                    fitting = db.read_two_view_geometry(a, b).inlier_matches
+                    kind = 0
+                    if len(fitting):
+                        places = [np.asarray(db.read_keypoints(i))[:, :2] for i in (a, b)]
+                        own, other = places[0][fitting[:, 0]], places[1][fitting[:, 1]]
+                        kind = kind_of_motion(
+                            own, other, (sizes[a].width, sizes[a].height), (sizes[b].width, sizes[b].height)
+                        )
+                    rows.append((names[a], names[b], len(db.read_matches(a, b)), len(fitting), kind))
+    return np.array(rows, np.int64).reshape(-1, 5)
+
+
+def _verify(folder: Path, database: Path, pairs: list[tuple[int, int]], learned: bool) -> None:
+    pycolmap.verify_matches(database, _listing(folder, pairs), _verification(learned))
+    _sort_pairs(database)
+
+
+def _verification(learned: bool = False) -> Any:
+    options = pycolmap.TwoViewGeometryOptions()
+    if learned:  # where images share nothing LightGlue still pairs a few details, and some of these fit by chance
+        options.min_num_inliers, options.min_inlier_ratio = FEWEST_FITTING, FITTING
+    options.ransac.random_seed = SEED
+    return options
+
+
+def _listing(folder: Path, pairs: list[tuple[int, int]]) -> Path:
+    listing = folder / "pairs.txt"
+    listing.write_text("".join(f"{image_name(a)} {image_name(b)}\n" for a, b in pairs))
+    return listing
+
+
+def _likely_pairs(job: dict[str, Any], database: Path) -> list[tuple[int, int]]:
+    """Of many images those that look alike, and neighbours."""
+    features = []
+    with pycolmap.Database.open(database) as db:
+        for i in range(job["count"]):
+            own = db.read_descriptors(db.read_image_with_name(image_name(i)).image_id)
+            features.append(np.asarray(own.data if hasattr(own, "data") else own)[:POOLED])
+    return retrieval.likely_pairs(retrieval.pooled(features))
+
+
+def _sort_pairs(database: Path) -> None:
+    """The order of the matched pairs, which threads leave to chance, decides how sums are rounded."""
+    with pycolmap.Database.open(database) as db:
+        ids = sorted(image.image_id for image in db.read_all_images())
+        pairs = [(a, b) for a in ids for b in ids if a < b and db.exists_two_view_geometry(a, b)]
+        geometries = [db.read_two_view_geometry(a, b) for a, b in pairs]
+        db.clear_two_view_geometries()
+        for (a, b), geometry in zip(pairs, geometries, strict=True):
+            db.write_two_view_geometry(a, b, geometry)
+
+
+def _slices(items: list[Any], size: int) -> Iterator[list[Any]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
