@@ -16,6 +16,8 @@ import sys, bpy
 bpy.ops.extensions.package_install_files(
     filepath=sys.argv[1], repo="user_default", enable_on_install=True, overwrite=True)
 print("enabled:", [a for a in bpy.context.preferences.addons.keys() if a.endswith("da3_blender")])
+from bl_ext.user_default.da3_blender.operators.state import places
+print("folder:", places.data_folder())
 print("heavy:", sorted({"torch", "cv2"} & set(sys.modules)))
 """
 
@@ -77,4 +79,5 @@ def test_blender_installs_and_enables_the_zip_without_torch_or_cv2(built, tmp_pa
     result = subprocess.run([sys.executable, "-c", INSTALL, built], env=environ, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     assert "enabled: ['bl_ext.user_default.da3_blender']" in result.stdout
+    assert f"folder: {tmp_path / 'extensions' / '.user' / 'user_default' / 'da3_blender'}" in result.stdout
     assert "heavy: []" in result.stdout
