@@ -1,6 +1,6 @@
 """Predictors for the real worker (``DA3_PREDICTOR``) that spoil something on the disk while the run goes on.
 
-``$SPOIL`` names it: a folder to delete (``gone``), or one whose disk is filled (``full``), before the model's second pass.
+``$DA3_SPOIL`` names it: a folder to delete (``gone``), or one whose disk is filled (``full``), before the model's second pass.
 """
 
 import contextlib
@@ -24,8 +24,8 @@ class Spoiled(Plane):
 
     def _before_pass(self, _watch):
         self._passes += 1
-        if self._passes == int(os.environ.get("SPOIL_PASS", PASS)):
-            self._spoil(Path(os.environ["SPOIL"]))
+        if self._passes == int(os.environ.get("DA3_SPOIL_PASS", PASS)):
+            self._spoil(Path(os.environ["DA3_SPOIL"]))
 
 
 def fill(folder):

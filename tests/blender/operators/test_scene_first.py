@@ -42,8 +42,8 @@ def generate(enabled, capfd, tmp_path, monkeypatch, wall):
 
     def run(*words, spoil=None, kind="gone", source=wall, output=tmp_path / "scene.blend", passes=2):
         if spoil is not None:
-            monkeypatch.setenv("SPOIL", str(spoil))
-            monkeypatch.setenv("SPOIL_PASS", str(passes))
+            monkeypatch.setenv("DA3_SPOIL", str(spoil))
+            monkeypatch.setenv("DA3_SPOIL_PASS", str(passes))
             monkeypatch.setenv("DA3_PREDICTOR", f"{LATE}:{kind}")
         command = ["generate", "--input", source, "--output", output, "--process-resolution", "56", "--batch-size", "3"]
         code = cli.main([str(word) for word in (*command, "--batch-mode", "no_overlap", *words)])

@@ -5,6 +5,7 @@ import http.server
 import random
 import runpy
 import shutil
+import subprocess
 import sys
 import threading
 import time
@@ -16,6 +17,7 @@ from da3_blender.core.errors import BadInput, Cancelled, MissingEnvironment
 from da3_blender.core.files import ownership
 from da3_blender.core.installer import environment as environments
 from da3_blender.core.installer import get_uv, lock_file, torch_builds, trash
+from da3_blender.core.installer import place as installed_place
 from da3_blender.core.installer.condition import State
 from da3_blender.core.installer.environment import MARKER, Environment
 from da3_blender.core.installer.torch_builds import Device, Graphics
@@ -131,8 +133,8 @@ def test_an_empty_folder_that_a_person_made_is_fine(environment, shelf):
 def test_what_is_installed_can_be_told_without_starting_a_program(environment, shelf, monkeypatch):
     assert environment.info() is None
     environment.install()
-    monkeypatch.setattr(environments, "KEY_PACKAGES", ("pebble",))
-    monkeypatch.setattr(environments.subprocess, "run", None)
+    monkeypatch.setattr(installed_place, "KEY_PACKAGES", ("pebble",))
+    monkeypatch.setattr(subprocess, "run", None)
     info = environment.info()
     assert info.python == ".".join(map(str, sys.version_info[:3]))
     assert info.versions == {"pebble": "1.0"}

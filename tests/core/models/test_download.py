@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 from da3_blender.core.errors import BadInput, Cancelled, DA3Error, MissingEnvironment
-from da3_blender.core.models import catalogue
-from da3_blender.core.models import download as downloading
+from da3_blender.core.models import catalogue, hub_download
 from da3_blender.core.models import folder as model_folder
+from da3_blender.core.models.transfer import Progress
 from downloads_in_processes import Nursery
 from hub import Hub, safetensors
 
@@ -50,7 +50,7 @@ def nursery():
 
 def download(hub, folder, **options):
     options = {"endpoint": hub.endpoint, "token": "hf_test", "waits": QUICK} | options
-    return downloading.download(MODEL, folder, **options)
+    return hub_download.download(MODEL, folder, **options)
 
 
 def tree(folder: Path) -> list[str]:
@@ -141,7 +141,7 @@ def test_half_a_file_under_the_models_name_is_replaced(hub, folder):
 
 def test_classic_has_nothing_to_download(hub, folder):
     with pytest.raises(BadInput, match="Classic"):
-        downloading.download(catalogue.CLASSIC, folder, endpoint=hub.endpoint)
+        hub_download.download(catalogue.CLASSIC, folder, endpoint=hub.endpoint)
 
 
 # ------------------------------------------------------------------------------------------------ going on, cancelling
@@ -214,7 +214,7 @@ class Job:
         except DA3Error as error:
             self._error = error
 
-    def _told(self, progress: downloading.Progress) -> None:
+    def _told(self, progress: Progress) -> None:
         self.stages.append(progress.stage)
 
     def wait_for(self, stage: str) -> None:
@@ -307,7 +307,7 @@ def test_a_source_that_never_says_a_word_is_given_up(hub, folder, monkeypatch):
     assert download(hub, folder).read_bytes() == CONTENT
     monkeypatch.setattr(hub_requests.HubFile, "stated", lambda self: time.sleep(60))
     with pytest.raises(DA3Error, match="while connecting"):
-        downloading.download(MODEL, folder / "other", endpoint=hub.endpoint, waits=QUICK)
+        hub_download.download(MODEL, folder / "other", endpoint=hub.endpoint, waits=QUICK)
 
 
 def test_a_server_without_ranges_is_begun_anew(hub, folder):
