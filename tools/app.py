@@ -15,6 +15,8 @@ from pathlib import Path
 import app_chroot
 import build_zip
 import paths
+
+sys.path.insert(0, str(paths.SETUP))
 import setup
 from test import Count, run_tests
 

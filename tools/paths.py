@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+SETUP = ROOT / "tools" / "setup"  # put on sys.path by those who import from there
 REQUIREMENTS = ROOT / "tools" / "requirements"
 UV_LOCK = REQUIREMENTS / "uv.txt"
 BLENDER_LOCK = REQUIREMENTS / "blender.txt"

@@ -16,6 +16,8 @@ from pathlib import Path
 
 import build_zip
 import paths
+
+sys.path.insert(0, str(paths.SETUP))
 import setup
 from test import Count, run_tests
 

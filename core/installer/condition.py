@@ -17,7 +17,7 @@ from .torch_builds import Device
 KEY_PACKAGES = ("torch", "torchvision", "depth-anything-3", "numpy", "opencv-python", "pycolmap", "huggingface-hub")
 
 
-START_TIMEOUT = 60  # seconds; an interpreter starts in 0.1, on a cold network disk in a few
+START_TIMEOUT = 25  # seconds; an interpreter starts in 0.1, on a cold network disk in a few; a stopped one never does
 
 
 class State(enum.Enum):

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-TESTS = ROOT / "tests"
+TESTS = ROOT / "tests" / "support"  # helpers of the tests
 for _folder in (ROOT / "tools", TESTS):
     if str(_folder) not in sys.path:
         sys.path.append(str(_folder))

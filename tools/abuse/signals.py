@@ -42,7 +42,7 @@ class Prepared:
     def start(self, work: str, place: Path) -> Running:
         """A run of that kind; started again with the same folder it goes on from what was left."""
         if work == "download":
-            words = ("models", "download", "da3-small")
+            words = ("models", "download", "da3-small", "--online")
             return Running(
                 place, [ROOT / "tools" / "da3.py", *words], DA3_MODELS=place / "own", HF_ENDPOINT=self.hub.endpoint
             )

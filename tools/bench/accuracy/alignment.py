@@ -1,6 +1,6 @@
 """Measures how well passes fit together on the sample set `walk`, with a predictor that errs like a model.
 
-    python tools/bench/accuracy/alignment.py [--seeds 8] [--size 10] [--modes MODE ...]
+    python tools/bench/accuracy/alignment.py [MODE ...] [--seeds 8] [--size 10]
 
 Beside what the pipeline does stand the original add-on's method (median-confidence mask, least-squares scale of depths,
 pose of the first shared frame) and an oracle that aligns every pass to the truth. Runs in the worker's environment, with
@@ -9,17 +9,30 @@ evo beside it.
 
 from __future__ import annotations
 
-import argparse
-import runpy
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from copy import deepcopy
 
-ROOT = Path(__file__).resolve().parents[3]
+import measuring
+import numpy as np
+import truth as truths
+from da3_blender.core import pipeline
+from da3_blender.core.alignment.blending import select
+from da3_blender.core.frames.source import FrameSource
+from da3_blender.core.geometry import projection
+from da3_blender.core.geometry.projection import invert_rigid
+from da3_blender.core.geometry.similarity import Similarity, umeyama
+from da3_blender.core.prediction import batching, filters
+from da3_blender.core.settings import BatchMode, Settings
+from disturbed_predictor import DisturbedPredictor
+from evo.core import metrics
+from evo.core.trajectory import PosePath3D
+
 MODES = ("last_frame_overlap", "first_last_overlap", "no_overlap")
 NEAR = 12  # frames: neighbouring passes
 LEAST_PAIRED = 500  # places that two frames must share to be compared
@@ -43,8 +56,6 @@ class Passes:
         self._known: dict[tuple[int, ...], Any] = {}
 
     def predict(self, images: Any, indices: Any, settings: Any, cameras: Any = None) -> Any:
-        from copy import deepcopy
-
         key = tuple(indices)
         if key not in self._known:
             self._known[key] = self._predictor.predict(images, indices, settings)
@@ -53,10 +64,6 @@ class Passes:
 
 def ours(truth: Any, passes: Passes, settings: Any) -> Scene:
     """What ``core.pipeline`` makes of the passes."""
-    from da3_blender.core import pipeline
-    from da3_blender.core.frames.source import FrameSource
-    from da3_blender.core.prediction import batching
-
     frames = FrameSource.open(truth.folder)
     scene = _empty(truth, batching.plan(range(len(truth)), settings))
     batches = pipeline.reconstruct(frames, settings, passes, on_progress=lambda *_: None, cancelled=lambda: False)
@@ -67,8 +74,6 @@ def ours(truth: Any, passes: Passes, settings: Any) -> Scene:
 
 def original(truth: Any, passes: Passes, settings: Any) -> Scene:
     """The original's chain; without a shared frame it leaves passes as they are."""
-    from da3_blender.core.alignment.blending import select
-
     before: tuple[list[int], Any] | None = None
 
     def fit(indices: list[int], prediction: Any) -> Any:
@@ -86,8 +91,6 @@ def original(truth: Any, passes: Passes, settings: Any) -> Scene:
 
 def oracle(truth: Any, passes: Passes, settings: Any) -> Scene:
     """Every pass by itself aligned to the true centres of its cameras."""
-    from da3_blender.core.geometry.projection import invert_rigid
-    from da3_blender.core.geometry.similarity import umeyama
 
     def fit(indices: list[int], prediction: Any) -> Any:
         own = invert_rigid(prediction.extrinsics)[:, :, 3]
@@ -100,9 +103,6 @@ METHODS: dict[str, Callable[..., Scene]] = {"original": original, "ours": ours, 
 
 
 def _original_similarity(reference: Any, own: Any) -> Any:
-    from da3_blender.core.geometry.projection import invert_rigid
-    from da3_blender.core.geometry.similarity import Similarity
-
     good = (reference.conf > np.median(reference.conf)) & (own.conf > np.median(own.conf))
     good &= (reference.depth > 0) & (own.depth > 0)
     a, b = reference.depth[good].astype(np.float64), own.depth[good].astype(np.float64)
@@ -114,9 +114,6 @@ def _original_similarity(reference: Any, own: Any) -> Any:
 
 def _chain(truth: Any, passes: Passes, settings: Any, fit: Callable[[list[int], Any], Any]) -> Scene:
     """Passes fitted one by one; of a frame in two of them the first is kept, as the original does."""
-    from da3_blender.core.alignment.blending import select
-    from da3_blender.core.prediction import batching, filters
-
     plan = batching.plan(range(len(truth)), settings)
     scene = _empty(truth, plan)
     done: set[int] = set()
@@ -144,10 +141,6 @@ def _put(scene: Scene, indices: list[int], prediction: Any) -> None:
 
 def trajectory_error(truth: Any, scene: Scene) -> float:
     """APE RMSE (evo) after similarity alignment, relative to the extent of the path."""
-    from da3_blender.core.geometry import projection
-    from evo.core import metrics
-    from evo.core.trajectory import PosePath3D
-
     own = projection.homogeneous(projection.invert_rigid(scene.extrinsics))
     estimate, reference = PosePath3D(poses_se3=list(own)), PosePath3D(poses_se3=list(truth.camera_to_world))
     estimate.align(reference, correct_scale=True)
@@ -167,9 +160,6 @@ def doubling(truth: Any, scene: Scene, reach: int | None = None) -> float:
     The copies are those of two frames of different passes that truly show the same place; ``reach``: at most so many
     frames apart.
     """
-    from da3_blender.core.geometry import projection
-    from da3_blender.core.geometry.similarity import umeyama
-
     own = projection.invert_rigid(scene.extrinsics)
     scale = umeyama(own[:, :, 3], truth.camera_to_world[:, :3, 3]).scale
     distances = [
@@ -187,8 +177,6 @@ def _across(scene: Scene, reach: int) -> Iterator[tuple[int, int]]:
 
 def _apart(truth: Any, scene: Scene, i: int, j: int) -> np.ndarray:
     """Distances between frame i's points and frame j's of the same true places, in the scene's unit."""
-    from da3_blender.core.geometry import projection
-
     height, width = truth.depth.shape[1:]
     true = projection.unproject(truth.depth[i : i + 1], truth.intrinsics[i : i + 1], truth.extrinsics[i : i + 1])[0]
     own = projection.unproject(scene.depth[i : i + 1], truth.intrinsics[i : i + 1], scene.extrinsics[i : i + 1])[0]
@@ -210,9 +198,6 @@ def _apart(truth: Any, scene: Scene, i: int, j: int) -> np.ndarray:
 
 def measure(truth: Any, mode: str, seeds: range, size: int = 10, disturbance: Any = None) -> dict[str, np.ndarray]:
     """(seeds, 3) for each method: trajectory error, distance of copies, the same of neighbouring passes only."""
-    from da3_blender.core.settings import BatchMode, Settings
-    from disturbed_predictor import DisturbedPredictor
-
     settings = Settings(batch_mode=BatchMode(mode), batch_size=size, process_resolution=252)
     found: dict[str, list[tuple[float, ...]]] = {name: [] for name in METHODS}
     for seed in seeds:
@@ -224,13 +209,7 @@ def measure(truth: Any, mode: str, seeds: range, size: int = 10, disturbance: An
 
 
 def main() -> None:
-    import truth as truths
-
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=8)
-    parser.add_argument("--size", type=int, default=10)
-    parser.add_argument("--modes", nargs="+", default=list(MODES))
-    options = parser.parse_args()
+    options = measuring.options(__doc__, modes=MODES, seeds=8, size=10)
     walk = truths.load("walk")
     for mode in options.modes:
         found = {
@@ -250,6 +229,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(ROOT / "tests" / "support"))
-    runpy.run_path(str(ROOT / "core" / "package.py"))["make_importable"]()
     main()

@@ -7,18 +7,26 @@ Runs in the worker's environment, with evo beside it.
 
 from __future__ import annotations
 
-import argparse
-import resource
-import runpy
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-ROOT = Path(__file__).resolve().parents[3]
+import measuring
+import cv2
+import numpy as np
+import truth as truths
+from da3_blender.core.geometry import projection
+from da3_blender.core.monitor import Monitor
+from da3_blender.core.predictors.classic import ClassicPredictor
+from da3_blender.core.settings import Settings
+from evo.core import metrics
+from evo.core.geometry import umeyama_alignment
+from evo.core.trajectory import PosePath3D
+from scipy.spatial import cKDTree
 
 
 @dataclass
@@ -42,12 +50,6 @@ class Figures:
 
 def measure(truth: Any, prediction: Any, seconds: float) -> Figures:
     """Compare a prediction at any processed size with a sample set's truth (``tests/support/truth.py``)."""
-    import cv2
-    from da3_blender.core.geometry import projection
-    from evo.core import metrics
-    from evo.core.trajectory import PosePath3D
-    from scipy.spatial import cKDTree
-
     count, height, width = prediction.depth.shape
     placed = (prediction.conf > 0).any(axis=(1, 2))
     own = projection.homogeneous(projection.invert_rigid(prediction.extrinsics))[placed]
@@ -83,21 +85,14 @@ def measure(truth: Any, prediction: Any, seconds: float) -> Figures:
         frames=count, registered=int(placed.sum()), position_error=errors[0] / extent, rotation_error=errors[1],
         focal_error=abs(float(focal / true_focal) - 1.0), depth_error=float(np.median(relative)),
         kept=float(both.sum() / known.sum()), sky_kept=float((keep & ~known).sum() / max(1, (~known).sum())),
-        cloud_distance=float(np.median(distance)) / size, seconds=seconds, memory=_peak_memory(),
+        cloud_distance=float(np.median(distance)) / size, seconds=seconds, memory=measuring.peak_memory(children=True),
         within_1_percent=float((relative < 0.01).mean()), within_5_percent=float((relative < 0.05).mean()),
     )  # fmt: skip
 
 
 def _alignment(own: np.ndarray, true: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
     """Similarity from the own camera positions to the true ones: rotation, translation, scale (Umeyama, by evo)."""
-    from evo.core.geometry import umeyama_alignment
-
     return umeyama_alignment(own[:, :3, 3].T, true[:, :3, 3].T, with_scale=True)
-
-
-def _peak_memory() -> int:
-    """Bytes: the largest this process was, plus the largest of its children."""
-    return 1024 * sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
 
 
 def run(name: str, resolution: int = 504, frames: int | None = None) -> tuple[Any, Any, float]:
@@ -105,12 +100,6 @@ def run(name: str, resolution: int = 504, frames: int | None = None) -> tuple[An
 
     ``frames`` : evenly spaced ones of the set; all by default
     """
-    import dataclasses
-
-    import truth as truths
-    from da3_blender.core.monitor import Monitor
-    from da3_blender.core.predictors.classic import ClassicPredictor
-    from da3_blender.core.settings import Settings
 
     truth = truths.load(name)
     if frames is not None and frames < len(truth):
@@ -119,9 +108,7 @@ def run(name: str, resolution: int = 504, frames: int | None = None) -> tuple[An
             field: getattr(truth, field)[chosen]
             for field in ("depth", "ids", "intrinsics", "extrinsics", "camera_to_world")
         }
-        truth = dataclasses.replace(
-            truth, names=[truth.names[i] for i in chosen], paths=[truth.paths[i] for i in chosen], **kept
-        )
+        truth = replace(truth, names=[truth.names[i] for i in chosen], paths=[truth.paths[i] for i in chosen], **kept)
     images = list(truth.images)
     focals = [float(k[0, 0]) for k in truth.intrinsics]  # what the JPEGs' EXIF says, to its rounding
     started = time.perf_counter()
@@ -134,8 +121,6 @@ def run(name: str, resolution: int = 504, frames: int | None = None) -> tuple[An
 
 def pictures(truth: Any, prediction: Any, folder: Path) -> None:
     """One PNG for each of a few frames: image, true depth, depth, error (white is 5 %), confidence."""
-    import cv2
-
     folder.mkdir(parents=True, exist_ok=True)
     count, height, width = prediction.depth.shape
     keep = prediction.conf > 0
@@ -173,12 +158,7 @@ def describe(name: str, figures: Figures) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sets", nargs="*", default=["courtyard"])
-    parser.add_argument("--resolution", type=int, default=504)
-    parser.add_argument("--frames", type=int)
-    parser.add_argument("--pictures", type=Path)
-    options = parser.parse_args()
+    options = measuring.options(__doc__, sets=["courtyard"], resolution=504, frames=int, pictures=Path)
     for name in options.sets:
         truth, prediction, seconds = run(name, options.resolution, options.frames)
         figures = measure(truth, prediction, seconds)
@@ -188,6 +168,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(ROOT / "tests" / "support"))
-    runpy.run_path(str(ROOT / "core" / "package.py"))["make_importable"]()
     main()

@@ -12,8 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
-import runpy
 import subprocess
 import sys
 import tempfile
@@ -22,10 +20,25 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import measuring
+import classic as bench_classic
+import long_walk
 import numpy as np
+import surface_score
+import truth
+from da3_blender.core.geometry.projection import unproject
+from da3_blender.core.geometry.similarity import umeyama
+from da3_blender.core.monitor import Monitor
+from da3_blender.core.prediction.prediction import Prediction
+from da3_blender.core.settings import Settings
+from da3_blender.core.surfaces import fused_surface
+from disturbed_predictor import DisturbedPredictor
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+sys.path.insert(0, str(measuring.ROOT / "tools"))
 import paths
+
+sys.path.insert(0, str(paths.SETUP))
 import setup
 
 HERE = Path(__file__).resolve().parent
@@ -35,28 +48,8 @@ PIECE = 10  # frames that are in memory at once
 ROUNDS = 3  # of the comparison, in turns; the medians count
 
 
-class Claims:
-    """What was measured against what is claimed."""
-
-    def __init__(self) -> None:
-        self.missed: list[str] = []
-
-    def check(self, what: str, figure: float, claim: float, *, least: bool, form: str = ".3f") -> str:
-        """A figure and its claim as text; noted where it falls short."""
-        held = figure >= claim if least else figure <= claim
-        if not held:
-            self.missed.append(what)
-        return f"{figure:{form}} ({'at least' if least else 'at most'} {claim:{form}}{'' if held else ', MISSED'})"
-
-
-def quality(claims: Claims, seeds: int, classic: bool) -> None:
+def quality(claims: measuring.Claims, seeds: int, classic: bool) -> None:
     """On courtyard."""
-    import surface_score
-    import truth
-    from da3_blender.core.prediction.prediction import Prediction
-    from da3_blender.core.settings import Settings
-    from disturbed_predictor import DisturbedPredictor
-
     known = truth.load("courtyard")
     surface = surface_score.TrueSurface(known)
     rows = list(range(len(known)))
@@ -71,9 +64,6 @@ def quality(claims: Claims, seeds: int, classic: bool) -> None:
             claims, f"disturbed, seed {seed}", prediction, surface, surface_score.back_to_truth(predictor, rows), None
         )
     if classic:
-        import classic as bench_classic
-        from da3_blender.core.geometry.similarity import umeyama
-
         _, prediction, _ = bench_classic.run("courtyard")
         cameras = -np.einsum("nij,ni->nj", prediction.extrinsics[:, :, :3], prediction.extrinsics[:, :, 3])
         found = umeyama(cameras, known.camera_to_world[:, :3, 3])
@@ -85,22 +75,19 @@ def quality(claims: Claims, seeds: int, classic: bool) -> None:
 
 
 def _report(
-    claims: Claims,
+    claims: measuring.Claims,
     name: str,
     prediction: Any,
     surface: Any,
     back: Callable[[np.ndarray], np.ndarray],
     least: float | None,
 ) -> None:
-    import surface_score
-    from da3_blender.core.geometry.projection import unproject
-
     cloud = back(unproject(prediction.depth, prediction.intrinsics, prediction.extrinsics))
     clouds = {
         c: surface.score(cloud[prediction.conf > c]).f for c in (0.5, 2, 3, 5, 6, 7) if (prediction.conf > c).any()
     }
     started = time.perf_counter()
-    mesh = _fused(lambda: [(range(len(prediction)), prediction)])
+    mesh = fused_surface.fuse(lambda: [(range(len(prediction)), prediction)], Settings(), Monitor())
     seconds = time.perf_counter() - started
     score = surface.score(back(surface_score.sampled(mesh.vertices, mesh.faces)))
     wanted = max(clouds.values()) if least is None else least
@@ -108,17 +95,17 @@ def _report(
     main = surface_score.main_share(mesh.vertices, mesh.faces)
     crowded = surface_score.crowded_edges(mesh.faces)
     print(
-        f"  {name}: F {claims.check(f'{name}: F-score', score.f, wanted, least=True)}, precision {score.precision:.3f}, "
+        f"  {name}: F {claims.at_least(f'{name}: F-score', score.f, wanted)}, precision {score.precision:.3f}, "
         f"recall {score.recall:.3f}; cloud, at its best threshold, {max(clouds.values()):.3f}, all of it {clouds[0.5]:.3f}\n"
-        f"    main piece {claims.check(f'{name}: main piece', main, 0.95, least=True)}, "
-        f"edges of three faces {claims.check(f'{name}: non-manifold edges', crowded, 0, least=False, form='.0f')}, "
-        f"{len(mesh.faces)} faces, {claims.check(f'{name}: fewer faces', fewer, 20, least=True, form='.0f')} times fewer "
+        f"    main piece {claims.at_least(f'{name}: main piece', main, 0.95)}, "
+        f"edges of three faces {claims.at_most(f'{name}: non-manifold edges', crowded, 0, '.0f')}, "
+        f"{len(mesh.faces)} faces, {claims.at_least(f'{name}: fewer faces', fewer, 20, '.0f')} times fewer "
         f"than meshes of the images; depths differed by {mesh.noise.before:.2%}, then {mesh.noise.after:.2%}; {seconds:.1f} s",
         flush=True,
     )
 
 
-def speed(claims: Claims, cores: int) -> None:
+def speed(claims: measuring.Claims, cores: int) -> None:
     """200 frames beside Open3D, both in processes of their own; and whether time is linear in the frames."""
     python = _open3d()
     with tempfile.TemporaryDirectory() as name:
@@ -137,19 +124,14 @@ def speed(claims: Claims, cores: int) -> None:
         f"{FRAMES} frames of {WIDTH} x {HEIGHT}, {cores} cores, voxel {first['voxel']:.3f}: {seconds:.1f} s "
         f"({own[0]['faces']} faces, {peak / 1e9:.2f} GB), Open3D {theirs:.1f} s ({other[0]['faces']} faces, "
         f"{max(r['bytes'] for r in other) / 1e9:.2f} GB)\n"
-        f"  times Open3D: {claims.check('time beside Open3D', seconds / theirs, 1.5, least=False, form='.2f')}; "
-        f"GB: {claims.check('memory', peak / 1e9, 3.0, least=False, form='.2f')}; time of {FRAMES} frames over twice that "
-        f"of {FRAMES // 2}: {claims.check('linear time', seconds / (2 * half), 1.2, least=False, form='.2f')}"
+        f"  times Open3D: {claims.at_most('time beside Open3D', seconds / theirs, 1.5, '.2f')}; "
+        f"GB: {claims.at_most('memory', peak / 1e9, 3.0, '.2f')}; time of {FRAMES} frames over twice that "
+        f"of {FRAMES // 2}: {claims.at_most('linear time', seconds / (2 * half), 1.2, '.2f')}"
     )
 
 
 def fuse_folder(folder: Path, count: int) -> None:
     """What the child process does: like ``open3d_fusion.py``."""
-    from da3_blender.core.monitor import Monitor
-    from da3_blender.core.prediction.prediction import Prediction
-    from da3_blender.core.settings import Settings
-    from da3_blender.core.surfaces import fused_surface as surface
-
     arrays = [
         np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("depth", "extrinsics", "intrinsics", "images")
     ]
@@ -161,24 +143,17 @@ def fuse_folder(folder: Path, count: int) -> None:
             yield rows, Prediction(depth, np.where(depth > 0, 5, 0).astype(np.float32), extrinsics, intrinsics, images)
 
     started = time.perf_counter()  # everything is imported, as it is in ``open3d_fusion.py``
-    mesh = surface.fuse(pieces, Settings(), Monitor())
+    mesh = fused_surface.fuse(pieces, Settings(), Monitor())
     seconds = time.perf_counter() - started
-    peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(json.dumps({"seconds": seconds, "faces": len(mesh.faces), "bytes": peak, "voxel": mesh.voxel}))
-
-
-def _fused(pieces: Callable[[], Any]) -> Any:
-    from da3_blender.core.monitor import Monitor
-    from da3_blender.core.settings import Settings
-    from da3_blender.core.surfaces import fused_surface as surface
-
-    return surface.fuse(pieces, Settings(), Monitor())
+    print(
+        json.dumps(
+            {"seconds": seconds, "faces": len(mesh.faces), "bytes": measuring.peak_memory(), "voxel": mesh.voxel}
+        )
+    )
 
 
 def _make_frames(folder: Path) -> None:
     """A walk along corridors, ray cast: every frame sees something that none before has seen."""
-    import long_walk
-
     walk = long_walk.make(FRAMES, LARGER)
     height, width = walk.depth.shape[1:]
     top, left = (height - HEIGHT) // 2, (width - WIDTH) // 2
@@ -237,7 +212,7 @@ def main() -> int:
     if options.fuse:
         fuse_folder(options.fuse, options.count)
         return 0
-    claims = Claims()
+    claims = measuring.Claims()
     if "quality" not in options.without:
         quality(claims, options.seeds, "classic" not in options.without)
     if "speed" not in options.without:
@@ -245,11 +220,8 @@ def main() -> int:
             print("speed left out: it downloads Open3D (1.4 GB) when it is asked for by name: bench.py fusion")
         else:
             speed(claims, options.cores)
-    print(f"missed: {', '.join(claims.missed)}" if claims.missed else "every claim that was measured holds")
-    return 1 if claims.missed else 0
+    return claims.verdict()
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(paths.ROOT / "tests" / "support"))
-    runpy.run_path(str(paths.ROOT / "core" / "package.py"))["make_importable"]()
     sys.exit(main())

@@ -9,9 +9,7 @@ the worker's environment.
 
 from __future__ import annotations
 
-import argparse
 import os
-import runpy
 import subprocess
 import sys
 import time
@@ -19,22 +17,29 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import measuring
+import cv2
 import numpy as np
+import truth as truths
+from crossing import Walker, crossed, part
+from da3_blender.core import pipeline
+from da3_blender.core.alignment.blending import join, select
+from da3_blender.core.frames.source import FrameSource
+from da3_blender.core.monitor import Monitor
+from da3_blender.core.motion import detection
+from da3_blender.core.prediction import filters
+from da3_blender.core.prediction.batch import Batch
+from da3_blender.core.settings import BatchMode, Settings
+from disturbed_predictor import Disturbance, DisturbedPredictor
+from original_motion import original_moving
 
-ROOT = Path(__file__).resolve().parents[3]
 SIZE = (504, 280)  # of the frames whose time is taken: width, height
 THRESHOLD = 0.1
 
 
 def found(truth: Any, predictor: Any, mode: str = "ignore_batch_size") -> tuple[Any, np.ndarray]:
     """The whole run's prediction and moving mask, in the order of the frames, with passes of 8 where the mode has any."""
-    from da3_blender.core import pipeline
-    from da3_blender.core.alignment.blending import join, select
-    from da3_blender.core.frames.source import FrameSource
-    from da3_blender.core.monitor import Monitor
-    from da3_blender.core.motion import detection
-    from da3_blender.core.settings import BatchMode, Settings
-
     settings = Settings(
         batch_mode=BatchMode(mode), batch_size=8, process_resolution=336, detect_motion=True, motion_threshold=THRESHOLD
     )
@@ -57,16 +62,11 @@ def judged(mask: np.ndarray, true: np.ndarray) -> tuple[float, float]:
 
 def original(prediction: Any) -> np.ndarray:
     """The original's mask."""
-    from original_motion import original_moving
-
     return original_moving(prediction.depth, prediction.intrinsics, prediction.extrinsics, THRESHOLD)
 
 
 def passer_by(seeds: range, pictures: Path | None) -> bool:
     """The claims of accuracy; whether they hold."""
-    import truth as truths
-    from disturbed_predictor import Disturbance, DisturbedPredictor
-
     known = truths.load("passer_by")
     true = np.isin(known.ids, known.moving)
     rows = (
@@ -98,9 +98,6 @@ def passer_by(seeds: range, pictures: Path | None) -> bool:
 
 def scenes() -> dict[str, tuple[Any, np.ndarray]]:
     """Other scenes, looked at while the constants were chosen: truth and images by what is special about them."""
-    import truth as truths
-    from crossing import Walker, crossed, part
-
     courtyard = truths.load("courtyard")
     two = [Walker((-3.0, -1.0), (3.0, -0.5)), Walker((2.5, 1.5), (-2.0, 1.0), 0.7, ball=True)]
     walk = part(truths.load("walk"), range(8, 28))
@@ -114,11 +111,6 @@ def scenes() -> dict[str, tuple[Any, np.ndarray]]:
 
 def other_scenes(seeds: range, pictures: Path | None) -> None:
     """The same on the other scenes; no claim is made of them."""
-    from da3_blender.core.motion import detection
-    from da3_blender.core.prediction import filters
-    from da3_blender.core.settings import Settings
-    from disturbed_predictor import Disturbance, DisturbedPredictor
-
     print("other scenes, one pass, clean and disturbed")
     for label, (known, images) in scenes().items():
         true = np.isin(known.ids, known.moving)
@@ -142,11 +134,6 @@ def other_scenes(seeds: range, pictures: Path | None) -> None:
 
 def sequence(count: int) -> Any:
     """A disturbed prediction of ``count`` frames of ``SIZE``: the courtyard with two figures, over and over."""
-    import cv2
-    from da3_blender.core.alignment.blending import select
-    from da3_blender.core.settings import Settings
-    from disturbed_predictor import DisturbedPredictor
-
     known, images = scenes()["two figures, wide arc"]
     given = DisturbedPredictor(known).predict(images, range(len(images)), Settings())
     scale = np.array([[SIZE[0] / known.depth.shape[2]], [SIZE[1] / known.depth.shape[1]], [1.0]])
@@ -161,12 +148,6 @@ def sequence(count: int) -> Any:
 
 def timed(prediction: Any, size: int) -> float:
     """Seconds that ``detect`` takes for a prediction in batches of ``size``; the better of two runs."""
-    from da3_blender.core.alignment.blending import select
-    from da3_blender.core.monitor import Monitor
-    from da3_blender.core.motion import detection
-    from da3_blender.core.prediction.batch import Batch
-    from da3_blender.core.settings import Settings
-
     best = np.inf
     for _ in range(2):
         rows = [list(range(start, min(start + size, len(prediction)))) for start in range(0, len(prediction), size)]
@@ -186,14 +167,11 @@ def speed() -> bool:
     The original's way hands its many small matrix products to all cores, where they can take twenty times as long while
     another program is busy: that would not be its arithmetic.
     """
-    threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    return subprocess.call([sys.executable, __file__, "--speed"], env={**os.environ, **threads}) == 0
+    return subprocess.call([sys.executable, __file__, "--speed"], env={**os.environ, **measuring.ONE_THREAD}) == 0
 
 
 def speed_here() -> bool:
     """The claims of speed in this process."""
-    import cv2
-
     cv2.setNumThreads(1)
     forty = sequence(40)
     started = time.perf_counter()
@@ -215,8 +193,6 @@ def speed_here() -> bool:
 
 def save(path: Path, images: np.ndarray, mask: np.ndarray, true: np.ndarray) -> None:
     """All frames in one picture: green where the mask is right, red where it is too much, blue where it lacks."""
-    import cv2
-
     shown = images.astype(np.float32)
     for where, colour in ((mask & true, (0, 255, 0)), (mask & ~true, (255, 0, 0)), (~mask & true, (0, 0, 255))):
         shown[where] = 0.4 * shown[where] + 0.6 * np.array(colour, np.float32)
@@ -226,11 +202,7 @@ def save(path: Path, images: np.ndarray, mask: np.ndarray, true: np.ndarray) -> 
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=6)
-    parser.add_argument("--pictures", type=Path, help="folder for pictures of the masks on all frames")
-    parser.add_argument("--speed", action="store_true", help="take times only, in this process")
-    options = parser.parse_args()
+    options = measuring.options(__doc__, seeds=6, pictures=Path, speed=False)
     if options.speed:
         return 0 if speed_here() else 1
     kept = passer_by(range(options.seeds), options.pictures)
@@ -240,6 +212,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(ROOT / "tests" / "support"))
-    runpy.run_path(str(ROOT / "core" / "package.py"))["make_importable"]()
     sys.exit(main())

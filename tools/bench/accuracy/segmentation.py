@@ -9,16 +9,27 @@ where surfaces alone have to fit passes together, the trajectory's error (ATE) i
 
 from __future__ import annotations
 
-import argparse
-import runpy
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import measuring
+import alignment as bench_alignment
+import companion
 import numpy as np
+import truth as truths
+from da3_blender.core import pipeline
+from da3_blender.core.frames.source import FrameSource
+from da3_blender.core.monitor import Monitor
+from da3_blender.core.prediction import batching
+from da3_blender.core.segmentation.segmenter import Segmenter, SegmentingPredictor
+from da3_blender.core.segmentation.yolo import YoloFinder
+from da3_blender.core.settings import BatchMode, Settings
+from disturbed_predictor import DisturbedPredictor
+from true_finder import TrueFinder
 
-ROOT = Path(__file__).resolve().parents[3]
 NEAREST, FARTHEST = 0.7, 1.2  # metres between camera and person
 MODES = ("no_overlap", "last_frame_overlap", "first_last_overlap")
 CLAIMED = {"no_overlap": 0.7}  # most of the ATE without masks that may be left with them
@@ -26,18 +37,6 @@ CLAIMED = {"no_overlap": 0.7}  # most of the ATE without masks that may be left 
 
 def people(seeds: int) -> bool:
     """Prints each mode's median ATE; whether the claim holds."""
-    import alignment as bench_alignment
-    import companion
-    import truth as truths
-    from da3_blender.core import pipeline
-    from da3_blender.core.frames.source import FrameSource
-    from da3_blender.core.monitor import Monitor
-    from da3_blender.core.prediction import batching
-    from da3_blender.core.segmentation.segmenter import Segmenter, SegmentingPredictor
-    from da3_blender.core.settings import BatchMode, Settings
-    from disturbed_predictor import DisturbedPredictor
-    from true_finder import TrueFinder
-
     empty = truths.load("walk")
     truth = companion.companion(empty, truths.load("passer_by"), NEAREST, FARTHEST)
     share = (truth.ids == companion.PERSON).mean()
@@ -84,17 +83,10 @@ def people(seeds: int) -> bool:
 
 def cost() -> bool:
     """Prints the time of a frame by its parts."""
-    import truth as truths
-    from da3_blender.core.frames.source import FrameSource
-    from da3_blender.core.monitor import Monitor
-    from da3_blender.core.segmentation.segmenter import Segmenter
-    from da3_blender.core.segmentation.yolo import YoloFinder
-    from da3_blender.core.settings import Settings
-
     truth = truths.load("passer_by")
     frames, settings = FrameSource.open(truth.folder), Settings()
     started = time.perf_counter()
-    finder = YoloFinder(ROOT / "tests" / "data" / "tiny-seg.pt", settings.seg_confidence, "cpu")
+    finder = YoloFinder(measuring.ROOT / "tests" / "data" / "tiny-seg.pt", settings.seg_confidence, "cpu")
     opened = time.perf_counter()
     segmenter = Segmenter(finder, frames, settings, Monitor())
     segmenter._look_at(frames.selected)
@@ -108,10 +100,7 @@ def cost() -> bool:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", default=["people", "time"])
-    parser.add_argument("--seeds", type=int, default=6)
-    options = parser.parse_args()
+    options = measuring.options(__doc__, parts=("people", "time"), seeds=6)
     held = True
     if "people" in options.parts:
         held &= people(options.seeds)
@@ -121,6 +110,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.path[:0] = [str(ROOT / "tests" / "support"), str(ROOT / "tools" / "bench" / "accuracy")]
-    runpy.run_path(str(ROOT / "core" / "package.py"))["make_importable"]()
     sys.exit(main())

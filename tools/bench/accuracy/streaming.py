@@ -13,7 +13,6 @@ What every figure means, and what it was, is in docs/streaming.md.
 from __future__ import annotations
 
 import argparse
-import runpy
 import sys
 import tempfile
 import time
@@ -21,9 +20,25 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import measuring
+import long_walk
 import numpy as np
+import official_streaming
+import truth
+from alignment import Scene, doubling
+from da3_blender.core.frames.source import FrameSource
+from da3_blender.core.geometry import projection
+from da3_blender.core.geometry.projection import homogeneous, invert_rigid
+from da3_blender.core.prediction import filters
+from da3_blender.core.settings import BatchMode, Settings
+from da3_blender.streaming import chunk_alignment, pipeline
+from da3_blender.streaming.registration import loop_detection, sim3
+from da3_blender.streaming.registration.loop_detection import Candidate
+from da3_blender.streaming.registration.pose_graph import chain, solve
+from disturbed_predictor import Disturbance, DisturbedPredictor
+from scipy.spatial.transform import Rotation
 
-ROOT = Path(__file__).resolve().parents[3]
 PARTS = ("walk", "long", "noisy", "graph")
 CHUNK = 20
 FALSE = 0.2  # false candidates that are added, of the joint passes there may be
@@ -48,9 +63,6 @@ class Model:
         self.false = 0
 
     def predict(self, images: Any, indices: Any, settings: Any, cameras: Any = None) -> Any:
-        from da3_blender.core.geometry.projection import homogeneous
-        from scipy.spatial.transform import Rotation
-
         made = self._predictor.predict(images, indices, settings, cameras)
         jump = next((k for k in range(1, len(indices)) if indices[k] != indices[k - 1] + 1), None)
         if jump is None:
@@ -64,8 +76,6 @@ class Model:
         return made
 
     def same_place(self, one: Any, other: Any) -> bool:
-        from da3_blender.core.geometry import projection
-
         t, seen, total = self._truth, 0, 0
         height, width = t.depth.shape[1:]
         for i in one[:: max(1, len(one) // 3)]:
@@ -86,8 +96,6 @@ def with_false(by_looks: Any, seed: int, same_place: Any) -> Any:
     """``loops.by_looks`` with false candidates, two frames of two places: a fifth of as many as there may be."""
 
     def candidates(descriptors: np.ndarray, apart: int, most: int) -> list[Any]:
-        from da3_blender.streaming.registration.loop_detection import Candidate
-
         found = by_looks(descriptors, apart, most)
         random, count, added = np.random.default_rng(seed), len(descriptors), 0
         while added < int(np.ceil(FALSE * most)):
@@ -103,14 +111,6 @@ def with_false(by_looks: Any, seed: int, same_place: Any) -> Any:
 
 def run(truth: Any, folder: Any, seed: int, noise: float, metres: float | None, far: bool) -> dict[str, Any]:
     """Poses (by frame, (3, 4) camera to world) and surfaces of the official way, of ours without loops and with them."""
-    import official_streaming
-    from da3_blender.core.frames.source import FrameSource
-    from da3_blender.core.geometry.projection import invert_rigid
-    from da3_blender.core.settings import BatchMode, Settings
-    from da3_blender.streaming import chunk_alignment, pipeline
-    from da3_blender.streaming.registration import loop_detection, sim3
-    from disturbed_predictor import Disturbance, DisturbedPredictor
-
     predictor = DisturbedPredictor(truth, seed)
     shift = 0.001 if metres is None else metres / predictor.path_length
     predictor.disturbance = Disturbance(pose_degrees=0.3 * noise, pose_shift=shift * noise)
@@ -167,10 +167,6 @@ def ate(poses: dict[int, np.ndarray], truth: Any) -> float:
 
 def copies(truth: Any, poses: dict[int, np.ndarray], surfaces: dict[int, Any], reach: int | None) -> float:
     """``bench_alignment.doubling``; frames whose last chunk differs are of different passes, for every method alike."""
-    from alignment import Scene, doubling
-    from da3_blender.core.geometry.projection import invert_rigid
-    from da3_blender.core.prediction import filters
-
     order = sorted(poses)
     depth, conf = (np.stack([surfaces[i][n] for i in order]).astype(np.float32) for n in (0, 1))
     conf[filters.edges(depth)] = 0.0  # ours lacks them anyway
@@ -214,15 +210,11 @@ def compare(
 
 
 def walk(given: argparse.Namespace) -> bool:
-    import truth
-
     scene = truth.load("walk")
     return compare("walk, chunks of 20", scene, scene.folder, given.seeds)
 
 
 def long(given: argparse.Namespace) -> bool:
-    import long_walk
-
     scene = long_walk.make(given.frames, size=given.size)
     with tempfile.TemporaryDirectory() as folder:
         scene.save(folder)
@@ -231,16 +223,13 @@ def long(given: argparse.Namespace) -> bool:
 
 
 def noisy(given: argparse.Namespace) -> bool:
-    import truth
-
     scene = truth.load("walk")
     return compare("walk, camera noise of 3 degrees and 1 %", scene, scene.folder, given.seeds, noise=10.0)
 
 
 def graph(given: argparse.Namespace) -> bool:
-    sys.path.insert(0, str(ROOT / "tests" / "streaming" / "registration"))
-    from da3_blender.streaming.registration.pose_graph import chain, solve
-    from test_pose_graph import Laps  # type: ignore[import-not-found]
+    sys.path.insert(0, str(measuring.ROOT / "tests" / "streaming" / "registration"))
+    from test_pose_graph import Laps
 
     laps = Laps(2000)
     right, wrong = laps.loops(200), laps.wrong(86)
@@ -255,13 +244,7 @@ def graph(given: argparse.Namespace) -> bool:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", default=PARTS)
-    parser.add_argument("--seeds", type=int, default=8)
-    parser.add_argument("--first", type=int, default=0)
-    parser.add_argument("--frames", type=int, default=2000)
-    parser.add_argument("--size", type=int, default=4)
-    given = parser.parse_args()
+    given = measuring.options(__doc__, parts=PARTS, seeds=8, first=0, frames=2000, size=4)
     given.seeds = range(given.first, given.first + given.seeds)
     parts = {"walk": walk, "long": long, "noisy": noisy, "graph": graph}
     missed = [part for part in given.parts if not parts[part](given)]
@@ -271,6 +254,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(ROOT / "tests" / "support"))
-    runpy.run_path(str(ROOT / "core" / "package.py"))["make_importable"]()
     sys.exit(main())

@@ -11,75 +11,47 @@ Run it with an interpreter that has ``bpy``. Three ways, taking turns in one pro
 
 from __future__ import annotations
 
-import argparse
 import os
-import runpy
-import statistics
 import sys
 import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import measuring
 import bpy
 import numpy as np
-
-runpy.run_path(str(Path(__file__).resolve().parents[3] / "core" / "package.py"))["make_importable"]()
-
-from da3_blender.core.output.payload import PointArrays  # noqa: E402
-from da3_blender.nodes import point_cloud  # noqa: E402
-from da3_blender.nodes.datablocks import materials, point_trees  # noqa: E402
-
-TIMES_FASTER = 40
-TICK_SECONDS = 0.050
+from da3_blender.core.output.payload import PointArrays
+from da3_blender.nodes import point_cloud
+from da3_blender.nodes.datablocks import materials, point_trees
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--points", type=int, default=1_900_000)
-    parser.add_argument("--runs", type=int, default=5)
-    arguments = parser.parse_args()
+    given = measuring.options(__doc__, points=1_900_000, runs=5)
     bpy.ops.wm.read_factory_settings(use_empty=True)
     tree = point_trees.point_cloud_tree(materials.point_material())
-    lists, warm, cold = [], [], []
-    with tempfile.TemporaryDirectory() as folder:
-        files = made_up(arguments.points).save(Path(folder), "bench")
-        paths = [Path(folder) / file for file in files.values()]
-        for _ in range(arguments.runs):
-            lists.append(timed_steps(lambda: [from_lists(PointArrays.open(Path(folder), files))]))
-            warm.append(timed_steps(lambda: point_cloud.build_steps("c", PointArrays.open(Path(folder), files), tree)))
-            if hasattr(os, "posix_fadvise"):
-                forget(paths)
-                cold.append(
-                    timed_steps(lambda: point_cloud.build_steps("c", PointArrays.open(Path(folder), files), tree))
-                )
-    print(f"{arguments.points} points with colour, confidence and frame; medians of {arguments.runs} runs")
-    for name, runs in (("lists", lists), ("warm", warm), ("cold", cold)):
-        if runs:
-            total = statistics.median(sum(steps) for steps in runs)
-            longest = statistics.median(max(steps) for steps in runs)
-            worst = max(max(steps) for steps in runs)
-            print(
-                f"{name:5} {total * 1e3:8.1f} ms   longest call {longest * 1e3:7.1f} ms, worst of all {worst * 1e3:.1f}"
-            )
-    ours = statistics.median(sum(steps) for steps in warm)
-    factor = statistics.median(sum(steps) for steps in lists) / ours
-    longest = statistics.median(max(steps) for steps in warm)
-    print(f"{factor:.0f} times faster than lists (claimed: {TIMES_FASTER}), longest call {longest * 1e3:.1f} ms (50)")
-    return 0 if factor >= TIMES_FASTER and longest <= TICK_SECONDS else 1
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        files = made_up(given.points).save(folder, "bench")
+
+        def lists() -> Iterator[object]:
+            yield from_lists(PointArrays.open(folder, files))
+
+        def warm() -> Iterator[object]:
+            yield from point_cloud.build_steps("c", PointArrays.open(folder, files), tree)
+
+        def cold() -> Iterator[object]:
+            forget([folder / file for file in files.values()])
+            return warm()
+
+        print(f"{given.points} points with colour, confidence and frame")
+        ways = {"lists": lists, "warm": warm} | ({"cold": cold} if hasattr(os, "posix_fadvise") else {})
+        found = measuring.take_turns(ways, given.runs, remove_built)
+    return measuring.beside_lists(found["lists"], found["warm"], 40)
 
 
-def timed_steps(start: Callable[[], object]) -> list[float]:
-    """Seconds of every step; what was built is removed afterwards, outside the clock."""
-    seconds = []
-    before = time.perf_counter()
-    for _ in start():
-        now = time.perf_counter()
-        seconds.append(now - before)
-        before = time.perf_counter()
-    seconds.append(time.perf_counter() - before)
+def remove_built() -> None:
     bpy.data.batch_remove([*bpy.data.objects, *bpy.data.meshes])
-    return seconds
 
 
 def from_lists(cloud: PointArrays) -> bpy.types.Object:

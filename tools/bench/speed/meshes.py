@@ -11,78 +11,49 @@ colours and confidence of the same meshes:
 
 from __future__ import annotations
 
-import argparse
-import runpy
-import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Generator, Iterable
+from collections.abc import Generator
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import measuring
 import bpy
 import numpy as np
-
-runpy.run_path(str(Path(__file__).resolve().parents[3] / "core" / "package.py"))["make_importable"]()
-
-from da3_blender.core.output.payload import CameraRecord, MeshArrays, Part  # noqa: E402
-from da3_blender.core.prediction.prediction import Prediction  # noqa: E402
-from da3_blender.core.settings import Settings  # noqa: E402
-from da3_blender.core.surfaces import image_meshes  # noqa: E402
-from da3_blender.nodes import mesh  # noqa: E402
-from da3_blender.nodes.datablocks import materials  # noqa: E402
-from da3_blender.nodes.datablocks.created import Created  # noqa: E402
+from building import remove_built
+from da3_blender.core.output.payload import CameraRecord, MeshArrays, Part
+from da3_blender.core.prediction.prediction import Prediction
+from da3_blender.core.settings import Settings
+from da3_blender.core.surfaces import image_meshes
+from da3_blender.nodes import mesh
+from da3_blender.nodes.datablocks import materials
+from da3_blender.nodes.datablocks.created import Created
 
 WIDTH, HEIGHT = 504, 378
-TIMES_FASTER = 5
-TICK_SECONDS = 0.050
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--meshes", type=int, default=10)
-    parser.add_argument("--runs", type=int, default=3)
-    arguments = parser.parse_args()
+    given = measuring.options(__doc__, meshes=10, runs=3)
     bpy.ops.wm.read_factory_settings(use_empty=True)
-    lists: list[list[float]] = []
-    ours: list[list[float]] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         before = time.perf_counter()
-        parts = made_up(arguments.meshes)
-        making = time.perf_counter() - before
+        parts = made_up(given.meshes)
+        print(f"made in the worker in {time.perf_counter() - before:.2f} s")
         files = [part.save(folder, f"batch0_{k}") for k, part in enumerate(parts)]
-        for _ in range(arguments.runs):
-            opened = [Part.open(folder, record) for record in files]
-            lists.append(timed(from_lists(part) for part in opened))
-            opened = [Part.open(folder, record) for record in files]
-            surfaces = mesh.Surfaces(materials.point_material())
-            ours.append(timed(in_turn(opened, surfaces)))
-    faces = sum(len(part.arrays.corners) for part in parts if isinstance(part.arrays, MeshArrays))
-    print(f"{arguments.meshes} meshes with {faces} faces; medians of {arguments.runs} runs")
-    print(f"made in the worker in {making:.2f} s")
-    for way, runs in (("lists", lists), ("ours", ours)):
-        total = statistics.median(sum(steps) for steps in runs)
-        longest = statistics.median(max(steps) for steps in runs)
-        worst = max(max(steps) for steps in runs)
-        print(f"{way:5} {total:7.3f} s   longest step {longest * 1e3:7.1f} ms, worst of all {worst * 1e3:.1f}")
-    factor = statistics.median(sum(steps) for steps in lists) / statistics.median(sum(steps) for steps in ours)
-    longest = statistics.median(max(steps) for steps in ours)
-    print(f"{factor:.0f} times faster than lists (claimed: {TIMES_FASTER}), longest step {longest * 1e3:.1f} ms (50)")
-    return 0 if factor >= TIMES_FASTER and longest <= TICK_SECONDS else 1
+        faces = sum(len(part.arrays.corners) for part in parts if isinstance(part.arrays, MeshArrays))
+        print(f"{given.meshes} meshes with {faces} faces")
 
+        def opened() -> list[Part]:
+            return [Part.open(folder, record) for record in files]
 
-def timed(steps: Iterable[object]) -> list[float]:
-    """Seconds of every step; what was built is removed afterwards, outside the clock."""
-    seconds = []
-    before = time.perf_counter()
-    for _ in steps:
-        now = time.perf_counter()
-        seconds.append(now - before)
-        before = time.perf_counter()
-    seconds.append(time.perf_counter() - before)
-    bpy.data.batch_remove([*bpy.data.objects, *bpy.data.meshes])
-    return seconds
+        ways = {
+            "lists": lambda: map(from_lists, opened()),
+            "ours": lambda: in_turn(opened(), mesh.Surfaces(materials.point_material())),
+        }
+        found = measuring.take_turns(ways, given.runs, remove_built)
+    return measuring.beside_lists(found["lists"], found["ours"], 5)
 
 
 def in_turn(parts: list[Part], surfaces: mesh.Surfaces) -> Generator[None, None, None]:

@@ -10,11 +10,9 @@ kills   SIGKILL at ten random moments: the same cameras, and what was whole is n
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import random
-import runpy
 import sys
 import tempfile
 import time
@@ -25,26 +23,23 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import measuring
+import long_stand_in
+import long_walk
+import model_clock
 import numpy as np
+import truth
+from da3_blender.core.errors import DA3Error
+from da3_blender.core.settings import BatchMode, Settings
+from da3_blender.core.worker import protocol
+from da3_blender.core.worker.client import WorkerClient
+from da3_blender.core.worker.server import generate_job
+from da3_blender.core.worker.server.loaded_model import LoadedModel
+from da3_blender.core.worker.server.progress import Progress
+from da3_blender.streaming import run as streaming_run
+from da3_blender.streaming.time_left import Pace
 from PIL import Image
-
-ROOT = Path(__file__).resolve().parents[3]
-runpy.run_path(str(ROOT / "core" / "package.py"))["make_importable"]()
-sys.path.insert(0, str(ROOT / "tests" / "support"))
-
-import long_stand_in  # noqa: E402
-import long_walk  # noqa: E402
-import model_clock  # noqa: E402
-import truth  # noqa: E402
-from da3_blender.core.errors import DA3Error  # noqa: E402
-from da3_blender.core.settings import BatchMode, Settings  # noqa: E402
-from da3_blender.core.worker import protocol  # noqa: E402
-from da3_blender.core.worker.client import WorkerClient  # noqa: E402
-from da3_blender.core.worker.server import generate_job  # noqa: E402
-from da3_blender.core.worker.server.loaded_model import LoadedModel  # noqa: E402
-from da3_blender.core.worker.server.progress import Progress  # noqa: E402
-from da3_blender.streaming import run as streaming_run  # noqa: E402
-from da3_blender.streaming.time_left import Pace  # noqa: E402
 
 CHUNK = 20
 KILLS = 10
@@ -69,11 +64,8 @@ class Killed(Exception):
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parts: dict[str, Callable[[int], bool]] = {"memory": memory, "cost": cost, "pace": pace, "kills": kills}
-    parser.add_argument("parts", nargs="*", default=list(parts), choices=[[], *parts])
-    parser.add_argument("--frames", type=int, default=2000)
-    given = parser.parse_args()
+    given = measuring.options(__doc__, parts=tuple(parts), frames=2000)
     held = [parts[part](given.frames) for part in given.parts]  # all of them, whatever the first ones say
     return 0 if all(held) else 1
 
@@ -246,10 +238,9 @@ def run(
     """A job in a worker of its own; ``kill_after``: seconds from its first word on the chunks; ``kept``: see the worker."""
     output.mkdir(exist_ok=True)
     log = output.with_suffix(".passes")
-    threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     client = WorkerClient(
-        Path(sys.executable), predictor=f"{ROOT / 'tests' / 'support' / 'long_stand_in.py'}:{model}",
-        environment={"DA3_PASS_LOG": str(log), **threads, **environment},
+        Path(sys.executable), predictor=f"{measuring.SUPPORT / 'long_stand_in.py'}:{model}",
+        environment={"DA3_PASS_LOG": str(log), **measuring.ONE_THREAD, **environment},
     )  # fmt: skip
     values = settings.to_json() | {"output_folder": str(output)}
     seen, started, before = Result(), 0.0, 0.0
@@ -258,7 +249,7 @@ def run(
         for event in events(client):
             now = time.monotonic()
             if isinstance(event, protocol.Progress) and event.stage == "streaming" and not started:
-                started, before = now, processor_seconds(client.pid)
+                started, before = now, measuring.processor_seconds(client.pid)
             elif isinstance(event, protocol.BatchReady):
                 for part in event.parts:  # Blender would have them in memory by now
                     for file in part["files"].values():
@@ -267,7 +258,7 @@ def run(
                 raise DA3Error(event.message)
             elif isinstance(event, protocol.Done):
                 seen.seconds = now - started
-                seen.processor = processor_seconds(client.pid) - before - of_model(log)
+                seen.processor = measuring.processor_seconds(client.pid) - before - of_model(log)
                 seen.peak = event.report["peak_memory"]["worker"]
                 return seen
             if kill_after is not None and started and now - started > kill_after:
@@ -282,12 +273,6 @@ def events(client: WorkerClient) -> Iterator[Any]:
     """Forever; None where there was none for a moment."""
     while True:
         yield from client.wait(0.02) or [None]
-
-
-def processor_seconds(pid: int | None) -> float:
-    """All threads' seconds of a process."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def of_model(log: Path) -> float:

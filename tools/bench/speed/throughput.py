@@ -8,8 +8,6 @@ the processor's cores, nothing could hide.
 
 from __future__ import annotations
 
-import argparse
-import runpy
 import sys
 import tempfile
 import time
@@ -17,19 +15,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import measuring
 import cv2
 import numpy as np
-
-runpy.run_path(str(Path(__file__).resolve().parents[3] / "core" / "package.py"))["make_importable"]()
-
-from da3_blender.core.frames.source import FrameSource  # noqa: E402
-from da3_blender.core.monitor import Monitor  # noqa: E402
-from da3_blender.core.prediction import passes  # noqa: E402
-from da3_blender.core.prediction.batching import Planner  # noqa: E402
-from da3_blender.core.prediction.prediction import Prediction  # noqa: E402
-from da3_blender.core.settings import BatchMode, Settings  # noqa: E402
-
-MOST = 1.15  # times the longer of loading and computing
+from da3_blender.core.frames.source import FrameSource
+from da3_blender.core.monitor import Monitor
+from da3_blender.core.prediction import passes
+from da3_blender.core.prediction.batching import Planner
+from da3_blender.core.prediction.prediction import Prediction
+from da3_blender.core.settings import BatchMode, Settings
 
 
 class Waiting:
@@ -47,11 +42,7 @@ class Waiting:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--images", type=int, default=60)
-    parser.add_argument("--batch-size", type=int, default=4)
-    parser.add_argument("--megapixels", type=float, default=12.0)
-    arguments = parser.parse_args()
+    arguments = measuring.options(__doc__, images=60, batch_size=4, megapixels=12.0)
     with tempfile.TemporaryDirectory() as folder:
         make(Path(folder), arguments.images, arguments.megapixels)
         run(Path(folder), Waiting(0.0), arguments.batch_size)  # so that the files are in the system's cache
@@ -60,8 +51,9 @@ def main() -> int:
         whole = run(Path(folder), Waiting(each), arguments.batch_size)
     print(f"{arguments.images} photographs of {arguments.megapixels:g} megapixels, {arguments.batch_size} per pass")
     print(f"loading alone {loading:.2f} s, computing alone {each * arguments.images:.2f} s, both {whole:.2f} s")
-    print(f"ratio to the longer one {whole / loading:.2f} (claim: at most {MOST})")
-    return 0 if whole <= MOST * loading else 1
+    claims = measuring.Claims()
+    print(f"ratio to the longer one: {claims.at_most('both beside the longer one', whole / loading, 1.15, '.2f')}")
+    return claims.verdict()
 
 
 def make(folder: Path, count: int, megapixels: float) -> None:

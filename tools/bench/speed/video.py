@@ -9,33 +9,25 @@ then the files wanted are read.
 
 from __future__ import annotations
 
-import argparse
-import runpy
 import statistics
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import measuring
 import av
 import cv2
 import numpy as np
-
-runpy.run_path(str(Path(__file__).resolve().parents[3] / "core" / "package.py"))["make_importable"]()
-
-from da3_blender.core.frames.source import FrameSource  # noqa: E402
-from da3_blender.core.monitor import Monitor  # noqa: E402
+from da3_blender.core.frames.source import FrameSource
+from da3_blender.core.monitor import Monitor
 
 WIDTH, HEIGHT, RATE = 1280, 720, 30
-TIMES_FASTER = 3
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--frames", type=int, default=300)
-    parser.add_argument("--stride", type=int, default=10)
-    parser.add_argument("--runs", type=int, default=3)
-    arguments = parser.parse_args()
+    arguments = measuring.options(__doc__, frames=300, stride=10, runs=3)
     with tempfile.TemporaryDirectory() as folder:
         video = Path(folder) / "bench.mp4"
         make(video, arguments.frames)
@@ -59,10 +51,11 @@ def main() -> int:
     print(f"{len(wanted)} of {arguments.frames} frames of {WIDTH} x {HEIGHT}; medians of {arguments.runs} runs")
     print(f"decoded as asked for: {statistics.median(direct):.2f} s, {decoded} frames decoded")
     print(f"extracted to JPEG first: {statistics.median(extracted):.2f} s")
-    print(
-        f"ratio {ratio:.1f} (claim: {TIMES_FASTER}); left on disk: {sorted(map(str, left)) + left_beside or 'nothing'}"
-    )
-    return 0 if ratio >= TIMES_FASTER and not left_beside else 1
+    claims = measuring.Claims()
+    faster = claims.at_least("times faster", ratio, 3, ".1f")
+    print(f"times faster: {faster}; left on disk: {sorted(map(str, left)) + left_beside or 'nothing'}")
+    claims.at_most("files left beside the video", len(left_beside), 0)
+    return claims.verdict()
 
 
 def make(path: Path, count: int) -> None:
