@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from da3_blender.core.errors import BadInput, Cancelled, DA3Error, MissingEnvironment
 from da3_blender.core.models import catalogue, hub_download
+from da3_blender.core.models import download as downloading
 from da3_blender.core.models import folder as model_folder
 from da3_blender.core.models.transfer import Progress
 from downloads_in_processes import Nursery
