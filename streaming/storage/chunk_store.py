@@ -36,7 +36,7 @@ KIND = "streaming"  # of folder, for ``ownership``
 PARTS = ("chunks", "images")
 MANIFEST = "manifest.json"
 _CHUNK = {
-    "frames": [int], "planned": [int], "is_metric": bool, "cameras_known": bool, "images": {"#": str}, "arrays": str,
+    "frames": [int], "planned": [int], "is_metric": bool, "cameras_known": bool, "scale_known?": bool, "images": {"#": str}, "arrays": str,
 }  # fmt: skip
 _LOOP = {"frames": [int], "chunks": [int], "matrix": manifests.MATRIX, "information": manifests.MATRIX}
 SCHEMA: dict[str, Any] = {

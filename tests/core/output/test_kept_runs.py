@@ -84,11 +84,11 @@ def test_filtered_anew_it_is_as_filtered_the_first_time(tmp_path):
     one, records = batch()
     one.prediction.depth[:, :, :15], one.prediction.depth[:, :, 15:] = 2.0, 5.0  # a step, which is an edge
     one.prediction.conf, one.prediction.unfiltered = one.prediction.unfiltered.copy(), None
-    filters.apply(one.prediction, Settings(filter_edges=True))
+    filters.apply(one.prediction, Settings(filter_edges=True, drop_sky=False))
     kept, _ = keep(tmp_path, [(one, records)])
     for wanted in (True, False):
         ((found, _),) = KeptRun.open(tmp_path, kept.id).batches()
-        filters.apply_anew(found.prediction, Settings(filter_edges=wanted))
+        filters.apply_anew(found.prediction, Settings(filter_edges=wanted, drop_sky=False))
         expected = one.prediction.conf if wanted else one.prediction.unfiltered
         np.testing.assert_array_equal(found.prediction.conf == 0, expected == 0)
         assert (found.prediction.conf == 0).any() == wanted

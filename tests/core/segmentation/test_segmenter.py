@@ -23,6 +23,7 @@ from da3_blender.core.frames.source import FrameSource
 from da3_blender.core.models import files, moving, segmentation_catalogue, segmentation_download
 from da3_blender.core.monitor import Monitor
 from da3_blender.core.prediction import batching
+from da3_blender.core.prediction.prediction import Prediction
 from da3_blender.core.segmentation.segmenter import Segmenter, SegmentingPredictor, Thing, open_segmenter
 from da3_blender.core.segmentation.yolo import YoloFinder
 from da3_blender.core.settings import BatchMode, ResizeMethod, Settings
@@ -51,7 +52,7 @@ def blank(frames, settings):
     sizes = [(frames.headers[i].width, frames.headers[i].height) for i in frames.selected]
     width, height, _ = layout(sizes, settings.resolution, settings.resize_method)
     shape = (len(frames.selected), height, width)
-    return pipeline.Prediction(np.ones(shape, np.float32), np.full(shape, 5, np.float32), None, None, np.zeros(shape))
+    return Prediction(np.ones(shape, np.float32), np.full(shape, 5, np.float32), None, None, np.zeros(shape))
 
 
 # ------------------------------------------------------------------------------------------------ where masks land

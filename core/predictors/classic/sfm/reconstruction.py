@@ -165,11 +165,12 @@ def _try(
             "features_process.py", folder, "learned.npz", "features_log.txt", monitor, lambda f: told(start * f)
         )
     octave = -1 if way == "sift, doubled" or job["long_side"] <= DOUBLED_UP_TO else 0
-    (folder / "job.json").write_text(json.dumps({**job, "learned": learned, "octave": octave, "way": way}))
-    (folder / "result.npz").unlink(missing_ok=True)
-    children.run("sfm_process.py", folder, "result.npz", "log.txt", monitor, lambda f: told(start + (1.0 - start) * f))
-    with np.load(folder / "result.npz") as result:
-        return dict(result)
+    result = f"result of {way}.npz"
+    words = {"learned": learned, "octave": octave, "way": way, "result": result}
+    (folder / "job.json").write_text(json.dumps({**job, **words}))
+    children.run("sfm_process.py", folder, result, "log.txt", monitor, lambda f: told(start + (1.0 - start) * f))
+    with np.load(folder / result) as arrays:
+        return dict(arrays)
 
 
 def _agree(before: dict[str, Any], found: dict[str, Any]) -> bool:

@@ -1,7 +1,7 @@
 """The child process that runs COLMAP. Started by ``reconstruction.py`` by path; imports nothing of the add-on but files beside it.
 
 ``python sfm_process.py FOLDER``. The folder holds ``job.json`` and the images ``000000.png``, ..., and, where features were
-found elsewhere, ``learned.npz``; ``result.npz`` is left in it. Standard output carries one line of JSON per step and per second,
+found elsewhere, ``learned.npz``; the file that the job names as ``result`` is left in it. Standard output carries one line of JSON per step and per second,
 ``{"fraction": 0.4}``; everything that COLMAP prints goes to ``log.txt``. Standard input says only one thing: when it ends, the
 parent is gone, and so is this process. The folder is the parent's: it lies in the worker's private one, which goes with it.
 """
@@ -259,7 +259,7 @@ def _save(folder: Path, best: Outcome, database: Path, job: dict[str, Any]) -> N
         for number, i in names.items():
             features[i] = db.num_keypoints_for_image(number)
     np.savez(
-        folder / "result.npz",
+        folder / job["result"],
         indices=np.array(indices, np.int64),
         extrinsics=np.array(extrinsics, np.float64).reshape(-1, 3, 4),
         intrinsics=np.array(intrinsics, np.float64).reshape(-1, 3, 3),

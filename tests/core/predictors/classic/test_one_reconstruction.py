@@ -20,7 +20,7 @@ FRAMES = 8  # of the courtyard: passes of 4 share frames
 
 @pytest.fixture(scope="module")
 def folder() -> Path:
-    return Path(__file__).resolve().parents[2] / "sample_images" / "courtyard"
+    return Path(__file__).resolve().parents[4] / "sample_images" / "courtyard"
 
 
 def cameras(mode: BatchMode, folder: Path, way: Callable = pipeline.reconstruct) -> dict[int, tuple]:
