@@ -10,7 +10,7 @@ import numpy as np
 import official_streaming
 import pytest
 import truth
-from da3_blender.core.errors import BadInput, Cancelled, DA3Error
+from da3_blender.core.errors import BadInput, Cancelled
 from da3_blender.core.frames.source import FrameSource
 from da3_blender.core.geometry.projection import invert_rigid
 from da3_blender.core.output.ply import HEADER_BYTES, VERTEX
@@ -224,7 +224,7 @@ def test_save_debug_keeps_the_chunks(walk, tmp_path):
     assert list((tmp_path / "chunks").iterdir())
 
 
-def test_a_full_disk_ends_the_run_clearly_and_what_was_built_stays(walk, tmp_path, monkeypatch):
+def test_a_disk_too_full_for_the_clouds_costs_these_and_is_told(walk, tmp_path, monkeypatch):
     class Full(point_clouds.PlyWriter):
         def add_vertices(self, vertices):
             if "1_pcd" in self.path.name:
@@ -232,10 +232,11 @@ def test_a_full_disk_ends_the_run_clearly_and_what_was_built_stays(walk, tmp_pat
             super().add_vertices(vertices)
 
     monkeypatch.setattr(point_clouds, "PlyWriter", Full)
-    with pytest.raises(DA3Error, match="No space left on device"):
-        run(walk, DisturbedPredictor(walk), None, settings(walk, output_folder=str(tmp_path)))
-    assert (tmp_path / "pcd" / "0_pcd.ply").exists()
-    assert list((tmp_path / "streaming" / "chunks").iterdir())
+    _, settled, known = run(walk, DisturbedPredictor(walk), None, settings(walk, output_folder=str(tmp_path)))
+    assert sorted(known) == list(range(60))
+    (failure,) = settled.failures
+    assert "No space left on device" in failure and "The scene is not affected" in failure
+    assert [path.name for path in (tmp_path / "pcd").iterdir()] == ["0_pcd.ply"]
 
 
 def test_an_output_folder_that_is_deleted_meanwhile_is_told(walk, tmp_path):
@@ -245,8 +246,14 @@ def test_an_output_folder_that_is_deleted_meanwhile_is_told(walk, tmp_path):
                 shutil.rmtree(tmp_path / "out")
             return super().predict(*arguments)
 
-    with pytest.raises(DA3Error, match="could not be written"):
-        run(walk, Deletes(DisturbedPredictor(walk), 100), None, settings(walk, output_folder=str(tmp_path / "out")))
+    chosen = settings(walk, output_folder=str(tmp_path / "out"))
+    _, settled, known = run(walk, Deletes(DisturbedPredictor(walk), 100), None, chosen)
+    assert sorted(known) == list(range(40))
+    store, files = settled.failures
+    assert (
+        "could not be written (No such file or directory)" in store and "20 of 60 images are not in the scene" in store
+    )
+    assert f"'{tmp_path / 'out'}' are not whole: No such file or directory" in files
 
 
 def test_frames_that_vanish_are_left_out_by_name(walk, tmp_path):

@@ -1,5 +1,6 @@
 """What the sidebar and the preferences show, recorded by a stand-in for Blender's layout."""
 
+from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import MagicMock
 
@@ -12,6 +13,8 @@ from da3_blender.operators import inputs
 from da3_blender.operators.jobs import job
 from da3_blender.operators.state import needs, places
 from da3_blender.panels import menu, preferences, sidebar, usefulness, wording
+
+LATE = Path(__file__).resolve().parents[2] / "support" / "late_failures.py"
 
 
 def draw_all(context=None):
@@ -117,8 +120,9 @@ def test_what_failed_beside_the_scene_is_marked_and_stands_before_the_warnings(e
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("DA3_KEPT_RUNS", str(tmp_path / "file" / "kept"))
     bpy.context.scene.da3.output_folder = str(tmp_path / "out")
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "wall.ply").mkdir()  # so that no cloud can have the name
+    monkeypatch.setenv("DA3_PREDICTOR", f"{LATE}:gone")  # before the first pass
+    monkeypatch.setenv("DA3_SPOIL", str(tmp_path / "out"))
+    monkeypatch.setenv("DA3_SPOIL_PASS", "1")
     run = new_run()
     run.run()
     assert len(run.collection.all_objects) == 4  # the scene is there
