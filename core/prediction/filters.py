@@ -10,6 +10,7 @@ from . import sky
 from .prediction import Prediction
 
 FARTHEST, NEARER = 0.98, 0.6  # of the depths; the sky is put at least that far, as a part of the farthest
+MOST_SKY = 0.95  # of an image
 EDGE_THRESHOLD = 12 / 255  # of the image's steepest gradient
 
 
@@ -30,7 +31,11 @@ def _sky_of(prediction: Prediction) -> np.ndarray:
     depth = prediction.depth
     farthest = np.array([np.quantile(d[d > 0], FARTHEST) if (d > 0).any() else 0.0 for d in depth])
     near = (depth > 0) & (depth < NEARER * farthest[:, None, None])
-    return sky.find(prediction.images, near, None, prediction.extrinsics, prediction.intrinsics)
+    found = sky.find(prediction.images, near, None, prediction.extrinsics, prediction.intrinsics)
+    found[found.mean(axis=(1, 2)) > MOST_SKY] = (
+        False  # a plain wall, or a picture of nothing: not a sky with something below it
+    )
+    return found
 
 
 def apply_anew(prediction: Prediction, settings: Settings) -> None:

@@ -9,7 +9,7 @@ from da3_blender.core.files.user_cache import user_cache
 from da3_blender.core.models import segmentation_catalogue, segmentation_download
 from da3_blender.core.monitor import Monitor
 from da3_blender.core.settings import Settings
-from da3_blender.core.worker import process
+from da3_blender.core.worker.life import private_folder
 
 PINNED = segmentation_catalogue.find("yoloe-11s-seg-pf")
 UNKNOWN = segmentation_catalogue.find("yoloe-11l-seg-pf")
@@ -89,9 +89,10 @@ def test_a_temporary_folder_that_takes_nothing_is_named(monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setenv("TMPDIR", "/full")
-    monkeypatch.setattr(process.tempfile, "mkdtemp", full)
-    with pytest.raises(DA3Error, match="Nothing can be written to /full.*TMPDIR"):
-        process._private_folder()
+    monkeypatch.setattr(private_folder.tempfile, "mkdtemp", full)
+    monkeypatch.setattr(private_folder.tempfile, "gettempdir", lambda: "/full")
+    with pytest.raises(DA3Error, match="can be made in '/full'.*TMPDIR"):
+        private_folder.PrivateFolder()
 
 
 def test_without_a_home_there_is_still_a_cache(monkeypatch):
