@@ -203,7 +203,9 @@ def read_manifest(own: ownership.Folder) -> dict[str, Any]:
         if about and about["version"] == VERSION and all(batch["indices"] for batch in about["batches"]):
             Settings.from_strings(about["settings"])
             records = [CameraRecord.from_json(record) for batch in about["batches"] for record in batch["records"]]
-            whole = all(len(record.camera_to_world) == 16 and len(record.placement) == 4 for record in records)
+            whole = all(
+                np.shape(record.camera_to_world) == (16,) and np.shape(record.placement) == (4,) for record in records
+            )
             if whole and all(np.shape(move) == (4, 4) for move in about.get("moves", [])):
                 return about
     except (BadInput, TypeError, KeyError, ValueError, AttributeError):
