@@ -150,7 +150,7 @@ def test_transparent_parts_make_no_points(tmp_path):
     rgba = np.full((140, 140, 4), 255, np.uint8)
     rgba[:, :70, 3] = 0
     Image.fromarray(rgba).save(tmp_path / "a.png")
-    settings = Settings(process_resolution=140)
+    settings = Settings(process_resolution=140, drop_sky=False)  # plain white
     frames, [batch] = run(tmp_path, settings, Flat())
     assert sum(map(len, delivered_from(batch, frames, settings).clouds)) == 140 * 70
 
