@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import truth
 from da3_blender.core import pipeline
 from da3_blender.core.frames.source import FrameSource
 from da3_blender.core.monitor import Monitor
