@@ -23,6 +23,8 @@ ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_
 sys.path[:0] = [str(SUPPORT), str(ROOT / "tools" / "bench" / "accuracy")]
 runpy.run_path(str(ROOT / "core" / "package.py"))["make_importable"]()
 
+from da3_blender.core.worker.life.peak_memory import peak_memory as peak  # noqa: E402  # after the package is importable
+
 
 def options(doc: str | None, **defaults: Any) -> argparse.Namespace:
     """The command line: a type is an option without default, a tuple the words that may be chosen from, all by default."""
@@ -123,11 +125,11 @@ def beside_lists(lists: Steps, ours: Steps, times_faster: float, tick_millisecon
 
 
 def peak_memory(children: bool = False) -> int:
-    """Bytes: the largest this process was, plus the largest of its children."""
+    """Bytes: the largest this process was, plus the largest of its children (each counted from its parent's size on)."""
     import resource  # there is none on Windows
 
-    whose = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN) if children else (resource.RUSAGE_SELF,)
-    return 1024 * sum(resource.getrusage(who).ru_maxrss for who in whose)
+    of_children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 if children else 0
+    return peak() + of_children
 
 
 def processor_seconds(pid: int | None) -> float:

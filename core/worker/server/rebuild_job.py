@@ -64,6 +64,7 @@ def rebuild(request: protocol.Rebuild, emit: Emit, cancelled: Callable[[], bool]
     return {
         "model": run.settings.model,
         "frames": run.frames,
+        "frames_wanted": run.frames,  # a rebuild wants what was kept, no more
         "batches": sender.batches,
         "points": sender.points,
         "seconds": teller.finish(),

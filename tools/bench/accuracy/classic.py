@@ -1,15 +1,16 @@
 """Measures ``classic`` against the sample images' ground truth: the figures that the project claims.
 
-    python tools/bench/accuracy/classic.py [SET ...] [--resolution 504] [--frames N] [--pictures FOLDER]
+    python tools/bench/accuracy/classic.py [SET ...] [--resolution 504] [--frames N] [--pictures FOLDER] [--json FILE]
 
 Runs in the worker's environment, with evo beside it.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 import time
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -158,13 +159,15 @@ def describe(name: str, figures: Figures) -> str:
 
 
 def main() -> None:
-    options = measuring.options(__doc__, sets=["courtyard"], resolution=504, frames=int, pictures=Path)
+    options = measuring.options(__doc__, sets=["courtyard"], resolution=504, frames=int, pictures=Path, json=Path)
     for name in options.sets:
         truth, prediction, seconds = run(name, options.resolution, options.frames)
         figures = measure(truth, prediction, seconds)
         print(describe(name, figures))
         if options.pictures:
             pictures(truth, prediction, options.pictures)
+        if options.json:
+            options.json.write_text(json.dumps({key: float(value) for key, value in asdict(figures).items()}))
 
 
 if __name__ == "__main__":
