@@ -6,13 +6,14 @@ from collections.abc import Sequence
 
 import bpy
 
-from .operators import dependencies, finished_runs, generate, handlers, inputs, models, upright
+from .operators import dependencies, finished_runs, generate, handlers, inputs, models, results, upright
 from .operators.jobs import job
-from .operators.state import properties, session
+from .operators.state import properties, run_properties, session
 from .panels import menu, preferences, sidebar
 
 MODULES = (
-    properties, session, handlers, job, preferences, generate, models, dependencies, inputs, upright, finished_runs, sidebar, menu
+    properties, run_properties, session, handlers, job, preferences, generate, models, dependencies, inputs, upright, finished_runs,
+    results, sidebar, menu
 )  # fmt: skip
 
 

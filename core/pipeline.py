@@ -130,7 +130,8 @@ def camera_records(batch: Batch, frames: FrameSource, settings: Settings) -> lis
     names, pictures = [frames.stem(i) for i in batch.indices], [frames.picture(i) for i in batch.indices]
     placements = _placements(batch, frames, settings)
     orientations = [frames.headers[i].orientation for i in batch.indices]
-    return blender_arrays.cameras(batch.prediction, batch.indices, names, pictures, placements, orientations)
+    sizes = [frames.headers[i].file_size for i in batch.indices]
+    return blender_arrays.cameras(batch.prediction, batch.indices, names, pictures, placements, orientations, sizes)
 
 
 def drop_empty(batch: Batch, frames: FrameSource) -> Batch:

@@ -144,7 +144,12 @@ class Settings:
         False, "Bake Texture", "Give the fused surface a texture made from the images", group="surfaces"
     )
     point_scale: float = option(
-        1.0, "Point Scale", "Dot radius in units of 0.002 scene units", group="output", min=0.0, soft_max=10.0
+        1.0,
+        "Point Size",
+        "Size of the dots; 1 is the footprint of a pixel, near and far",
+        group="output",
+        min=0.0,
+        soft_max=10.0,
     )
     output_folder: str = option(
         "", "Output Folder", "Where the result files go; empty: none are written", group="output", subtype="DIR_PATH"

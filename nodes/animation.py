@@ -1,6 +1,6 @@
 """What moves on the timeline: one camera along the path, and geometry that shows on its own frame only.
 
-Timeline frame k is input frame k. Curves are written whole, by ``foreach_set``; ten thousand keys take a millisecond.
+Which frame of the input shows when, ``nodes/timeline.py`` says. Curves are written whole, by ``foreach_set``; ten thousand keys take a millisecond.
 """
 
 from __future__ import annotations
@@ -16,10 +16,13 @@ from ..core.output.payload import CameraRecord
 from ..core.settings import Settings
 from . import cameras
 from .datablocks.created import Created
+from .datablocks.point_trees import SHOWN_FROM, SHOWN_UNTIL
+from .timeline import Timeline
 
 CAMERA = "DA3_Camera"
 # Blender's numbers for how values run between two keys.
 CONSTANT, LINEAR = 0, 1
+HIDES = ("hide_viewport", "hide_render")
 # 4.4 gave actions slots, one per animated thing; 5.0 took the curves away that an action had without them.
 SLOTS = bpy.app.version >= (4, 4, 0)
 
@@ -48,9 +51,12 @@ class Path:
     camera: bpy.types.Object
     poses: bpy.types.Action
     lenses: bpy.types.Action
+    frames: list[int]  # of the input, one for each key
 
 
-def path_steps(records: Sequence[CameraRecord], camera: bpy.types.Object | None = None) -> Generator[None, None, Path]:
+def path_steps(
+    records: Sequence[CameraRecord], camera: bpy.types.Object | None = None, timeline: Timeline | None = None
+) -> Generator[None, None, Path]:
     """Build the way through the records in small steps. Closed half-way, it leaves nothing behind.
 
     Between two keys everything runs linearly, so that a timeline of which only every n-th frame has a key still plays
@@ -61,6 +67,7 @@ def path_steps(records: Sequence[CameraRecord], camera: bpy.types.Object | None 
     ----------
     records : at least one; of several with the same frame the first counts
     camera : that already moves; None makes one, in no collection yet
+    timeline : says when each frame shows; by default frame k of the input shows at frame k
     """
     by_frame = {record.frame: record for record in reversed(records)}
     ordered = [by_frame[frame] for frame in sorted(by_frame)]
@@ -71,7 +78,7 @@ def path_steps(records: Sequence[CameraRecord], camera: bpy.types.Object | None 
             cameras.set_up(camera, records[0], cameras.spacing_of(ordered))
             del camera["frame"]  # it has many
             yield
-        frames = np.array([record.frame for record in ordered], np.float32)
+        frames = np.array([(timeline or Timeline()).of(record.frame) for record in ordered], np.float32)
         matrices = np.array([np.reshape(record.camera_to_world, (4, 4)) for record in ordered])
         poses = made.add(bpy.data.actions.new(CAMERA))
         channels = new_curves(poses, camera)
@@ -89,11 +96,12 @@ def path_steps(records: Sequence[CameraRecord], camera: bpy.types.Object | None 
             write_curve(channels, name, 0, frames, curve)
         write_curve(channels, "sensor_width", 0, frames[:1], np.array([sensor]))
         yield
-    return Path(camera, poses, lenses)
+    return Path(camera, poses, lenses, [record.frame for record in ordered])
 
 
 def follow(path: Path) -> None:
     """Put the camera on its way; the one it was on before is gone."""
+    path.camera["frames"] = path.frames
     for owner, action in ((path.camera, path.poses), (path.camera.data, path.lenses)):
         before = owner.animation_data.action if owner.animation_data else None
         assign(owner, action)
@@ -101,16 +109,46 @@ def follow(path: Path) -> None:
             bpy.data.actions.remove(before)
 
 
-def show_only_at(obj: bpy.types.Object, frame: int, current: int) -> bpy.types.Action:
-    """Hide an object, in view and in renders, but for one frame of the timeline; ``current``: where that stands now."""
+def show_only_at(obj: bpy.types.Object, shown: int, until: int, current: int) -> bpy.types.Action:
+    """Hide an object, in view and in renders, but from one frame of the timeline to the next that has something to show.
+
+    Parameters
+    ----------
+    until : the first frame at which it is hidden again
+    current : where the timeline stands now
+    """
     action = bpy.data.actions.new(obj.name)
     channels = new_curves(action, obj)
-    frames, hidden = np.array([frame - 1, frame, frame + 1], np.float32), np.array([1.0, 0.0, 1.0])
-    for name in ("hide_viewport", "hide_render"):
+    frames, hidden = np.array([shown - 1, shown, until], np.float32), np.array([1.0, 0.0, 1.0])
+    for name in HIDES:
         write_curve(channels, name, 0, frames, hidden, CONSTANT)
-        setattr(obj, name, frame != current)  # Blender looks at the curves when the frame changes next
+        setattr(obj, name, not shown <= current < until)  # Blender looks at the curves when the frame changes next
     assign(obj, action)
     return action
+
+
+def hold(obj: bpy.types.Object, timeline: Timeline) -> None:
+    """Have what shows up to the next used frame learn which one that is, once it is known."""
+    if SHOWN_UNTIL in obj.data.attributes:
+        write_frames_shown(obj, timeline)
+    elif "frame" in obj and obj.animation_data and obj.animation_data.action:
+        until = timeline.until(obj["frame"])
+        for curve in [
+            curve for curve in read_curves(obj) if curve.data_path in HIDES and len(curve.keyframe_points) == 3
+        ]:
+            curve.keyframe_points[2].co.x = until
+            curve.update()
+
+
+def write_frames_shown(obj: bpy.types.Object, timeline: Timeline) -> None:
+    """Give the points of an object that plays the frames of the timeline from which and until which each is shown."""
+    attributes = obj.data.attributes
+    frames = np.empty(len(attributes["frame"].data), np.int32)
+    attributes["frame"].data.foreach_get("value", frames)
+    found, inverse = np.unique(frames, return_inverse=True)
+    for name, look in ((SHOWN_FROM, timeline.of), (SHOWN_UNTIL, timeline.until)):
+        attribute = attributes.get(name) or attributes.new(name, "INT", "POINT")
+        attribute.data.foreach_set("value", np.array([look(frame) for frame in found.tolist()], np.int32)[inverse])
 
 
 def quaternions(matrices: np.ndarray) -> np.ndarray:
@@ -138,7 +176,9 @@ def frame_by_frame(
         return still, matrices, np.array([camera["frame"] for camera in still], int)
     (moving, *_) = found
     curves = {(c.data_path, c.array_index): keys_of(c) for c in read_curves(moving)}
-    frames = curves["location", 0][:, 0].astype(int)
+    keys = curves["location", 0][:, 0].astype(int)
+    frames = np.array(moving.get("frames", keys), int)
+    frames = frames if len(frames) == len(keys) else keys  # a person has taken keys away
     matrices = np.tile(np.eye(4), (len(frames), 1, 1))
     turns = np.stack([curves["rotation_quaternion", part][:, 1] for part in range(4)], axis=-1)
     matrices[:, :3, :3] = [Quaternion(turn).normalized().to_matrix() for turn in turns.tolist()]

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import bpy
 import numpy as np
 from mathutils import Matrix
 
-from ..core.output.payload import CameraRecord, MeshArrays, Part, camera_table, split
-from . import animation, cameras, mesh, point_cloud
-from .datablocks import collections, materials, point_trees, scene
+from ..core.output.payload import CameraRecord, MeshArrays, Part, camera_table
+from . import animation, cameras, mesh, placing, point_cloud
+from .datablocks import borrowed, collections, materials, point_trees, scene
 from .datablocks.created import Created, is_there
+from .timeline import Timeline
 
 TEXT = "DA3_Camera_Intrinsics"
+#: Kept with a run's collection: the id it is kept under on disk, its table of cameras, and what it wants of the timeline.
+RUN, TABLE, RANGE, RATE = "da3_run", "da3_table", "da3_range", "da3_frame_rate"
 
 
 @dataclass
@@ -38,6 +41,9 @@ class Run:
     frame_rate: float | None = None  # per second
     shares_collection: bool = False  # all batches go into one collection, as a long way's chunks do
     playing: bpy.types.NodeTree | None = None  # of objects that show another frame's points at each frame
+    takes_scene: bool = False  # whether the scene takes after the run's images: one that nobody has set up
+    timeline: Timeline = field(default_factory=Timeline)
+    held: list[bpy.types.Object] = field(default_factory=list)  # that show until the next frame, which may still come
     camera: bpy.types.Object | None = None  # that moves, with Animate Sequence
     records: list[CameraRecord] = field(default_factory=list)
     batches: dict[int, Built] = field(default_factory=dict)
@@ -56,6 +62,7 @@ def begin(
     frame_rate: float | None = None,
     *,
     shares_collection: bool = False,
+    takes_scene: bool | None = None,
 ) -> Run:
     """Make what all batches share: collection ``input_name``, material, node group and table of cameras.
 
@@ -64,14 +71,21 @@ def begin(
     play : what moves on the timeline; by default nothing
     frame_rate : of a video, frames per second; the scene takes it over with the first batch
     shares_collection : whether all batches go into one collection, instead of one each
+    takes_scene : whether the scene gets camera, size and range of the images; by default where it is as Blender starts it
     """
+    if takes_scene is None:
+        takes_scene = borrowed.is_untouched(into)
     with Created() as made:
         top = made.add(collections.new_top(input_name))
         material = made.add(materials.point_material())
         tree = made.add(point_trees.point_cloud_tree(material))
         text = made.add(bpy.data.texts.new(TEXT))
+        top[RUN], top[TABLE] = "", text
         into.collection.children.link(top)
-    return Run(into, top, material, tree, text, play or animation.Play(), frame_rate, shares_collection)
+    return Run(
+        into, top, material, tree, text, play or animation.Play(), frame_rate, shares_collection, takes_scene=takes_scene,
+        timeline=Timeline(into.frame_start, is_video=frame_rate is not None),
+    )  # fmt: skip
 
 
 def batch_steps(
@@ -99,24 +113,32 @@ def batch_steps(
     The batch's collection, or that which it shares with others.
     """
     with Created() as made:
-        places = _Places(run, number, made)
-        objects, links = [], []
-        for name, part in _named(places.name, parts):
+        run.timeline.learn(records)
+        places = placing.Places(run, number, made)
+        objects, links, held = [], [], []
+        for name, part in placing.named(places.prefix, parts):
             if isinstance(part.arrays, MeshArrays):
                 obj = yield from mesh.build_steps(
                     name, part, run.surfaces, made, threshold=threshold, edge_length=edge_length
                 )
             else:
-                obj = yield from point_cloud.build_steps(name, part.arrays, run.tree, threshold=threshold, scale=scale)
+                obj = yield from point_cloud.build_steps(
+                    name, part.arrays, run.tree, material=run.material, threshold=threshold, scale=scale
+                )
             made.add(obj.data)
             objects.append(made.add(obj))
             if part.plays:
                 if run.playing is None or not is_there(run.playing):
                     run.playing = made.add(point_trees.playing_tree())
+                animation.write_frames_shown(obj, run.timeline)
                 point_trees.add_playing(obj, run.playing)
+                held.append(obj)
             links.append((places.of(part.group), obj))
             if part.frame is not None:
-                made.add(animation.show_only_at(obj, part.frame, _shown(run, records)))
+                shown, until = run.timeline.of(part.frame), run.timeline.until(part.frame)
+                made.add(animation.show_only_at(obj, shown, until, _shown(run, records)))
+                obj["frame"] = part.frame
+                held.append(obj)
                 yield
         built = []
         if run.play.has_frame_cameras and records:
@@ -128,7 +150,7 @@ def batch_steps(
                 links.append((inner, camera))
         path, moving = None, run.camera if run.camera and is_there(run.camera) else None
         if run.play.animate_sequence and records:
-            path = yield from animation.path_steps([*run.records, *records], moving)
+            path = yield from animation.path_steps([*run.records, *records], moving, run.timeline)
             for datablock in (path.poses, path.lenses, *((path.camera.data, path.camera) if not moving else ())):
                 made.add(datablock)
         yield
@@ -141,79 +163,37 @@ def batch_steps(
                 run.top.objects.link(path.camera)
             animation.follow(path)
         run.text.from_string(camera_table([*run.records, *records]))
-        if records and not run.records:  # the first batch: the scene takes after its first image
-            cameras.look_through(run.scene, run.camera or built[0])
-            run.scene.frame_current = records[0].frame
-            if run.frame_rate:
-                scene.set_frame_rate(run.scene, run.frame_rate)
+        for obj in filter(is_there, run.held):  # its end is known now that more frames have come
+            animation.hold(obj, run.timeline)
+        run.held = held if records else [*run.held, *held]
+        if records:
+            _tell_scene(run, records[0], run.camera or built[0])
         run.records.extend(records)
         if number is not None:
             run.batches[number] = Built(objects, list(records))
-        if run.records:
-            scene.frame_range(run.scene, (record.frame for record in run.records))
         run.built.extend(made.all)
     return places.own
 
 
-class _Places:
-    """The collections that a batch goes into: its own, or those that it shares with others; new ones show at the end."""
-
-    def __init__(self, run: Run, number: int | None, made: Created):
-        self._run, self._made = run, made
-        self._new: list[tuple[bpy.types.Collection, bpy.types.Collection]] = []  # parent, child
-        self._fresh: dict[str, bpy.types.Collection] = {}  # of those, the shared ones
-        if number is None:
-            self.own = run.top
-        elif run.shares_collection:
-            self.own = self._shared(f"{run.top.name}_Chunks")
-        else:
-            self.own = made.add(collections.new_batch(run.top, number))
-            self._new.append((run.top, self.own))
-        self.name = self.own.name if number is None or not run.shares_collection else f"{run.top.name}_Chunk_{number}"
-
-    def of(self, group: str) -> bpy.types.Collection:
-        """Where the objects of a group go; those of none go into the batch's own."""
-        return self._shared(group) if group else self.own
-
-    def cameras(self) -> bpy.types.Collection:
-        """The batch's ``Cameras``."""
-        name = "Cameras"
-        if self._run.shares_collection:
-            return self._shared(name, self.own)
-        inner = self._made.add(bpy.data.collections.new(name))
-        self._new.append((self.own, inner))
-        return inner
-
-    def show(self) -> None:
-        """Bring the new ones into the scene."""
-        for parent, child in self._new:
-            parent.children.link(child)
-        self._run.shared.update(self._fresh)
-
-    def _shared(self, name: str, parent: bpy.types.Collection | None = None) -> bpy.types.Collection:
-        known = self._fresh.get(name) or self._run.shared.get(name)
-        if known is None or not is_there(known):
-            known = self._fresh[name] = self._made.add(bpy.data.collections.new(collections.fitting(name)))
-            self._new.append((parent or self._run.top, known))
-        return known
-
-
-def _named(batch: str, parts: Sequence[Part]) -> Iterator[tuple[str, Part]]:
-    """Each object's name and what is in it; clouds that are too large are cut."""
-    for part in parts:
-        name = collections.fitting(batch, part.name) if part.name.startswith("_") else collections.fitting(part.name)
-        if isinstance(part.arrays, MeshArrays):
-            yield name, part
-            continue
-        clouds = list(split(part.arrays))
-        for k, cloud in enumerate(clouds, 1):
-            piece = replace(part, arrays=cloud)
-            yield name if len(clouds) == 1 else collections.fitting(name, f"_{k}"), piece
-
-
 def _shown(run: Run, records: Sequence[CameraRecord]) -> int:
-    """The timeline's frame once the batch is there: the first batch sets it."""
-    return run.scene.frame_current if run.records or not records else records[0].frame
+    """The timeline's frame once the batch is there: the first batch may set it."""
+    is_set = run.takes_scene and records and not run.records
+    return run.timeline.of(records[0].frame) if is_set else run.scene.frame_current
+
+
+def _tell_scene(run: Run, first: CameraRecord, camera: bpy.types.Object) -> None:
+    """What the run wants of the timeline is kept with it; a scene that nobody has set up takes it over, and the size too."""
+    low, high = run.timeline.used[0], run.timeline.used[-1]
+    run.top[RANGE] = [low, high]
+    if run.frame_rate:
+        run.top[RATE] = run.frame_rate
+    if not run.takes_scene:
+        return
+    if not run.records:  # the first batch
+        borrowed.lend_camera(run.scene, run.top, camera)
+        wanted = {**cameras.picture_of(camera), **(scene.rate_of(run.frame_rate) if run.frame_rate else {})}
+        borrowed.lend(run.scene, run.top, {**wanted, "frame_current": run.timeline.of(first.frame)})
+    borrowed.lend(run.scene, run.top, {"frame_start": low, "frame_end": high})
 
 
 def settle_steps(run: Run, moves: Mapping[int, np.ndarray]) -> Generator[None, None, None]:
@@ -236,7 +216,7 @@ def settle_steps(run: Run, moves: Mapping[int, np.ndarray]) -> Generator[None, N
         yield
     run.records[:] = [record for built in run.batches.values() for record in built.records]
     if run.camera is not None and is_there(run.camera):
-        path = yield from animation.path_steps(run.records, run.camera)
+        path = yield from animation.path_steps(run.records, run.camera, run.timeline)
         run.built.extend((path.poses, path.lenses))
         animation.follow(path)
 
@@ -244,7 +224,7 @@ def settle_steps(run: Run, moves: Mapping[int, np.ndarray]) -> Generator[None, N
 def end(run: Run) -> None:
     """Close a run, whole or cancelled: one that built nothing, or of which nothing is in use, leaves nothing behind."""
     if is_there(run.top):
-        is_empty = not run.top.children
+        is_empty = not run.top.all_objects
     else:  # deleted meanwhile; its objects may have been kept
         is_empty = not any(is_there(made) and isinstance(made, bpy.types.Object) and made.users for made in run.built)
     if is_empty:
@@ -254,6 +234,8 @@ def end(run: Run) -> None:
 def discard(run: Run) -> None:
     """Take away all that a run has made, as far as it is still there; what a person put beside it stays."""
     made = Created()
+    if is_there(run.top) and is_there(run.scene):
+        borrowed.give_back(run.scene, run.top)
     for datablock in (*run.built, run.top, run.material, run.tree, run.text):
         made.add(datablock)
     made.discard()

@@ -22,6 +22,8 @@ SENSOR_WIDTH = 36.0  # mm, a full-frame camera's: lenses read as photographers k
 SHORTEST_LENS, SMALLEST_SENSOR = 1.0, 1.0
 # A pixel's aspect nearer to 1 than this is 1: it moves no point by a thousandth of a pixel.
 SQUARE = 1e-6
+# With the photograph's own pixels, an aspect nearer to 1 than this is a model's uncertainty, and no pixel's shape.
+NEARLY_SQUARE = 0.005
 # Of the distance between neighbouring cameras: large enough to click on, small enough to see the next one.
 DISPLAY_SHARE = 0.35
 IMAGE_ALPHA = 0.5
@@ -93,10 +95,27 @@ def look_through(scene: bpy.types.Scene, camera: bpy.types.Object) -> None:
     Blender keeps those with the scene, so cameras whose images or focal lengths differ need this to be exact.
     """
     scene.camera = camera
-    render = scene.render
-    render.resolution_x, render.resolution_y = int(camera["width"]), int(camera["height"])
+    for name, value in picture_of(camera).items():
+        setattr(scene.render, name, value)
+
+
+def picture_of(camera: bpy.types.Object) -> dict[str, int | float]:
+    """Render size and pixel aspect that a camera of ours wants, by the names of a scene's render settings.
+
+    The size is that of the photograph. Where its pixels are square but for what a model does not know better, they are square.
+    """
+    width, height = int(camera["width"]), int(camera["height"])
+    wide, high = (int(value) for value in camera.get("picture", (width, height)))
+    aspect = camera["pixel_aspect_y"] / camera["pixel_aspect_x"]
+    if (wide, high) != (width, height):
+        aspect *= wide / width * height / high
+        if abs(aspect - 1.0) <= NEARLY_SQUARE:
+            aspect = 1.0
     # Blender's limit for an aspect is 1 and up: one of the two is always 1.
-    render.pixel_aspect_x, render.pixel_aspect_y = camera["pixel_aspect_x"], camera["pixel_aspect_y"]
+    return {
+        "resolution_x": wide, "resolution_y": high,
+        "pixel_aspect_x": max(1.0, 1.0 / aspect), "pixel_aspect_y": max(1.0, aspect),
+    }  # fmt: skip
 
 
 def spacing_of(records: Sequence[CameraRecord]) -> float:
@@ -123,6 +142,7 @@ def set_up(camera: bpy.types.Object, record: CameraRecord, spacing: float) -> No
         "fov_h_deg": horizontal, "fov_v_deg": vertical,
         "width": record.width, "height": record.height,
         "pixel_aspect_x": lens.pixel_aspect_x, "pixel_aspect_y": lens.pixel_aspect_y, "frame": record.frame,
+        "picture": list(record.picture),  # the photograph's size, which is the render's
         "placement": list(record.placement),  # of the original in the picture, for nodes/scene_cameras.py
     }  # fmt: skip
     for key, value in values.items():

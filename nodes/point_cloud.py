@@ -32,7 +32,13 @@ ATTRIBUTE_TYPES = {
 
 
 def build_steps(
-    name: str, cloud: PointArrays, tree: bpy.types.NodeTree, *, threshold: float = 0.5, scale: float = 1.0
+    name: str,
+    cloud: PointArrays,
+    tree: bpy.types.NodeTree,
+    *,
+    material: bpy.types.Material | None = None,
+    threshold: float = 0.5,
+    scale: float = 1.0,
 ) -> Generator[None, None, bpy.types.Object]:
     """Build a point cloud in small steps; a modal timer takes as many as fit into its tick.
 
@@ -43,6 +49,7 @@ def build_steps(
     name : of the object and its mesh
     cloud : P points; every array becomes an attribute of its name
     tree : from ``trees.point_cloud_tree``
+    material : also goes into a slot, where the Shading tab looks for it
     threshold, scale : the modifier's inputs
 
     Returns
@@ -60,6 +67,8 @@ def build_steps(
         if "point_color" in mesh.attributes:  # what the viewport shows when its colour is set to Attribute
             mesh.color_attributes.active_color_name = "point_color"
             mesh.color_attributes.render_color_index = mesh.color_attributes.active_color_index
+        if material is not None:
+            mesh.materials.append(material)
         mesh.update()
         obj = made.add(bpy.data.objects.new(fitting(name), mesh))
         point_trees.add_modifier(obj, tree, threshold=threshold, scale=scale)

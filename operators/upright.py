@@ -9,7 +9,6 @@ from bpy.types import Context, Event, Operator
 
 from ..core.geometry import upright
 from ..nodes.edits import transforming
-from .jobs.job import is_stop
 from .picking import Picker
 from .state.kept_run import why_no_run
 
@@ -105,7 +104,7 @@ class DA3_OT_scale_by_distance(Operator):
 
     def modal(self, context: Context, event: Event) -> set[str]:
         picker = self._picker
-        if picker is None or is_stop(event):
+        if picker is None or (event.type in {"ESC", "RIGHTMOUSE"} and event.value == "PRESS"):
             self.cancel(context)
             return {"CANCELLED"}
         if event.type == "MOUSEMOVE":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import bpy
-from bpy.props import EnumProperty, FloatProperty, StringProperty
+from bpy.props import BoolProperty, EnumProperty, FloatProperty, StringProperty
 from bpy.types import AddonPreferences, Context
 
 from ..core.files.user_cache import KEPT_BYTES
@@ -50,6 +50,11 @@ class DA3_AddonPreferences(AddonPreferences):
             "Empty: the one this machine is logged in with",
             subtype="PASSWORD",
         ),
+        "show_colours": BoolProperty(
+            name="Show Colours after a Run",
+            description="Change 3D views from Solid, which has no colours for points, to Material Preview",
+            default=True,
+        ),
         "kept_folder": StringProperty(
             name="Folder",
             description="Where finished runs are kept, so that Rebuild and Fuse need no model; empty: the user's cache",
@@ -69,6 +74,7 @@ class DA3_AddonPreferences(AddonPreferences):
         layout = self.layout
         layout.use_property_split = True
         layout.use_property_decorate = False
+        layout.prop(self, "show_colours")
         draw_online_access(layout, context)
         draw_environment(layout, context, self)
         draw_models(layout, context, self)

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..geometry.projection import BLENDER_FROM_OPENCV, cameras_to_blender, unproject
 from ..prediction.prediction import Prediction
-from .payload import CameraRecord, PointArrays
+from .payload import FILLS_A_PIXEL, CameraRecord, PointArrays
 
 if TYPE_CHECKING:
     from ..frames.resizing import Placement
@@ -67,11 +67,14 @@ def points(
     def picked(pixels: np.ndarray) -> np.ndarray:
         return pixels.reshape(kept.size, *pixels.shape[3:]).take(rows, axis=0)
 
+    focal = np.sqrt(prediction.intrinsics[:, 0, 0] * prediction.intrinsics[:, 1, 1])
+    radius = prediction.depth * (FILLS_A_PIXEL / focal).astype(np.float32)[:, None, None]
     return PointArrays(
         picked(world), rgba(picked(prediction.images)), picked(prediction.conf),
         np.repeat(np.asarray(indices, np.int32), kept.sum(axis=(1, 2))),
         motion=None if motion is None else picked(motion).astype(np.float32),
         object_id=None if prediction.object_id is None else picked(prediction.object_id).astype(np.int32),
+        radius=picked(radius).astype(np.float32, copy=False),
     )  # fmt: skip
 
 
@@ -91,10 +94,12 @@ def cameras(
     images: Sequence[str],
     placements: Sequence[Placement],
     orientations: Sequence[int] | None = None,
+    sizes: Sequence[tuple[int, int]] | None = None,
 ) -> list[CameraRecord]:
     """A record for each of the prediction's N frames.
 
-    ``names``, ``images`` (paths, or empty), ``placements`` and ``orientations`` (EXIF's; by default upright): N of each.
+    ``names``, ``images`` (paths, or empty), ``placements``, ``orientations`` (EXIF's; by default upright) and ``sizes`` (upright
+    width and height of the file; by default the placement's original): N of each.
     """
     assert prediction.extrinsics is not None and prediction.intrinsics is not None
     matrices = cameras_to_blender(prediction.extrinsics)
@@ -104,9 +109,10 @@ def cameras(
             name=name, frame=int(index), camera_to_world=tuple(matrix.ravel().tolist()),
             fx=float(k[0, 0]), fy=float(k[1, 1]), cx=float(k[0, 2]), cy=float(k[1, 2]), width=width, height=height,
             image=image, placement=(place.left, place.top, place.width, place.height), orientation=orientation,
+            photo=size,
         )
-        for index, name, image, matrix, k, place, orientation in zip(
+        for index, name, image, matrix, k, place, orientation, size in zip(
             indices, names, images, matrices, prediction.intrinsics, placements, orientations or [1] * len(names),
-            strict=True,
+            sizes or [(place.original_width, place.original_height) for place in placements], strict=True,
         )
     ]  # fmt: skip

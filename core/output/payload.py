@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 # One object's arrays are copied in single calls; this many points keep each call under the 50 ms of a timer tick.
 MAX_POINTS_PER_OBJECT = 2_000_000
+# Radius of a dot in widths of its pixel: discs on a square grid leave no hole from 0.71 on; the rest is for surfaces that
+# are seen a bit from the side.
+FILLS_A_PIXEL = 0.8
 
 
 class Arrays:
@@ -68,6 +71,7 @@ class PointArrays(Arrays):
     frame: np.ndarray  # (P,) int32, index of the frame in the input
     motion: np.ndarray | None = None  # (P,) float32, share of the other views that see empty space here
     object_id: np.ndarray | None = None  # (P,) int32, of the tracked thing; 0 is none
+    radius: np.ndarray | None = None  # (P,) float32, of a dot that fills its pixel's footprint, in the scene's unit
 
     def __len__(self) -> int:
         return len(self.position)
@@ -144,6 +148,7 @@ class CameraRecord:
     image: str  # path of the original
     placement: tuple[int, int, int, int]  # left, top, width, height of the original on the processed canvas
     orientation: int = 1  # EXIF's: how the pixels lie in the original's file, 1 is upright
+    photo: tuple[int, int] = (0, 0)  # upright width and height of the original in pixels; 0 where nobody knows
 
     @property
     def field_of_view(self) -> tuple[float, float]:
@@ -152,6 +157,14 @@ class CameraRecord:
             math.degrees(math.atan(self.cx / self.fx) + math.atan((self.width - self.cx) / self.fx)),
             math.degrees(math.atan(self.cy / self.fy) + math.atan((self.height - self.cy) / self.fy)),
         )
+
+    @property
+    def picture(self) -> tuple[int, int]:
+        """(width, height) of the picture in pixels of the original; of the processed image where that is not known."""
+        (wide, high), (across, down) = self.photo, self.placement[2:]
+        if not wide or not high:
+            return self.width, self.height
+        return max(1, round(self.width * wide / across)), max(1, round(self.height * high / down))
 
     def moved(self, similarity: np.ndarray) -> CameraRecord:
         """The camera in a world that a (4, 4) similarity moves; its own axes keep their length."""
@@ -164,8 +177,9 @@ class CameraRecord:
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> CameraRecord:
-        lists = {key: tuple(record[key]) for key in ("camera_to_world", "placement")}
-        return cls(**{**record, **lists})
+        complete = {"photo": (0, 0), **record}  # an older run that was kept does not know it
+        lists = {key: tuple(complete[key]) for key in ("camera_to_world", "placement", "photo")}
+        return cls(**{**complete, **lists})
 
 
 def split(cloud: PointArrays, most: int = MAX_POINTS_PER_OBJECT) -> Iterator[PointArrays]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..errors import BadInput
-from .payload import PointArrays
+from .payload import FILLS_A_PIXEL, PointArrays
 
 _BITS = 21  # of a voxel's number along each axis: three of them fit into 64
 _HALF = 1 << (_BITS - 1)
@@ -40,7 +40,8 @@ class Merger:
 def merge(cloud: PointArrays, voxel_size: float) -> PointArrays:
     """Points of one voxel become one.
 
-    Position and colour are the means weighted by confidence; all else is that of the most confident point.
+    Position and colour are the means weighted by confidence; all else is that of the most confident point, whose dot is not
+    smaller than its voxel.
 
     Parameters
     ----------
@@ -65,7 +66,10 @@ def merge(cloud: PointArrays, voxel_size: float) -> PointArrays:
         return np.stack(columns, axis=-1).astype(np.float32)
 
     best = order[starts]
-    return replace(cloud.select(best), position=mean(cloud.position), point_color=mean(cloud.point_color))
+    merged = replace(cloud.select(best), position=mean(cloud.position), point_color=mean(cloud.point_color))
+    if merged.radius is None:
+        return merged
+    return replace(merged, radius=np.maximum(merged.radius, np.float32(FILLS_A_PIXEL * voxel_size)))
 
 
 def median_footprint(depth: np.ndarray, conf: np.ndarray, intrinsics: np.ndarray) -> float:

@@ -28,8 +28,9 @@ ROWS = {
     "motion": (np.dtype("<f4"), 0),
     "frame": (np.dtype("<i4"), 0),
     "object_id": (np.dtype("<i4"), 0),
+    "radius": (np.dtype("<f4"), 0),
 }
-POINTS = ("position", "point_color", "conf", "frame", "motion", "object_id")
+POINTS = ("position", "point_color", "conf", "frame", "motion", "object_id", "radius")
 NEEDED = {"points": ("position", "point_color", "conf", "frame"), "mesh": ("position", "corners", "point_color")}
 SIDES = (3, 4)  # of a face
 
@@ -55,6 +56,10 @@ def check_camera(record: Mapping[str, Any]) -> None:
     for value, least in zip(camera.placement, (-1_000_000, -1_000_000, 1, 1), strict=True):
         whole(value, least, 1_000_000, "placement")
     whole(camera.orientation, 1, 8, "orientation")
+    if len(camera.photo) != 2:
+        wrong("photo", camera.photo)
+    for value in camera.photo:
+        whole(value, 0, 1_000_000, "photo")
 
 
 def check_part(record: Mapping[str, Any], folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Collections: ``<input name>`` > ``<input name>_Batch_<k>`` > objects and ``Cameras``."""
+"""Collections: ``<input name>`` > objects and ``Cameras``; where there are several batches, ``<input name>_Batch_<k>`` between."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from ...core.files.names import cut, readable
 
 # Bytes of UTF-8 in a datablock's name.
 LONGEST_NAME = 255 if bpy.app.version >= (5, 0, 0) else 63
-# What a run's name leaves free for its batches', so that no name of theirs is cut, and each stays its own.
-ROOM_FOR_BATCHES = len("_Batch_999_Points")
 # Left free, so that Blender's own ".001" never eats the end of a name.
 ROOM_FOR_NUMBER = 4
+# What a run's name leaves free for a number and its batches', so that no name of theirs is cut, and each stays its own.
+ROOM_FOR_BATCHES = ROOM_FOR_NUMBER + len("_Batch_999_Points")
 
 
 def fitting(base: str, suffix: str = "") -> str:

@@ -8,8 +8,10 @@ import bpy
 
 NAME = "DA3 Point Cloud"
 MODIFIER = "GeometryNodes"
-# Radius of a dot in scene units at Scale 1.
+THRESHOLD, POINT_SIZE, DISPLAY = "Threshold", "Point Size", "Display"
+# Radius of a dot in scene units at Point Size 1, of points that do not know how large the pixel was that saw them.
 RADIUS = 0.002
+SHOWN_FROM, SHOWN_UNTIL = "shown_from", "shown_until"  # attributes: frames of the timeline
 # Until 5.2 a modifier kept the group's inputs as properties of its own.
 TYPED_INPUTS = "properties" in bpy.types.NodesModifier.bl_rna.properties
 
@@ -25,17 +27,26 @@ def point_cloud_tree(material: bpy.types.Material) -> bpy.types.NodeTree:
     socket = tree.interface.new_socket
     socket("Geometry", in_out="OUTPUT", socket_type="NodeSocketGeometry")
     socket("Geometry", in_out="INPUT", socket_type="NodeSocketGeometry")
-    threshold = socket("Threshold", in_out="INPUT", socket_type="NodeSocketFloat")
+    threshold = socket(THRESHOLD, in_out="INPUT", socket_type="NodeSocketFloat")
     threshold.default_value, threshold.min_value = 0.5, 0.0
     threshold.description = "Points of less confidence are hidden"
-    scale = socket("Scale", in_out="INPUT", socket_type="NodeSocketFloat")
-    scale.default_value, scale.min_value = 1.0, 0.0
-    scale.description = f"Radius of a dot, in units of {RADIUS}"
+    size = socket(POINT_SIZE, in_out="INPUT", socket_type="NodeSocketFloat")
+    size.default_value, size.min_value = 1.0, 0.0
+    size.description = "Size of the dots; at 1 those of neighbouring pixels just touch, near and far"
+    display = socket(DISPLAY, in_out="INPUT", socket_type="NodeSocketFloat")
+    display.default_value, display.min_value, display.max_value = 100.0, 0.0, 100.0
+    display.subtype = "PERCENTAGE"
+    display.description = "Part of the points that the viewport shows; a render has all of them"
 
-    group_in = add_node(tree, "NodeGroupInput", "", (-720, 0))
+    group_in = add_node(tree, "NodeGroupInput", "", (-1200, 0))
+    known = add_node(tree, "GeometryNodeInputNamedAttribute", "Footprint of a pixel", (-960, -160))
+    known.data_type = "FLOAT"
+    known.inputs["Name"].default_value = "radius"
+    either = add_node(tree, "GeometryNodeSwitch", "Or one for all", (-720, -120))
+    either.input_type = "FLOAT"
+    either.inputs["False"].default_value = RADIUS
     radius = add_node(tree, "ShaderNodeMath", "Dot radius", (-480, -80))
     radius.operation = "MULTIPLY"
-    radius.inputs[1].default_value = RADIUS
     conf = add_node(tree, "GeometryNodeInputNamedAttribute", "Confidence", (-480, -280))
     conf.data_type = "FLOAT"
     conf.inputs["Name"].default_value = "conf"
@@ -49,11 +60,15 @@ def point_cloud_tree(material: bpy.types.Material) -> bpy.types.NodeTree:
     group_out = add_node(tree, "NodeGroupOutput", "", (440, 0))
 
     link = tree.links.new
-    link(group_in.outputs["Scale"], radius.inputs[0])
+    link(known.outputs["Exists"], either.inputs["Switch"])
+    link(known.outputs["Attribute"], either.inputs["True"])
+    link(either.outputs["Output"], radius.inputs[1])
+    link(group_in.outputs[POINT_SIZE], radius.inputs[0])
     link(group_in.outputs["Geometry"], to_points.inputs["Mesh"])
     link(radius.outputs["Value"], to_points.inputs["Radius"])
+    link(_drawn(tree, group_in), to_points.inputs["Selection"])
     link(conf.outputs["Attribute"], float_input(too_low, "A"))
-    link(group_in.outputs["Threshold"], float_input(too_low, "B"))
+    link(group_in.outputs[THRESHOLD], float_input(too_low, "B"))
     link(to_points.outputs["Points"], delete.inputs["Geometry"])
     link(too_low.outputs["Result"], delete.inputs["Selection"])
     link(delete.outputs["Geometry"], paint.inputs["Geometry"])
@@ -61,28 +76,50 @@ def point_cloud_tree(material: bpy.types.Material) -> bpy.types.NodeTree:
     return tree
 
 
+def _drawn(tree: bpy.types.NodeTree, group_in: bpy.types.Node) -> bpy.types.NodeSocket:
+    """Which points are drawn: in the viewport a part of them, always the same, so that none flickers; in a render all."""
+    part = add_node(tree, "ShaderNodeMath", "Part", (-960, 260))
+    part.operation = "DIVIDE"
+    part.inputs[1].default_value = 100.0
+    chance = add_node(tree, "FunctionNodeRandomValue", "The same at every redraw", (-720, 260))
+    chance.data_type = "BOOLEAN"
+    viewport = add_node(tree, "GeometryNodeIsViewport", "", (-720, 560))
+    drawn = add_node(tree, "GeometryNodeSwitch", "All in a render", (-480, 260))
+    drawn.input_type = "BOOLEAN"
+    drawn.inputs["False"].default_value = True
+    link = tree.links.new
+    link(group_in.outputs[DISPLAY], part.inputs[0])
+    link(part.outputs["Value"], chance.inputs["Probability"])
+    link(viewport.outputs["Is Viewport"], drawn.inputs["Switch"])
+    link(next(s for s in chance.outputs if s.type == "BOOLEAN"), drawn.inputs["True"])
+    return drawn.outputs["Output"]
+
+
 def playing_tree() -> bpy.types.NodeTree:
-    """A new node group that leaves, of a mesh's vertices, those whose ``frame`` is the timeline's."""
+    """A new node group that leaves, of a mesh's vertices, those that the timeline's frame shows."""
     tree = bpy.data.node_groups.new("DA3 Play", "GeometryNodeTree")
     tree.is_modifier = True
     for direction in ("OUTPUT", "INPUT"):
         tree.interface.new_socket("Geometry", in_out=direction, socket_type="NodeSocketGeometry")
     group_in = add_node(tree, "NodeGroupInput", "", (-480, 80))
-    now = add_node(tree, "GeometryNodeInputSceneTime", "", (-480, -80))
-    frame = add_node(tree, "GeometryNodeInputNamedAttribute", "Frame", (-480, -220))
-    frame.data_type = "INT"
-    frame.inputs["Name"].default_value = "frame"
-    another = add_node(tree, "FunctionNodeCompare", "Of another frame", (-240, -120))
-    another.data_type, another.operation = "FLOAT", "NOT_EQUAL"
-    float_input(another, "Epsilon").default_value = 0.5
+    now = add_node(tree, "GeometryNodeInputSceneTime", "", (-720, -200))
+    hidden = add_node(tree, "FunctionNodeBooleanMath", "Not yet, or no more", (-200, -160))
+    hidden.operation = "OR"
     delete = add_node(tree, "GeometryNodeDeleteGeometry", "", (0, 60))
     delete.domain = "POINT"
     group_out = add_node(tree, "NodeGroupOutput", "", (220, 60))
     link = tree.links.new
-    link(frame.outputs["Attribute"], float_input(another, "A"))
-    link(now.outputs["Frame"], float_input(another, "B"))
+    for number, (name, operation) in enumerate(((SHOWN_FROM, "LESS_THAN"), (SHOWN_UNTIL, "GREATER_EQUAL"))):
+        frame = add_node(tree, "GeometryNodeInputNamedAttribute", name, (-720, -40 - 320 * number))
+        frame.data_type = "INT"
+        frame.inputs["Name"].default_value = name
+        compare = add_node(tree, "FunctionNodeCompare", "", (-440, -60 - 240 * number))
+        compare.data_type, compare.operation = "FLOAT", operation
+        link(now.outputs["Frame"], float_input(compare, "A"))
+        link(frame.outputs["Attribute"], float_input(compare, "B"))
+        link(compare.outputs["Result"], hidden.inputs[number])
     link(group_in.outputs["Geometry"], delete.inputs["Geometry"])
-    link(another.outputs["Result"], delete.inputs["Selection"])
+    link(hidden.outputs["Boolean"], delete.inputs["Selection"])
     link(delete.outputs["Geometry"], group_out.inputs["Geometry"])
     return tree
 
@@ -98,7 +135,7 @@ def add_modifier(
     obj: bpy.types.Object, tree: bpy.types.NodeTree, *, threshold: float = 0.5, scale: float = 1.0
 ) -> bpy.types.NodesModifier:
     """Put the node group on an object as its modifier "GeometryNodes"."""
-    return attach(obj, MODIFIER, tree, {"Threshold": threshold, "Scale": scale})
+    return attach(obj, MODIFIER, tree, {THRESHOLD: threshold, POINT_SIZE: scale})
 
 
 def attach(

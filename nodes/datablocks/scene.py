@@ -10,7 +10,7 @@ MOST_FPS = 32767  # Blender's limit
 
 
 def frame_range(scene: bpy.types.Scene, frames: Iterable[int]) -> None:
-    """Fit the timeline to the input: timeline frame k is input frame k, the value of the attribute ``frame``."""
+    """Fit the timeline to these frames of it."""
     first, last = min(frames := list(frames)), max(frames)
     scene.frame_start = first
     scene.frame_end = last
@@ -25,8 +25,14 @@ def set_timeline(scene: bpy.types.Scene, frame_rate: float, first: int, last: in
 
 def set_frame_rate(scene: bpy.types.Scene, frame_rate: float) -> None:
     """Frames per second; Blender keeps them as a fraction, such as 30 / 1.001."""
-    scene.render.fps = min(max(1, round(frame_rate)), MOST_FPS)
-    scene.render.fps_base = scene.render.fps / frame_rate
+    for name, value in rate_of(frame_rate).items():
+        setattr(scene.render, name, value)
+
+
+def rate_of(frame_rate: float) -> dict[str, float]:
+    """Frames per second as Blender keeps them, by the names of a scene's render settings."""
+    fps = min(max(1, round(frame_rate)), MOST_FPS)
+    return {"fps": fps, "fps_base": fps / frame_rate}
 
 
 def photo_colors(scene: bpy.types.Scene) -> None:

@@ -70,7 +70,7 @@ def replace(run: Run, top: bpy.types.Collection) -> None:
     filled = [child for child in top.children_recursive if child.all_objects]
     _keep_look(run, old)
     _link(run, top)
-    _remove(old)
+    remove(old)
     bpy.data.batch_remove([child for child in filled if is_there(child) and not child.all_objects])
     _settle(run, top)
     if scene_camera and run.scene.camera is None:
@@ -134,7 +134,7 @@ def _keep_look(run: Run, old: list[bpy.types.Object]) -> None:
         run.material = material
 
 
-def _remove(objects: list[bpy.types.Object]) -> None:
+def remove(objects: list[bpy.types.Object]) -> None:
     """Objects with what only they use."""
     data = {obj.data for obj in objects}
     owners = [owner for owner in (*objects, *data) if owner.animation_data and owner.animation_data.action]

@@ -37,10 +37,10 @@ def run_of(context: bpy.types.Context) -> bpy.types.Collection | None:
 
 
 def is_run(collection: bpy.types.Collection) -> bool:
-    """Whether a collection is a run's own; one that was cancelled has no id, but batches."""
+    """Whether a collection is a run's own; one that was cancelled has an empty id."""
     if RUN in collection or PLACE in collection:
         return True
-    names = (f"{collection.name}_Batch_", f"{collection.name}_Chunks")
+    names = (f"{collection.name}_Batch_", f"{collection.name}_Chunks")  # of a file from before all had an id
     return any(child.name.startswith(names) for child in collection.children)
 
 

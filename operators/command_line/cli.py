@@ -30,12 +30,12 @@ from ..dependencies import install_job
 from ..jobs.device_job import InfoJob
 from ..jobs.generation import GenerateJob
 from ..jobs.model_jobs import DownloadJob
-from ..jobs.saving import beside, save_scene, unfinished, write_report
 from ..state import properties
 from ..state.online import allowed, require
 from ..state.places import Places, places
 from ..state.session import Session, Status, session, status_text
 from .arguments import check_input, check_outputs, parser, settings_of
+from .saving import beside, save_scene, unfinished, write_report
 
 SAVED_WITH_FAILURES = 5  # exit code
 

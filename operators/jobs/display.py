@@ -55,7 +55,7 @@ class Display:
         self._told, self._asked = told, now
         context.window_manager.progress_update(round(status.fraction * 1000))
         for workspace in workspaces:
-            workspace.status_text_set(f"{status.title}: {status_text(status)}  |  Esc: cancel")
+            workspace.status_text_set(f"{status.title}: {status_text(status)}  |  Esc over the 3D view: cancel")
         redraw(context)
 
     def _listen(self, context: Context) -> None:

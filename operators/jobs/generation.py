@@ -20,12 +20,14 @@ from ...core.worker.client import WorkerClient
 from ...core.worker.life.peak_memory import peak_memory
 from ...nodes import assembly, scene_cameras
 from ...nodes.animation import Play
+from ...nodes.datablocks import borrowed
 from ...nodes.datablocks.created import is_there
 from ..state.online import allowed
 from ..state.places import Places
 from ..state.session import Session, time_text
 from .arrivals import Arrivals
 from .job import Job
+from .showing import Showing
 
 CAMERA_KEYS = ("name", "frame", "camera_to_world", "fx", "fy", "cx", "cy", "width", "height")  # of the report
 _NO_MORE = object()
@@ -56,6 +58,8 @@ class GenerateJob(Job):
         self._inbox: deque[protocol.Message] = deque()
         self._run: assembly.Run | None = None
         self._building: Generator[None, None, None] | None = None
+        self._showing: Showing | None = None
+        self._hid_cube = False
         self._arrivals = Arrivals()
         self._undone = False  # Blender has undone or redone something: what was built may be half there
         self._lost = False  # something that is being built, or built into, has gone
@@ -133,7 +137,18 @@ class GenerateJob(Job):
         if next(self._building, _NO_MORE) is _NO_MORE:
             self._building = None
             self.changed = True
+            if self._showing is None:
+                self._show()
         self._build_seconds += time.perf_counter() - started
+
+    def _show(self) -> None:
+        """Let the person see what is there: the first batch, and the end."""
+        if self._run is None or not is_there(self._run.top):
+            return
+        if self._showing is None:
+            self._hid_cube = borrowed.hide_factory_cube(self._scene, self._run.top)
+            self._showing = Showing(self._scene, self.area)
+        self._showing.show(self._run.top)
 
     def scene_was_replaced(self) -> None:
         self._undone = True
@@ -166,6 +181,7 @@ class GenerateJob(Job):
             self._run = None
         self._records.clear()
         self._settled = False
+        self._showing = None
         self.changed = False
         self._inbox.extendleft(reversed(self._arrivals.take()))
 
@@ -193,7 +209,9 @@ class GenerateJob(Job):
                 seconds = time_text(time.monotonic() - self._started)
                 wanted = report["frames_wanted"]
                 images = f"{report['frames']} of {wanted} image{'s' if wanted != 1 else ''}"
-                self.end(f"{report['points']:,} points, {images}, {seconds}")
+                note = ". The default cube is hidden (undo or Delete Run brings it back)" if self._hid_cube else ""
+                self._show()
+                self.end(f"{report['points']:,} points, {images}, {seconds}{note}")
             case protocol.Failed(kind=kind, message=message):
                 self.fail(BY_NAME.get(kind, DA3Error)(message))
             case protocol.Stopped():

@@ -12,6 +12,7 @@ from ...core.errors import Cancelled, DA3Error
 from ...core.files.names import readable
 from ..state.session import Session, Status, session
 from .display import Display
+from .stopping import Wish, wish
 
 TICK = 0.02  # seconds between two ticks of the timer
 BUDGET = 0.01  # seconds that a tick may spend on building; what it has built is drawn before the next
@@ -33,6 +34,7 @@ class Job:
         self.on_end: Callable[[], None] | None = None  # of whoever shows the job; called once
         self.error: DA3Error | None = None
         self.changed = False  # whether the scene is another than before
+        self.area = 0  # pointer of the 3D view's area in which it was asked for
 
     @property
     def status(self) -> Status:
@@ -112,13 +114,8 @@ class Job:
         raise NotImplementedError
 
 
-def is_stop(event: Event) -> bool:
-    """Whether the person asks to stop."""
-    return event.type in {"ESC", "RIGHTMOUSE"} and event.value == "PRESS"
-
-
 class JobOperator:
-    """Runs a job behind the window: timer, Esc, right-click, progress in the status bar. Mix into an ``Operator``.
+    """Runs a job behind the window: timer, Esc, progress in the status bar. Mix into an ``Operator``.
 
     Derive and give ``make_job``. One run is one undo step (``bl_options`` must have "UNDO").
     """
@@ -146,6 +143,8 @@ class JobOperator:
         """With a window: start, and go on with its timer."""
         try:
             self._job = self.make_job(context)
+            if context.area is not None and context.area.type == "VIEW_3D":
+                self._job.area = context.area.as_pointer()
             self._job.start()
         except DA3Error as error:
             return self._fail(error)
@@ -158,15 +157,19 @@ class JobOperator:
         return {"RUNNING_MODAL"}
 
     def modal(self: Operator, context: Context, event: Event) -> set[str]:
-        if is_stop(event):
+        asked = wish(context, event)
+        if asked is Wish.STOP:
             self._job.cancel()
+        elif asked is Wish.MAYBE:
+            bpy.ops.da3.ask_to_cancel("INVOKE_DEFAULT")
+            return {"RUNNING_MODAL"}
         elif event.type == "TIMER":
             self._job.step(BUDGET)
             if self._display:
                 self._display.show()
         elif event.type == "Z" and (event.ctrl or event.oskey) and self._job.builds:
             if event.value == "PRESS":
-                self.report({"INFO"}, f"Undo waits for {self._job.title} to end; Esc cancels it")
+                self.report({"INFO"}, f"Undo waits for {self._job.title} to end; Esc over the 3D view cancels it")
             return {"RUNNING_MODAL"}
         return self._finish() if self._job.ended else {"PASS_THROUGH"}
 
@@ -208,8 +211,30 @@ class DA3_OT_cancel(Operator):
         return {"FINISHED"}
 
 
+class DA3_OT_ask_to_cancel(Operator):
+    """Ask whether the job that runs is to be stopped"""
+
+    bl_idname = "da3.ask_to_cancel"
+    bl_label = "Cancel the Run?"
+    bl_options = {"INTERNAL"}
+
+    def invoke(self, context: Context, event: Event) -> set[str]:
+        job = session(context).job
+        if job is None:
+            return {"CANCELLED"}
+        return context.window_manager.invoke_confirm(
+            self, event, title=f"Cancel '{job.title}'?", message="What is whole stays", confirm_text="Cancel It"
+        )
+
+    def execute(self, context: Context) -> set[str]:
+        job = session(context).job
+        if job:
+            job.cancel()
+        return {"FINISHED"}
+
+
 class DA3_OT_listen(Operator):
-    """Hear Esc and right-click in a window beside the first, as long as a job runs"""
+    """Hear Esc in a window beside the first, as long as a job runs"""
 
     bl_idname = "da3.listen"
     bl_label = "Listen for Esc"
@@ -221,11 +246,15 @@ class DA3_OT_listen(Operator):
 
     def modal(self, context: Context, event: Event) -> set[str]:
         job = session(context).job
-        if job and is_stop(event):
+        asked = wish(context, event) if job else Wish.NOTHING
+        if job and asked is Wish.STOP:
             job.cancel()
             return {"FINISHED"}
+        if asked is Wish.MAYBE:
+            bpy.ops.da3.ask_to_cancel("INVOKE_DEFAULT")
+            return {"RUNNING_MODAL"}
         return {"PASS_THROUGH"} if job else {"FINISHED", "PASS_THROUGH"}
 
 
-CLASSES = (DA3_OT_cancel, DA3_OT_listen)
+CLASSES = (DA3_OT_cancel, DA3_OT_ask_to_cancel, DA3_OT_listen)
 register, unregister = bpy.utils.register_classes_factory(CLASSES)

@@ -13,10 +13,11 @@ from ...core.settings import Settings
 from ...core.worker import protocol
 from ...nodes import assembly
 from ...nodes.datablocks.created import is_there
-from ...nodes.edits import replacing, transforming
+from ...nodes.edits import look, replacing, transforming
 from ..state.places import Places
 from ..state.session import Session
 from .generation import GenerateJob
+from .showing import select
 
 ALL, FUSED = "all", "fused"  # what a worker builds again
 
@@ -88,7 +89,9 @@ class RebuildJob(GenerateJob):
         self._run = assembly.begin(
             self._scene, event.name, play, event.frame_rate,
             shares_collection=any(child.name.startswith(f"{self._top.name}_Chunks") for child in self._top.children),
+            takes_scene=False,
         )  # fmt: skip
+        del self._run.top[assembly.RUN]  # nobody's run until it is in the other's place
         self._run.top.hide_viewport = self._run.top.hide_render = True
         yield
 
@@ -99,10 +102,23 @@ class RebuildJob(GenerateJob):
         (replacing.replace if self._what == ALL else replacing.add)(self._run, self._top)
         report["run"] = self._id
         self._is_replaced = True
+        if self._what == FUSED:
+            self._show_surface(self._run)
         self.changed = True
         self._seen.restore()
         self._seen.evaluate()
         yield
+
+    def _show(self) -> None:
+        """What is built again is where the person left it."""
+
+    def _show_surface(self, run: assembly.Run) -> None:
+        """A surface lies where its points are: they are hidden, and it is selected."""
+        if bpy.context.scene != self._scene:
+            return
+        look.set_visible(self._top, look.POINTS, False)
+        if bpy.context.mode == "OBJECT":
+            select(bpy.context, [obj for obj in look.objects_of(self._top, look.SURFACE) if obj in run.built])
 
     def _stop(self) -> None:
         if self._run is not None and not self._is_replaced:  # half of a run is in nobody's place

@@ -39,5 +39,9 @@ def gone(pid, seconds=3.0):
     return False
 
 
-def event(kind, value="NOTHING", **more):
-    return SimpleNamespace(type=kind, value=value, ctrl=False, oskey=False, **more)
+def event(kind, value="NOTHING", over=("VIEW_3D", "WINDOW"), **more):
+    """As Blender hands it over, with the mouse in the middle of a region of the first area of that type."""
+    area = next(area for area in bpy.context.window.screen.areas if area.type == over[0])
+    region = next(region for region in area.regions if region.type == over[1])
+    place = {"mouse_x": region.x + region.width // 2, "mouse_y": region.y + region.height // 2}
+    return SimpleNamespace(type=kind, value=value, ctrl=False, oskey=False, **(place | more))

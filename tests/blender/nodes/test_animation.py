@@ -193,9 +193,10 @@ def test_each_frame_s_points_are_seen_on_their_own_timeline_frame_only(scene, fr
     assert (scene.frame_start, scene.frame_end) == (frames[0], frames[-1])
     assert shown(scene) == [f"walk_Batch_0_Frame_{frames[0]}"]  # before any change of the frame, too
     for place, frame in enumerate(frames):
-        scene.frame_set(frame)
-        assert shown(scene) == [f"walk_Batch_{place // 3}_Frame_{frame}"]
-    scene.frame_set(frames[-1] + 1)
+        for held in range(frame, frame + frames.step):  # until the next one, also between two batches
+            scene.frame_set(held)
+            assert shown(scene) == [f"walk_Batch_{place // 3}_Frame_{frame}"]
+    scene.frame_set(frames[-1] + frames.step)
     assert shown(scene) == []
     assert {c.name for c in run.top.children} == {"walk_Batch_0", "walk_Batch_1"}
 

@@ -13,7 +13,7 @@ from da3_blender.core.surfaces import image_meshes
 from da3_blender.nodes import assembly, cameras, mesh, point_cloud, preview
 from da3_blender.nodes.datablocks import image_materials, point_trees
 from da3_blender.nodes.datablocks import scene as scenes
-from da3_blender.operators.jobs import saving
+from da3_blender.operators.command_line import saving
 from PIL import Image
 
 INSIDE = np.s_[1:-1, 1:-1]  # a mesh ends at the centres of the outermost pixels
@@ -23,7 +23,7 @@ def build(scene, parts, records=(), number=0, run=None, **given):
     """A batch; its run, and the objects of its meshes."""
     run = run or assembly.begin(scene, "walk")
     point_cloud.run_all(assembly.batch_steps(run, number, parts, records, **given))
-    return run, [bpy.data.objects[name] for name, _ in assembly._named(f"{run.top.name}_Batch_{number}", parts)]
+    return run, [obj for obj in run.built if isinstance(obj, bpy.types.Object) and obj.type == "MESH"][-len(parts) :]
 
 
 def values(data, attribute, key, dtype=np.float32):

@@ -40,11 +40,11 @@ def evaluated_points(scene, obj) -> dict[str, np.ndarray]:
 
 def test_the_attributes_hold_the_arrays_bit_for_bit(tree, tmp_path):
     cloud = payloads.random_cloud(5000)
-    cloud = replace(cloud, motion=cloud.conf / 12, object_id=cloud.frame)
+    cloud = replace(cloud, motion=cloud.conf / 12, object_id=cloud.frame, radius=cloud.conf / 500)
     mapped = PointArrays.open(tmp_path, cloud.save(tmp_path, "batch_0"))
     mesh = point_cloud.build("cloud", mapped, tree).data
     kinds = {"position": "FLOAT_VECTOR", "point_color": "FLOAT_COLOR", "conf": "FLOAT", "frame": "INT"}
-    kinds |= {"motion": "FLOAT", "object_id": "INT"}
+    kinds |= {"motion": "FLOAT", "object_id": "INT", "radius": "FLOAT"}
     assert {f.name for f in fields(cloud)} == set(kinds)
     assert (len(mesh.vertices), len(mesh.edges), len(mesh.polygons)) == (5000, 0, 0)
     for name, kind in kinds.items():
@@ -69,18 +69,42 @@ def test_only_points_of_at_least_the_threshold_are_shown(scene, tree, threshold)
             assert np.array_equal(points[name], getattr(cloud, name)[kept]), name
 
 
-def test_the_radius_of_a_dot_is_scale_times_two_thousandths(scene, tree):
+def test_a_dot_has_its_own_radius_times_point_size(scene, tree):
+    cloud = payloads.random_cloud(10)
+    radius = np.linspace(0.01, 2.0, 10, dtype=np.float32)
+    obj = point_cloud.build("cloud", replace(cloud, radius=radius), tree, threshold=0.0, scale=3.0)
+    np.testing.assert_allclose(evaluated_points(scene, obj)["radius"], 3.0 * radius, rtol=1e-6)
+    point_trees.set_input(obj.modifiers["GeometryNodes"], "Point Size", 1.0)
+    np.testing.assert_allclose(evaluated_points(scene, obj)["radius"], radius, rtol=1e-6)
+
+
+def test_points_that_know_no_radius_have_one_of_two_thousandths(scene, tree):
     obj = point_cloud.build("cloud", payloads.random_cloud(10), tree, scale=3.0)
     assert evaluated_points(scene, obj)["radius"] == pytest.approx(0.006)
-    point_trees.set_input(obj.modifiers["GeometryNodes"], "Scale", 1.0)
-    assert evaluated_points(scene, obj)["radius"] == pytest.approx(0.002)
+
+
+def test_the_viewport_shows_the_same_part_of_the_points_at_every_look(scene, tree):
+    obj = point_cloud.build("cloud", payloads.random_cloud(4000), tree, threshold=0.0)
+    point_trees.set_input(obj.modifiers["GeometryNodes"], "Display", 25.0)
+    first, again = (evaluated_points(scene, obj)["position"] for _ in range(2))
+    assert 0.2 < len(first) / 4000 < 0.3
+    assert np.array_equal(first, again)
+    for percent, share in ((0.0, 0.0), (100.0, 1.0)):
+        point_trees.set_input(obj.modifiers["GeometryNodes"], "Display", percent)
+        assert len(evaluated_points(scene, obj)["position"]) == share * 4000
+
+
+def test_the_material_is_in_a_slot(tree):
+    material = tree.nodes["Set Material"].inputs["Material"].default_value
+    obj = point_cloud.run_all(point_cloud.build_steps("cloud", payloads.random_cloud(10), tree, material=material))
+    assert [slot.material for slot in obj.material_slots] == [material]
 
 
 def test_a_person_finds_the_nodes_and_the_inputs_by_their_names(tree):
     modifier = point_cloud.build("cloud", payloads.random_cloud(10), tree).modifiers["GeometryNodes"]
     sockets = [s for s in modifier.node_group.interface.items_tree if s.in_out == "INPUT"]
     assert [(s.name, getattr(s, "default_value", None)) for s in sockets] == [
-        ("Geometry", None), ("Threshold", 0.5), ("Scale", 1.0),
+        ("Geometry", None), ("Threshold", 0.5), ("Point Size", 1.0), ("Display", 100.0),
     ]  # fmt: skip
     assert point_trees.get_input(modifier, "Threshold") == 0.5
     assert {"Mesh to Points", "Delete Geometry", "Set Material"} <= set(tree.nodes.keys())

@@ -4,7 +4,7 @@ import bpy
 import payloads
 import pytest
 from da3_blender.core.output import payload
-from da3_blender.nodes import assembly, point_cloud
+from da3_blender.nodes import assembly, placing, point_cloud
 from da3_blender.nodes.datablocks import collections, point_trees
 from da3_blender.nodes.datablocks import scene as scenes
 
@@ -24,11 +24,20 @@ def outline(collection):
     return {collection.name: [o.name for o in collection.objects] + [outline(child) for child in collection.children]}
 
 
-def test_a_run_is_laid_out_as_input_name_batch_and_cameras(scene):
+def test_one_batch_lies_flat_in_the_collection_of_its_run(scene):
     run(scene, batches=1, cameras=2)
     assert [outline(c) for c in scene.collection.children] == [
-        {"courtyard": [{"courtyard_Batch_0": ["courtyard_Batch_0_Points", {"Cameras": ["photo_000", "photo_001"]}]}]}
+        {"courtyard": ["Points", {"Cameras": ["photo_000", "photo_001"]}]}
     ]
+
+
+def test_of_several_batches_each_has_its_collection_with_objects_and_cameras(scene):
+    run(scene, batches=3, cameras=1)
+    assert [outline(c) for c in scene.collection.children] == [{"courtyard": [
+        {"courtyard_Batch_0": ["courtyard_Batch_0_Points", {"Cameras": ["photo_000"]}]},
+        {"courtyard_Batch_1": ["courtyard_Batch_1_Points", {"Cameras.001": ["photo_000.001"]}]},
+        {"courtyard_Batch_2": ["courtyard_Batch_2_Points", {"Cameras.002": ["photo_000.002"]}]},
+    ]}]  # fmt: skip
 
 
 def test_the_batches_of_a_run_share_material_and_node_group(scene):
@@ -41,7 +50,7 @@ def test_the_batches_of_a_run_share_material_and_node_group(scene):
 def test_running_twice_makes_a_second_set_that_shares_nothing_with_the_first(scene):
     first, second = run(scene), run(scene)
     assert (first.top.name, second.top.name) == ("courtyard", "courtyard.001")
-    assert [c.name for c in second.top.children] == ["courtyard.001_Batch_0"]
+    assert [o.name for o in second.top.objects] == ["Points.001"]
     assert first.tree != second.tree
     assert first.material != second.material
     assert not set(first.top.all_objects) & set(second.top.all_objects)
@@ -110,12 +119,12 @@ def everything():
 
 @pytest.mark.parametrize("name", ["x" * 400, "é" * 200, "院" * 150, ""])
 def test_a_name_of_any_length_and_script_keeps_its_batch_number(scene, name):
-    first, second = run(scene, name), run(scene, name)
+    first, second = run(scene, name, batches=2), run(scene, name, batches=2)
     for made in (first, second):
-        (batch,) = made.top.children
-        assert batch.name.endswith("_Batch_0")
-        assert [o.name.endswith("_Points") for o in batch.objects] == [True]
-        assert len(batch.name.encode()) <= collections.LONGEST_NAME
+        for number, batch in enumerate(made.top.children):
+            assert batch.name.endswith(f"_Batch_{number}")
+            assert [o.name.endswith(f"_Batch_{number}_Points") for o in batch.objects] == [True]
+            assert len(batch.name.encode()) <= collections.LONGEST_NAME
     assert first.top != second.top
 
 
@@ -124,7 +133,7 @@ def test_more_points_than_one_object_holds_become_two_objects(scene, monkeypatch
     begun = assembly.begin(scene, "courtyard")
     batch = point_cloud.run_all(assembly.batch_steps(begun, 0, payloads.parts(payloads.random_cloud(50)), []))
     assert [(o.name, len(o.data.vertices)) for o in batch.objects] == [
-        ("courtyard_Batch_0_Points_1", 25), ("courtyard_Batch_0_Points_2", 25),
+        ("Points_1", 25), ("Points_2", 25),
     ]  # fmt: skip
 
 
@@ -133,14 +142,14 @@ def test_threshold_and_scale_reach_the_modifier(scene):
     steps = assembly.batch_steps(begun, 0, payloads.parts(payloads.random_cloud(9)), [], threshold=2.0, scale=4.0)
     (obj,) = point_cloud.run_all(steps).objects
     modifier = obj.modifiers["GeometryNodes"]
-    assert (point_trees.get_input(modifier, "Threshold"), point_trees.get_input(modifier, "Scale")) == (2.0, 4.0)
+    assert (point_trees.get_input(modifier, "Threshold"), point_trees.get_input(modifier, "Point Size")) == (2.0, 4.0)
 
 
 def test_a_cloud_too_large_for_one_tick_becomes_several_objects(scene, monkeypatch):
     run = assembly.begin(scene, "dog")
     cloud = payloads.random_cloud(70)
-    monkeypatch.setattr(assembly, "split", lambda points: payload.split(points, 30))
+    monkeypatch.setattr(placing, "split", lambda points: payload.split(points, 30))
     batch = point_cloud.run_all(assembly.batch_steps(run, 0, payloads.parts(cloud), []))
     assert [(o.name, len(o.data.vertices)) for o in batch.objects] == [
-        ("dog_Batch_0_Points_1", 23), ("dog_Batch_0_Points_2", 23), ("dog_Batch_0_Points_3", 24),
+        ("Points_1", 23), ("Points_2", 23), ("Points_3", 24),
     ]  # fmt: skip

@@ -50,7 +50,7 @@ def test_clouds_and_cameras_move_together(scene, animate, shares):
             np.reshape(records[0].camera_to_world, (4, 4)), np.array(camera.matrix_world), atol=1e-5
         )
     if animate:
-        scene.frame_set(1)
+        scene.frame_set(run.timeline.of(1))
         moved = np.reshape(run.records[1].camera_to_world, (4, 4))
         np.testing.assert_allclose(np.array(run.camera.matrix_world), moved, atol=1e-5)
 

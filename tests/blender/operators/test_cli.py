@@ -73,7 +73,7 @@ def test_generate_saves_a_scene_a_picture_and_a_report(run, wall, tmp_path):
     assert first.keys() == {"name", "frame", "camera_to_world", "fx", "fy", "cx", "cy", "width", "height"}
     assert len(first["camera_to_world"]) == 16 and (first["width"], first["height"]) == (56, 42)
     clouds = [o for o in made["objects"] if o["type"] == "MESH"]
-    assert [(o["collection"], o["vertices"]) for o in clouds] == [("wall_Batch_0", made["points"])]
+    assert [(o["collection"], o["vertices"]) for o in clouds] == [("wall", made["points"])]
     assert len(made["objects"]) == 4
 
 

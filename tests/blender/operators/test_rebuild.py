@@ -75,7 +75,7 @@ def test_rebuild_makes_meshes_instead_of_points_and_animates(run):
 
 def test_what_a_person_has_changed_stays(run):
     own = bpy.data.objects.new("my lamp", bpy.data.lights.new("my lamp", "POINT"))
-    next(c for c in run.children if "Batch" in c.name).objects.link(own)
+    run.children["Cameras"].objects.link(own)
     run.name = "my place"
     material = bpy.data.materials[0]
     material["mine"] = True
@@ -92,7 +92,7 @@ def test_what_a_person_has_changed_stays(run):
     np.testing.assert_allclose(transforming.place_of(run), place)
     (cloud,) = objects(run)
     np.testing.assert_allclose(np.array(cloud.matrix_world), place, atol=1e-6)
-    assert cloud.name.startswith("my place_Batch_0")
+    assert cloud.name == "Points"
     camera = objects(run, "CAMERA")[1]
     assert camera.location.length == pytest.approx(0.3, abs=1e-5)  # 0.1 as it was made
 

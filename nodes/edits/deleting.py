@@ -1,0 +1,31 @@
+"""A run taken out of the scene, which gets back what the run had set."""
+
+from __future__ import annotations
+
+import bpy
+
+from ..assembly import TABLE
+from ..datablocks import borrowed
+from ..datablocks.created import is_there
+from .replacing import is_built, remove
+
+
+def delete(scene: bpy.types.Scene, run: bpy.types.Collection) -> None:
+    """Remove what a run has built. What a person has put into its collections moves to the scene's own."""
+    borrowed.give_back(scene, run)
+    own = [obj for obj in run.all_objects if is_built(obj)]
+    groups = {m.node_group for obj in own for m in obj.modifiers if m.type == "NODES" and m.node_group}
+    table = run.get(TABLE)
+    remove(own)
+    for obj in list(run.all_objects):
+        if obj.name not in scene.collection.objects:
+            scene.collection.objects.link(obj)
+    bpy.data.batch_remove([*run.children_recursive, run])
+    materials = {
+        node.inputs["Material"].default_value
+        for group in groups
+        for node in group.nodes
+        if node.bl_idname == "GeometryNodeSetMaterial"
+    }
+    for made in (groups, materials - {None}, {table} - {None}):
+        bpy.data.batch_remove([one for one in made if is_there(one) and one.users - one.use_fake_user == 0])
