@@ -6,9 +6,9 @@ a collection of its own: ``courtyard_Batch_0`` > ``courtyard_Batch_0_Points``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import bpy
 
@@ -16,10 +16,24 @@ from ..core.output.payload import MeshArrays, Part, split
 from .datablocks import collections
 from .datablocks.created import Created, is_there
 
-if TYPE_CHECKING:
-    from .assembly import Run
-
 CAMERAS = "Cameras"
+
+
+class Batch(Protocol):
+    """What a batch has become."""
+
+    objects: list[bpy.types.Object]
+
+
+class Run(Protocol):
+    """What is asked of a run here; ``assembly.py`` makes them."""
+
+    top: bpy.types.Collection
+    shares_collection: bool
+    shared: dict[str, bpy.types.Collection]
+
+    @property
+    def batches(self) -> Mapping[int, Batch]: ...
 
 
 class Places:
