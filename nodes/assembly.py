@@ -11,13 +11,14 @@ from mathutils import Matrix
 
 from ..core.output.payload import CameraRecord, MeshArrays, Part, camera_table
 from . import animation, cameras, mesh, placing, point_cloud
-from .datablocks import borrowed, collections, materials, point_trees, scene
+from .datablocks import borrowed, collections, materials, mesh_trees, point_trees, scene
 from .datablocks.created import Created, is_there
 from .timeline import Timeline
 
 TEXT = "DA3_Camera_Intrinsics"
 #: Kept with a run's collection: the id it is kept under on disk, its table of cameras, and what it wants of the timeline.
 RUN, TABLE, RANGE, RATE = "da3_run", "da3_table", "da3_range", "da3_frame_rate"
+BUILT = "da3_built"  # values of the modifiers' inputs as they were built, by name: others are the person's
 
 
 @dataclass
@@ -127,6 +128,7 @@ def batch_steps(
                 )
             made.add(obj.data)
             objects.append(made.add(obj))
+            obj[collections.PART] = f"{number} {name.removeprefix(places.prefix).removeprefix('_')}"
             if part.plays:
                 if run.playing is None or not is_there(run.playing):
                     run.playing = made.add(point_trees.playing_tree())
@@ -160,8 +162,13 @@ def batch_steps(
         if path:
             if moving is None:
                 run.camera = path.camera
+                run.camera[collections.PART] = "path"
                 run.top.objects.link(path.camera)
             animation.follow(path)
+        run.top[BUILT] = {
+            point_trees.THRESHOLD: threshold, point_trees.POINT_SIZE: scale, point_trees.DISPLAY: 100.0,
+            mesh_trees.EDGE_LENGTH: edge_length,
+        }  # fmt: skip
         run.text.from_string(camera_table([*run.records, *records]))
         for obj in filter(is_there, run.held):  # its end is known now that more frames have come
             animation.hold(obj, run.timeline)

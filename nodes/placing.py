@@ -68,6 +68,7 @@ class Places:
         if self._run.shares_collection:
             return self._shared(CAMERAS, self.own)
         inner = self._made.add(bpy.data.collections.new(CAMERAS))
+        inner[collections.PART] = CAMERAS
         self._new.append((self.own, inner))
         return inner
 
@@ -97,6 +98,7 @@ class Places:
         known = self._fresh.get(name) or self._run.shared.get(name)
         if known is None or not is_there(known):
             known = self._fresh[name] = self._made.add(bpy.data.collections.new(collections.fitting(name)))
+            known[collections.PART] = name
             self._new.append((parent or self._run.top, known))
         return known
 

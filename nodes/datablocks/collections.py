@@ -12,6 +12,8 @@ LONGEST_NAME = 255 if bpy.app.version >= (5, 0, 0) else 63
 ROOM_FOR_NUMBER = 4
 # What a run's name leaves free for a number and its batches', so that no name of theirs is cut, and each stays its own.
 ROOM_FOR_BATCHES = ROOM_FOR_NUMBER + len("_Batch_999_Points")
+# What an object or a collection was built as, whatever a person calls it now.
+PART = "da3_part"
 
 
 def fitting(base: str, suffix: str = "") -> str:

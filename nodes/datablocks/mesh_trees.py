@@ -7,6 +7,7 @@ import bpy
 from .point_trees import add_node, attach, float_input
 
 NAME = "FilterMesh"
+EDGE_LENGTH = "Edge Length"
 
 
 def filter_tree() -> bpy.types.NodeTree:
@@ -73,7 +74,7 @@ def add_filter(
     obj: bpy.types.Object, tree: bpy.types.NodeTree, *, threshold: float = 0.5, edge_length: float = 0.1
 ) -> bpy.types.NodesModifier:
     """Put ``filter_tree`` on an object as its modifier "FilterMesh"."""
-    return attach(obj, NAME, tree, {"Threshold": threshold, "Edge Length": edge_length})
+    return attach(obj, NAME, tree, {"Threshold": threshold, EDGE_LENGTH: edge_length})
 
 
 def _attribute(tree: bpy.types.NodeTree, name: str, label: str, location: tuple[float, float]) -> bpy.types.Node:

@@ -45,28 +45,32 @@ def point_cloud_tree(material: bpy.types.Material) -> bpy.types.NodeTree:
     either = add_node(tree, "GeometryNodeSwitch", "Or one for all", (-720, -120))
     either.input_type = "FLOAT"
     either.inputs["False"].default_value = RADIUS
-    radius = add_node(tree, "ShaderNodeMath", "Dot radius", (-480, -80))
-    radius.operation = "MULTIPLY"
-    conf = add_node(tree, "GeometryNodeInputNamedAttribute", "Confidence", (-480, -280))
+    wanted = add_node(tree, "ShaderNodeMath", "Times Point Size", (-480, -120))
+    radius = add_node(tree, "ShaderNodeMath", "Dot radius", (-240, -100))
+    wanted.operation = radius.operation = "MULTIPLY"
+    conf = add_node(tree, "GeometryNodeInputNamedAttribute", "Confidence", (-240, -300))
     conf.data_type = "FLOAT"
     conf.inputs["Name"].default_value = "conf"
-    to_points = add_node(tree, "GeometryNodeMeshToPoints", "", (-240, 80))
-    too_low = add_node(tree, "FunctionNodeCompare", "Below threshold", (-240, -240))
+    to_points = add_node(tree, "GeometryNodeMeshToPoints", "", (0, 80))
+    too_low = add_node(tree, "FunctionNodeCompare", "Below threshold", (0, -240))
     too_low.data_type, too_low.operation = "FLOAT", "LESS_THAN"
-    delete = add_node(tree, "GeometryNodeDeleteGeometry", "", (0, 60))
+    delete = add_node(tree, "GeometryNodeDeleteGeometry", "", (240, 60))
     delete.domain = "POINT"
-    paint = add_node(tree, "GeometryNodeSetMaterial", "", (220, 40))
+    paint = add_node(tree, "GeometryNodeSetMaterial", "", (460, 40))
     paint.inputs["Material"].default_value = material
-    group_out = add_node(tree, "NodeGroupOutput", "", (440, 0))
+    group_out = add_node(tree, "NodeGroupOutput", "", (680, 0))
 
+    drawn, larger = _drawn(tree, group_in)
     link = tree.links.new
     link(known.outputs["Exists"], either.inputs["Switch"])
     link(known.outputs["Attribute"], either.inputs["True"])
-    link(either.outputs["Output"], radius.inputs[1])
-    link(group_in.outputs[POINT_SIZE], radius.inputs[0])
+    link(either.outputs["Output"], wanted.inputs[1])
+    link(group_in.outputs[POINT_SIZE], wanted.inputs[0])
+    link(wanted.outputs["Value"], radius.inputs[0])
+    link(larger, radius.inputs[1])
     link(group_in.outputs["Geometry"], to_points.inputs["Mesh"])
     link(radius.outputs["Value"], to_points.inputs["Radius"])
-    link(_drawn(tree, group_in), to_points.inputs["Selection"])
+    link(drawn, to_points.inputs["Selection"])
     link(conf.outputs["Attribute"], float_input(too_low, "A"))
     link(group_in.outputs[THRESHOLD], float_input(too_low, "B"))
     link(to_points.outputs["Points"], delete.inputs["Geometry"])
@@ -76,8 +80,11 @@ def point_cloud_tree(material: bpy.types.Material) -> bpy.types.NodeTree:
     return tree
 
 
-def _drawn(tree: bpy.types.NodeTree, group_in: bpy.types.Node) -> bpy.types.NodeSocket:
-    """Which points are drawn: in the viewport a part of them, always the same, so that none flickers; in a render all."""
+def _drawn(tree: bpy.types.NodeTree, group_in: bpy.types.Node) -> tuple[bpy.types.NodeSocket, bpy.types.NodeSocket]:
+    """Which points are drawn, and how much larger, so that fewer still close a surface.
+
+    In the viewport it is a part of them, always the same, so that none flickers; in a render it is all.
+    """
     part = add_node(tree, "ShaderNodeMath", "Part", (-960, 260))
     part.operation = "DIVIDE"
     part.inputs[1].default_value = 100.0
@@ -87,12 +94,20 @@ def _drawn(tree: bpy.types.NodeTree, group_in: bpy.types.Node) -> bpy.types.Node
     drawn = add_node(tree, "GeometryNodeSwitch", "All in a render", (-480, 260))
     drawn.input_type = "BOOLEAN"
     drawn.inputs["False"].default_value = True
+    larger = add_node(tree, "ShaderNodeMath", "Larger where fewer", (-720, 80))
+    larger.operation = "INVERSE_SQRT"
+    size = add_node(tree, "GeometryNodeSwitch", "Not in a render", (-480, 80))
+    size.input_type = "FLOAT"
+    size.inputs["False"].default_value = 1.0
     link = tree.links.new
     link(group_in.outputs[DISPLAY], part.inputs[0])
     link(part.outputs["Value"], chance.inputs["Probability"])
-    link(viewport.outputs["Is Viewport"], drawn.inputs["Switch"])
+    link(part.outputs["Value"], larger.inputs[0])
+    for switch in (drawn, size):
+        link(viewport.outputs["Is Viewport"], switch.inputs["Switch"])
     link(next(s for s in chance.outputs if s.type == "BOOLEAN"), drawn.inputs["True"])
-    return drawn.outputs["Output"]
+    link(larger.outputs["Value"], size.inputs["True"])
+    return drawn.outputs["Output"], size.outputs["Output"]
 
 
 def playing_tree() -> bpy.types.NodeTree:
@@ -162,6 +177,12 @@ def get_input(modifier: bpy.types.NodesModifier, name: str) -> float:
     if TYPED_INPUTS:
         return _typed_input(modifier, name).value
     return modifier[_identifier(modifier.node_group, name)]
+
+
+def has_input(modifier: bpy.types.NodesModifier, name: str) -> bool:
+    """Whether the modifier's group has an input of that name: one of an older file may not."""
+    sockets = modifier.node_group.interface.items_tree
+    return any(s.item_type == "SOCKET" and s.in_out == "INPUT" and s.name == name for s in sockets)
 
 
 def _typed_input(modifier: bpy.types.NodesModifier, name: str) -> bpy.types.bpy_struct:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import bpy
 
+from ..assembly import BUILT
 from ..datablocks import mesh_trees, point_trees
 from ..datablocks.materials import NAME as MATERIAL
 from ..datablocks.materials import mix_input
@@ -40,7 +41,7 @@ def kind_of(run: bpy.types.Collection, obj: bpy.types.Object) -> str:
 def get(run: bpy.types.Collection, name: str, otherwise: float) -> float:
     """The value of a modifier input, as the first object that has one says it."""
     for modifier in _modifiers(run):
-        if _has(modifier, name):
+        if point_trees.has_input(modifier, name):
             return float(point_trees.get_input(modifier, name))
     return otherwise
 
@@ -48,9 +49,25 @@ def get(run: bpy.types.Collection, name: str, otherwise: float) -> float:
 def put(run: bpy.types.Collection, name: str, value: float) -> None:
     """Set a modifier input of all objects."""
     for modifier in _modifiers(run):
-        if _has(modifier, name):
+        if point_trees.has_input(modifier, name):
             point_trees.set_input(modifier, name, value)
             modifier.id_data.update_tag()
+
+
+def thin(run: bpy.types.Collection, most: int, before: float) -> float:
+    """Have the viewport draw about ``most`` dots, unless somebody has set how many; the percentage.
+
+    Parameters
+    ----------
+    before : the percentage that was set last, by this or by the tree's default
+    """
+    total = sum(len(obj.data.vertices) for obj in objects_of(run, POINTS))
+    percent = float(max(1, min(100, round(100.0 * most / max(1, total)))))
+    if get(run, point_trees.DISPLAY, before) == before != percent:
+        put(run, point_trees.DISPLAY, percent)
+        if BUILT in run:
+            run[BUILT] = {**run[BUILT].to_dict(), point_trees.DISPLAY: percent}
+    return percent
 
 
 def confidence_share(run: bpy.types.Collection) -> float:
@@ -87,11 +104,6 @@ def _modifiers(run: bpy.types.Collection) -> Iterator[bpy.types.NodesModifier]:
             modifier = obj.modifiers.get(name)
             if modifier is not None and modifier.type == "NODES" and modifier.node_group is not None:
                 yield modifier
-
-
-def _has(modifier: bpy.types.NodesModifier, name: str) -> bool:
-    sockets = modifier.node_group.interface.items_tree
-    return any(s.item_type == "SOCKET" and s.in_out == "INPUT" and s.name == name for s in sockets)
 
 
 def _factors(run: bpy.types.Collection) -> Iterator[bpy.types.NodeSocket]:

@@ -6,9 +6,11 @@ import re
 
 import bpy
 
-from ..assembly import Run
+from ..assembly import BUILT, Run
 from ..datablocks import point_trees
+from ..datablocks.collections import PART
 from ..datablocks.created import is_there
+from . import keeping
 
 NUMBERED = re.compile(r"(.+)\.\d{3,}")
 
@@ -68,11 +70,15 @@ def replace(run: Run, top: bpy.types.Collection) -> None:
     if not any(is_fused(made) for made in run.built if is_there(made)):
         old = [obj for obj in old if not is_fused(obj)]  # it took long, and nobody asked for another
     filled = [child for child in top.children_recursive if child.all_objects]
+    kept = keeping.note(old, top)
     _keep_look(run, old)
     _link(run, top)
+    new = [made for made in run.built if is_there(made) and isinstance(made, bpy.types.Object)]
+    keeping.bring_over(kept, new, moves_back=run.shares_collection)
     remove(old)
     bpy.data.batch_remove([child for child in filled if is_there(child) and not child.all_objects])
     _settle(run, top)
+    keeping.name(kept, new)
     if scene_camera and run.scene.camera is None:
         cameras = [
             made for made in run.built if is_there(made) and getattr(made, "type", "") == "CAMERA" and made.users
@@ -94,13 +100,19 @@ def _link(run: Run, top: bpy.types.Collection) -> None:
         for obj in source.objects:
             target.objects.link(obj)
         for child in source.children:
-            twin = target.children.get(_plain(child.name, run.top.name, top.name))
+            twin = _twin(target, child, _plain(child.name, run.top.name, top.name))
             if twin is None:
                 target.children.link(child)
             else:  # of the earlier run, or such as Segmented, in which something of the person's has stayed
                 into(child, twin)
 
     into(run.top, top)
+
+
+def _twin(target: bpy.types.Collection, child: bpy.types.Collection, name: str) -> bpy.types.Collection | None:
+    """The collection that was built as the same, whatever it is called now."""
+    known = [one for one in target.children if PART in one and one[PART] == child.get(PART)]
+    return known[0] if known else target.children.get(name)
 
 
 def _settle(run: Run, top: bpy.types.Collection) -> None:
@@ -113,6 +125,8 @@ def _settle(run: Run, top: bpy.types.Collection) -> None:
             name = _plain(made.name, before, top.name)
             if name != made.name and _is_free(made, name):
                 made.name = name
+    if BUILT in run.top:
+        top[BUILT] = run.top[BUILT].to_dict()
     bpy.data.collections.remove(run.top)
     run.top = top
 

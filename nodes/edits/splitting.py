@@ -7,7 +7,7 @@ from collections.abc import Generator, Mapping
 import bpy
 import numpy as np
 
-from ..datablocks.collections import fitting
+from ..datablocks.collections import PART, fitting
 from ..datablocks.created import Created
 
 SEGMENTED, BACKGROUND = "Segmented", "Background"
@@ -54,6 +54,8 @@ def split_steps(
         yield from _fill_steps(mesh, obj.data, faces, layers, ids, thing)
         new = made.add(obj.copy())  # with its modifiers and its place
         new.data, new.name = mesh, name
+        if PART in new:
+            del new[PART]  # it is a piece of that now
         out.append(new)
         yield
     return out

@@ -17,7 +17,7 @@ from ...nodes.edits import look, replacing, transforming
 from ..state.places import Places
 from ..state.session import Session
 from .generation import GenerateJob
-from .showing import select
+from .showing import most_dots, select
 
 ALL, FUSED = "all", "fused"  # what a worker builds again
 
@@ -102,6 +102,7 @@ class RebuildJob(GenerateJob):
         (replacing.replace if self._what == ALL else replacing.add)(self._run, self._top)
         report["run"] = self._id
         self._is_replaced = True
+        look.thin(self._top, most_dots(), 100.0)
         if self._what == FUSED:
             self._show_surface(self._run)
         self.changed = True

@@ -200,3 +200,48 @@ def test_the_panels_values_are_those_of_modifiers_material_and_objects(scene):
     shown.show_cameras = False
     assert all(obj.hide_get() and obj.hide_render for obj in run.all_objects if obj.type == "CAMERA")
     assert shown.show_points and not shown.show_cameras
+
+
+def test_rebuild_keeps_names_sizes_materials_visibility_parents_and_colours(scene):
+    bpy.ops.da3.generate()
+    run = run_of()
+    cloud, camera = scene.objects["Points"], scene.objects["photo_001"]
+    rig = bpy.data.objects.new("rig", None)
+    pin = bpy.data.objects.new("pin", None)
+    for obj in (rig, pin):
+        scene.collection.objects.link(obj)
+    rig.location.x = 2.0
+    cloud.name, cloud.data.name, camera.name = "my cloud", "my mesh", "hero view"
+    run.da3.point_size, run.da3.min_confidence = 3.0, 1.5
+    mine = bpy.data.materials.new("mine")
+    cloud.data.materials[0] = mine
+    cloud.parent, pin.parent = rig, cloud
+    cloud.location.z = 0.25
+    camera.hide_set(True)
+    scene.objects["photo_002"].hide_render = True
+    run.color_tag = "COLOR_03"
+    run.children[0].color_tag, run.children[0].name = "COLOR_05", "views"
+    bpy.context.view_layer.update()
+    place = cloud.matrix_world.copy()
+    assert bpy.ops.da3.rebuild() == {"FINISHED"}
+    bpy.context.view_layer.update()
+    again = scene.objects["my cloud"]
+    assert again.data.name == "my mesh" and "Points" not in scene.objects
+    assert scene.objects["hero view"].hide_get() and scene.objects["photo_002"].hide_render
+    assert not scene.objects["photo_000"].hide_get() and not scene.objects["photo_000"].hide_render
+    assert (run.da3.point_size, run.da3.min_confidence) == (3.0, 1.5)
+    assert again.data.materials[:] == [mine]
+    assert again.parent == rig and pin.parent == again
+    np.testing.assert_allclose(again.matrix_world, place, atol=1e-6)
+    assert again.select_get() and bpy.context.view_layer.objects.active == again
+    assert run.color_tag == "COLOR_03" and [(c.name, c.color_tag) for c in run.children] == [("views", "COLOR_05")]
+
+
+def test_fuse_hides_the_points_and_selects_the_surface(scene):
+    bpy.ops.da3.generate()
+    scene.da3.fuse_voxel_size = 0.05
+    assert bpy.ops.da3.fuse() == {"FINISHED"}
+    [surface] = [obj for obj in scene.objects if obj.type == "MESH" and obj.data.polygons]
+    assert bpy.context.selected_objects == [surface] and bpy.context.view_layer.objects.active == surface
+    assert scene.objects["Points"].hide_get() and scene.objects["Points"].hide_render
+    assert not surface.hide_get() and not run_of().da3.show_points and run_of().da3.show_surface

@@ -1,0 +1,78 @@
+"""What a redraw of 1.2 million points takes in Solid, beside the same as bare vertices; and a first result, as it is shown."""
+
+import statistics
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+import importlib
+
+import bpy
+import numpy as np
+from driver import NAME, area, install, over, play, record, settle, shot
+
+POINTS, TIMES = 1_200_000, 5
+
+
+def redraw_seconds():
+    """Median of a few redraws of the 3D view, each until it is on the screen."""
+    found = []
+    for number in range(TIMES + 1):
+        area().spaces.active.region_3d.view_distance *= 1.0001
+        began = time.perf_counter()
+        with over():
+            bpy.ops.wm.redraw_timer(type="DRAW_WIN_SWAP", iterations=1)
+        if number:
+            found.append(time.perf_counter() - began)
+        yield 0.05
+    return statistics.median(found)
+
+
+def scenario():
+    install()
+    space = area().spaces.active
+    space.show_region_ui = False
+    bpy.ops.object.select_all(action="DESELECT")
+    for obj in list(bpy.data.objects):
+        bpy.data.objects.remove(obj)
+    payload = importlib.import_module(f"{NAME}.core.output.payload")
+    trees = importlib.import_module(f"{NAME}.nodes.datablocks.point_trees")
+    materials = importlib.import_module(f"{NAME}.nodes.datablocks.materials")
+    clouds = importlib.import_module(f"{NAME}.nodes.point_cloud")
+    rng = np.random.default_rng(0)
+    across, up = np.meshgrid(np.linspace(-4, 4, 1200), np.linspace(-3, 3, 1000))
+    position = np.stack([across, 0.3 * np.sin(2 * across) + 0.3 * np.cos(3 * up), up], axis=-1).reshape(-1, 3)
+    color = np.ones((POINTS, 4), np.float32)
+    color[:, :3] = rng.random((POINTS, 3))
+    cloud = payload.PointArrays(
+        position.astype(np.float32),
+        color,
+        np.full(POINTS, 2, np.float32),
+        np.zeros(POINTS, np.int32),
+        radius=np.full(POINTS, 0.8 * 8 / 1200, np.float32),
+    )
+    tree = trees.point_cloud_tree(materials.point_material())
+    obj = clouds.build("Points", cloud, tree)
+    bpy.context.scene.collection.objects.link(obj)
+    found = {}
+    space.region_3d.view_location, space.region_3d.view_distance = (0, 0, 0), 12.0
+    yield from settle()
+    modifier = obj.modifiers[trees.MODIFIER]
+    for percent in (100, 50, 25, 10):
+        trees.set_input(modifier, trees.DISPLAY, float(percent))
+        obj.update_tag()
+        yield from settle()
+        found[f"display {percent}"] = yield from redraw_seconds()
+        shot(f"solid_{percent}")
+    modifier.show_viewport = False
+    yield from settle()
+    found["bare vertices"] = yield from redraw_seconds()
+    shot("bare")
+    bpy.context.scene.collection.objects.unlink(obj)
+    yield from settle()
+    found["nothing"] = yield from redraw_seconds()
+    record(points=POINTS, seconds={name: round(value, 3) for name, value in found.items()})
+
+
+play(scenario)
