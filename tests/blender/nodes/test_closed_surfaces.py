@@ -47,11 +47,13 @@ def test_a_wall_at_1_m_and_one_at_20_m_in_one_cloud_are_both_closed(scene, tmp_p
     scene.render.image_settings.file_format, scene.render.image_settings.color_mode = "PNG", "RGBA"
     cameras.look_through(scene, scene.camera)
     scene.render.resolution_x, scene.render.resolution_y = 3 * WIDTH, 3 * HEIGHT  # finer than the image was
-    walls = {NEAR: (0.1, 0.45), FAR: (0.55, 0.9)}
-    for distance, columns in walls.items():
-        scene.camera.location.x = -aside * distance if distance == FAR else aside * distance
-        scene.camera.rotation_mode = "XYZ"
-        scene.camera.rotation_euler = (np.pi / 2, 0.0, -np.arctan(scene.camera.location.x / -distance))
+    scene.camera.rotation_mode = "XYZ"
+    for distance, side, columns in ((NEAR, -1.0, (0.1, 0.45)), (FAR, 1.0, (0.55, 0.9))):
+        if aside:  # round the wall's middle, which is then in the picture's
+            middle = side * WIDTH / 4 / 150.0 * distance
+            scene.camera.location.x = middle + side * aside * distance
+            scene.camera.rotation_euler = (np.pi / 2, 0.0, side * np.arctan(aside))
+            columns = (0.4, 0.6)
         share = seen_through(scene, tmp_path / f"{distance}.png", columns)
         print(f"wall at {distance:g} m, {'from the side' if aside else 'from its camera'}: {share:.2%} seen through")
         assert share < THROUGH
