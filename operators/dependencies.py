@@ -66,10 +66,10 @@ def _can_install(operator: type[Operator], context: Context) -> bool:
     return True
 
 
-class DA3_OT_install_dependencies(JobOperator, Operator):
+class DA3_OT_set_up_dependencies(JobOperator, Operator):
     """Install what the models need (PyTorch and more) into an environment of its own; Blender itself stays as it is"""
 
-    bl_idname = "da3.install_dependencies"
+    bl_idname = "da3.set_up_dependencies"
     bl_label = "Install Dependencies"
 
     @classmethod
@@ -156,7 +156,7 @@ class DA3_OT_check_device(JobOperator, Operator):
 
 
 CLASSES = (
-    DA3_OT_install_dependencies,
+    DA3_OT_set_up_dependencies,
     DA3_OT_repair_dependencies,
     DA3_OT_remove_dependencies,
     DA3_OT_check_device,

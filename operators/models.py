@@ -29,10 +29,10 @@ def _describe(properties: OperatorProperties, verb: str) -> str:
     return f"{verb} {model.label} ({size_text(model.file_bytes)}, licence {model.licence})"
 
 
-class DA3_OT_download_model(JobOperator, Operator):
+class DA3_OT_fetch_model(JobOperator, Operator):
     """Download a model from Hugging Face; what a cancelled download has brought is kept for the next time"""
 
-    bl_idname = "da3.download_model"
+    bl_idname = "da3.fetch_model"
     bl_label = "Download Model"
 
     model: StringProperty(  # type: ignore[valid-type]
@@ -104,10 +104,10 @@ class DA3_OT_remove_model(Operator):
         return {"FINISHED"}
 
 
-class DA3_OT_move_models(JobOperator, Operator):
+class DA3_OT_bring_models(JobOperator, Operator):
     """Move models from another folder, such as that of the original add-on, into the model folder"""
 
-    bl_idname = "da3.move_models"
+    bl_idname = "da3.bring_models"
     bl_label = "Move Existing Models"
 
     directory: StringProperty(  # type: ignore[valid-type]
@@ -131,7 +131,7 @@ class DA3_OT_move_models(JobOperator, Operator):
         if bpy.app.background:
             return super().execute(context)
         # After the file browser: Blender frees the operator that opened it, so another one becomes the running job.
-        return bpy.ops.da3.move_models("INVOKE_DEFAULT", directory=self.directory) and {"FINISHED"}
+        return bpy.ops.da3.bring_models("INVOKE_DEFAULT", directory=self.directory) and {"FINISHED"}
 
     def make_job(self, context: Context) -> Job:
         if not self.directory:
@@ -142,10 +142,10 @@ class DA3_OT_move_models(JobOperator, Operator):
         return move_job(session(context), Path(bpy.path.abspath(self.directory)), places(context).models)
 
 
-class DA3_OT_unload_model(Operator):
+class DA3_OT_free_model(Operator):
     """Free the memory that the loaded model holds"""
 
-    bl_idname = "da3.unload_model"
+    bl_idname = "da3.free_model"
     bl_label = "Unload Model"
 
     @classmethod
@@ -164,5 +164,5 @@ class DA3_OT_unload_model(Operator):
         return {"FINISHED"}
 
 
-CLASSES = (DA3_OT_download_model, DA3_OT_remove_model, DA3_OT_move_models, DA3_OT_unload_model)
+CLASSES = (DA3_OT_fetch_model, DA3_OT_remove_model, DA3_OT_bring_models, DA3_OT_free_model)
 register, unregister = bpy.utils.register_classes_factory(CLASSES)

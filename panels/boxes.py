@@ -19,8 +19,8 @@ from .wording import label, lines_of
 GENERATE = "Generate"  # the job whose end is told in the sidebar only
 SHOWN_LINES = 6  # of what an installer says; more would push the panel's own settings out of sight
 INSTALL_WORDS = {
-    State.MISSING: ("da3.install_dependencies", "Install Dependencies", "IMPORT"),
-    State.OUTDATED: ("da3.install_dependencies", "Update Dependencies", "FILE_REFRESH"),
+    State.MISSING: ("da3.set_up_dependencies", "Install Dependencies", "IMPORT"),
+    State.OUTDATED: ("da3.set_up_dependencies", "Update Dependencies", "FILE_REFRESH"),
     State.BROKEN: ("da3.repair_dependencies", "Repair Dependencies", "TOOL_SETTINGS"),
 }
 
@@ -133,7 +133,7 @@ def _draw_buttons(layout: UILayout, context: Context, here: Places, state: State
     if state is State.READY:
         info = Environment(here.environment).info()
         if info and info.device is not None and info.device is not here.build and here.build is not Device.AUTO:
-            row.operator("da3.install_dependencies", text=f"Change to {here.build.label}", icon="FILE_REFRESH")
+            row.operator("da3.set_up_dependencies", text=f"Change to {here.build.label}", icon="FILE_REFRESH")
         row.operator("da3.repair_dependencies", text="Repair", icon="TOOL_SETTINGS")
     row.operator("da3.remove_dependencies", text="Remove", icon="TRASH")
 
@@ -156,7 +156,7 @@ def draw_models(layout: UILayout, context: Context, chosen: AddonPreferences) ->
     box.prop(chosen, "model_folder")
     if not chosen.model_folder:
         label(box, context, f"Now: {here.models}", nested=1)
-    box.operator("da3.move_models", icon="FILE_FOLDER", text="Move Existing Models Here...")
+    box.operator("da3.bring_models", icon="FILE_FOLDER", text="Move Existing Models Here...")
 
 
 def _draw_model(layout: UILayout, model: ModelInfo, here: Places, *, is_there: bool, is_broken: bool) -> None:
@@ -171,7 +171,7 @@ def _draw_model(layout: UILayout, model: ModelInfo, here: Places, *, is_there: b
         split.operator("da3.remove_model", text="Remove", icon="TRASH").model = model.name
         return
     text = "Resume" if partial_bytes(here.models, model.name) else "Again" if is_broken else "Download"
-    split.operator("da3.download_model", text=text, icon="IMPORT").model = model.name
+    split.operator("da3.fetch_model", text=text, icon="IMPORT").model = model.name
 
 
 def draw_network(layout: UILayout, context: Context, chosen: AddonPreferences) -> None:

@@ -10,9 +10,9 @@ ENTRIES = (
     ("da3.set_upright", "EMPTY_SINGLE_ARROW"), ("da3.scale_by_distance", "DRIVER_DISTANCE"),
     ("da3.rebuild", "FILE_REFRESH"), ("da3.merge_points", "AUTOMERGE_ON"), ("da3.fuse", "MESH_ICOSPHERE"),
     ("da3.split_by_object", "MOD_EXPLODE"), None,
-    ("da3.download_model", "IMPORT"), ("da3.unload_model", "NONE"), ("da3.remove_model", "TRASH"),
-    ("da3.move_models", "FILE_FOLDER"), None,
-    ("da3.install_dependencies", "IMPORT"), ("da3.repair_dependencies", "TOOL_SETTINGS"),
+    ("da3.fetch_model", "IMPORT"), ("da3.free_model", "NONE"), ("da3.remove_model", "TRASH"),
+    ("da3.bring_models", "FILE_FOLDER"), None,
+    ("da3.set_up_dependencies", "IMPORT"), ("da3.repair_dependencies", "TOOL_SETTINGS"),
     ("da3.remove_dependencies", "TRASH"), ("da3.check_device", "VIEWZOOM"),
 )  # fmt: skip
 

@@ -91,7 +91,7 @@ def draw_download(layout: UILayout, context: Context, model: ModelInfo) -> None:
         label(layout, context, f"{size_text(kept)} of it are here already", nested=1)
     draw_online_access(layout, context)
     text = f"{'Resume Download' if kept else 'Download'} ({size})"
-    layout.operator("da3.download_model", text=text, icon="IMPORT").model = model.name
+    layout.operator("da3.fetch_model", text=text, icon="IMPORT").model = model.name
 
 
 def _licence(model: ModelInfo) -> str:
@@ -163,7 +163,7 @@ def draw_model(layout: UILayout, context: Context) -> None:
         label(box, context, f"Not installed, {size_text(model.file_bytes)}", nested=1)
         label(box, context, _licence(model), nested=1)
     if session.model:
-        box.operator("da3.unload_model", icon="TRASH")
+        box.operator("da3.free_model", icon="TRASH")
 
 
 def _group_panel(group: str) -> type[Panel]:

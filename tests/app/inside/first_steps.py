@@ -70,7 +70,7 @@ def scenario():
     if not bpy.app.online_access:
         bpy.context.preferences.system.use_online_access = True
     yield from settle()
-    yield from click("da3.install_dependencies")
+    yield from click("da3.set_up_dependencies")
     yield from until(lambda: session().job is not None, 5)
     started, pictures = time.monotonic(), 0
     while session().job is not None:

@@ -141,7 +141,7 @@ def downloads(count):
 
     def begin():
         with over():
-            bpy.ops.da3.download_model("INVOKE_DEFAULT", model="da3-small")
+            bpy.ops.da3.fetch_model("INVOKE_DEFAULT", model="da3-small")
 
     def after():
         if models():  # it was complete before the key came: begin anew
@@ -157,7 +157,7 @@ def installs(count):
 
     def begin():
         with over():
-            bpy.ops.da3.install_dependencies("INVOKE_DEFAULT")
+            bpy.ops.da3.set_up_dependencies("INVOKE_DEFAULT")
 
     yield from repeat("install", count, begin)
     shutil.rmtree(PLACE, ignore_errors=True)

@@ -71,7 +71,7 @@ def scenario():
     yield from together("download")
     started = time.monotonic()
     with over():
-        bpy.ops.da3.download_model("INVOKE_DEFAULT", model="da3-small")
+        bpy.ops.da3.fetch_model("INVOKE_DEFAULT", model="da3-small")
     yield from settle()
     shot(f"download_{ROLE}")
     yield from ended("download", started)

@@ -57,8 +57,8 @@ def test_the_loaded_model_serves_the_next_run_until_it_is_unloaded(enabled, stan
     for _ in range(2):
         bpy.ops.da3.generate()
     assert loads.read_text().splitlines() == ["load da3-small"]
-    assert bpy.ops.da3.unload_model() == {"FINISHED"}
-    assert not bpy.ops.da3.unload_model.poll()
+    assert bpy.ops.da3.free_model() == {"FINISHED"}
+    assert not bpy.ops.da3.free_model.poll()
     bpy.ops.da3.generate()
     assert loads.read_text().splitlines() == ["load da3-small", "unload", "load da3-small"]
     assert [c.name for c in bpy.context.scene.collection.children] == ["wall", "wall.001", "wall.002"]
@@ -217,7 +217,7 @@ def test_only_one_job_runs_at_a_time_and_cancel_ends_it(enabled, stand_in):
     assert not bpy.ops.da3.cancel.poll()
     job = new_run()
     job.start()
-    assert not bpy.ops.da3.generate.poll() and not bpy.ops.da3.unload_model.poll()
+    assert not bpy.ops.da3.generate.poll() and not bpy.ops.da3.free_model.poll()
     assert bpy.ops.da3.cancel() == {"FINISHED"}
     assert job.ended and bpy.ops.da3.generate.poll()
 

@@ -108,7 +108,7 @@ def test_models_move_from_another_folder_and_can_be_removed(enabled, folder, tmp
     old = tmp_path / "old"
     old.mkdir()
     pictures.write_model(old / "da3-base.safetensors")
-    assert bpy.ops.da3.move_models(directory=str(old)) == {"FINISHED"}
+    assert bpy.ops.da3.bring_models(directory=str(old)) == {"FINISHED"}
     assert enabled.status.outcome == "DA3 Base was moved" and list(old.glob("*.safetensors")) == []
     assert BASE in enabled.contents(folder).models
     assert bpy.ops.da3.remove_model(model="da3-base") == {"FINISHED"}

@@ -44,7 +44,7 @@ def test_generate_says_what_it_is_waiting_for_and_the_button_that_mends_it_is_th
     settings.model = "da3-giant-1.1"
     assert needs.why_not(bpy.context) == "DA3 Giant 1.1 is not downloaded"
     drawn = draw_all()
-    assert "da3.download_model" in buttons(drawn) and any("5.4 GB, CC BY-NC" in text for text in texts(drawn))
+    assert "da3.fetch_model" in buttons(drawn) and any("5.4 GB, CC BY-NC" in text for text in texts(drawn))
     settings.model = "classic"
     settings.input = ""
     assert "input" in needs.why_not(bpy.context) and "da3.choose_input" in buttons(draw_all())
@@ -52,7 +52,7 @@ def test_generate_says_what_it_is_waiting_for_and_the_button_that_mends_it_is_th
     assert "There is no" in needs.why_not(bpy.context)
     lacking(monkeypatch, tmp_path)
     assert "not installed" in needs.why_not(bpy.context)
-    assert "da3.install_dependencies" in buttons(draw_all())
+    assert "da3.set_up_dependencies" in buttons(draw_all())
 
 
 def test_every_setting_is_shown_with_every_model(enabled):
@@ -143,7 +143,7 @@ def test_the_preferences_show_the_environment_and_all_models(enabled, monkeypatc
     preferences.DA3_AddonPreferences.draw(SimpleNamespace(layout=drawn, **declared), bpy.context)
     assert "The dependencies are not installed" in " ".join(texts(drawn))
     assert {"DA3 Small", "DA3 Nested Giant Large 1.1", "Apache-2.0"} <= set(texts(drawn))
-    assert {"da3.install_dependencies", "da3.download_model", "da3.remove_model", "da3.move_models"} <= set(
+    assert {"da3.set_up_dependencies", "da3.fetch_model", "da3.remove_model", "da3.bring_models"} <= set(
         buttons(drawn)
     )
 
