@@ -41,7 +41,12 @@ def test_both_are_enabled_run_and_disabled_in_any_order(prepared, capfd, we_come
 
     scene = bpy.context.scene
     settings = scene.da3
-    settings.input, settings.model, settings.process_resolution, settings.filter_edges = prepared, "da3-small", 56, False
+    settings.input, settings.model, settings.process_resolution, settings.filter_edges = (
+        prepared,
+        "da3-small",
+        56,
+        False,
+    )
     scene.da3_model_name = "da3-giant"
     assert bpy.ops.da3.generate() == {"FINISHED"} and len(scene.camera and bpy.data.cameras) >= 3
     for name in OPERATORS:

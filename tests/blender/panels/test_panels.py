@@ -143,9 +143,7 @@ def test_the_preferences_show_the_environment_and_all_models(enabled, monkeypatc
     preferences.DA3_AddonPreferences.draw(SimpleNamespace(layout=drawn, **declared), bpy.context)
     assert "The dependencies are not installed" in " ".join(texts(drawn))
     assert {"DA3 Small", "DA3 Nested Giant Large 1.1", "Apache-2.0"} <= set(texts(drawn))
-    assert {"da3.set_up_dependencies", "da3.fetch_model", "da3.remove_model", "da3.bring_models"} <= set(
-        buttons(drawn)
-    )
+    assert {"da3.set_up_dependencies", "da3.fetch_model", "da3.remove_model", "da3.bring_models"} <= set(buttons(drawn))
 
 
 def test_everything_that_can_be_clicked_has_a_tooltip(enabled):

@@ -219,7 +219,9 @@ def test_asking_a_stopped_worker_for_much_never_waits(client, settings, tmp_path
     until(stopped, ENDS)
     os.kill(stopped.pid, signal.SIGSTOP)
     cameras = [liar.camera(frame=i) for i in range(5000)]  # a megabyte, more than a pipe holds
-    asking = threading.Thread(target=stopped.generate, args=(settings, tmp_path), kwargs={"cameras": cameras}, daemon=True)
+    asking = threading.Thread(
+        target=stopped.generate, args=(settings, tmp_path), kwargs={"cameras": cameras}, daemon=True
+    )
     asking.start()
     asking.join(20.0)  # it reads nothing, ever: whoever waits for it is still here then
     assert not asking.is_alive()
