@@ -44,6 +44,7 @@ class FrameSource:
     frame_rate: float | None = None  # of a video, frames per second; None for images
     held_most: int = 0  # bytes
     wanted: int = 0  # how many frames start, end and stride keep, readable or not
+    cameras_by: str = ""  # which features and lenses gave the input its cameras; "" where each pass finds its own
     _held: dict[int, Future[Frame | Unreadable]] = field(default_factory=dict, repr=False)
     _pool: ThreadPoolExecutor | None = field(default=None, repr=False)
 

@@ -57,7 +57,8 @@ def images_per_pass(frames: FrameSource, settings: Settings, predictor: Predicto
 def find_cameras(frames: FrameSource, settings: Settings, predictor: Predictor) -> None:
     """Let a predictor that can (``classic``) find the cameras of the whole input before its passes, in one frame.
 
-    Frames without a camera take no part from then on, and ``frames.warnings`` name them.
+    Frames without a camera take no part from then on, and ``frames.warnings`` name them; ``frames.cameras_by``
+    says how the others were found.
 
     Raises
     ------
@@ -71,7 +72,7 @@ def find_cameras(frames: FrameSource, settings: Settings, predictor: Predictor) 
     wanted = frames.selected
     if settings.batch_mode is BatchMode.SKIP_FRAMES:  # the others are not looked at
         wanted = [i for made in plan(wanted, settings, images_per_pass(frames, settings, predictor)) for i in made]
-    placed, warnings = find(frames, wanted, settings)
+    placed, warnings, frames.cameras_by = find(frames, wanted, settings)
     frames.selected = placed
     frames.warnings.extend(warnings)
 

@@ -45,12 +45,12 @@ class ClassicPredictor:
 
     def find_cameras(
         self, frames: FrameSource, indices: Sequence[int], settings: Settings
-    ) -> tuple[list[int], list[str]]:
+    ) -> tuple[list[int], list[str], str]:
         """Find the cameras of these frames at once; passes of them are then seen in that one frame.
 
         Returns
         -------
-        the frames that have a camera, and what a person should know of the others
+        the frames that have a camera, what a person should know of the others, and which features and cameras gave them
 
         Raises
         ------
@@ -59,7 +59,7 @@ class ClassicPredictor:
         Cancelled
         """
         self._scene = scene.find(frames, indices, settings.feature_matching, self.monitor, self.device)
-        return self._scene.indices, self._scene.warnings
+        return self._scene.indices, self._scene.warnings, self._scene.sfm.way
 
     @property
     def cameras_fingerprint(self) -> str:

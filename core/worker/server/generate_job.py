@@ -123,6 +123,7 @@ def generate(
         "model": settings.model,
         "frames": sender.frames,
         "frames_wanted": frames.wanted,  # by start, end and stride: "frames" of them are in the scene
+        "cameras_by": frames.cameras_by,
         "batches": sender.batches,
         "points": sender.points,
         "seconds": teller.finish(),

@@ -35,6 +35,7 @@ def cameras(mode: BatchMode, folder: Path, way: Callable = pipeline.reconstruct)
             continue
         for row, index in enumerate(batch.indices):
             found[index] = batch.prediction.extrinsics[row], batch.prediction.intrinsics[row, 0, 0]
+    assert frames.cameras_by == "sift, as given"
     return found
 
 
