@@ -47,18 +47,20 @@ class Giver:
     Parameters
     ----------
     metric : a second model that knows metres, for Use Metric
+    origin : (3,) for the headers of the files
 
     Attributes
     ----------
     known : by frame
     """
 
-    def __init__(self, run: Run, metric: Predictor | None):
+    def __init__(self, run: Run, metric: Predictor | None, origin: np.ndarray | None = None):
         self.known: dict[int, Known] = {}
         self._run = run
         self._metric = metric
         output = run.settings.output_folder.strip()
-        self._files = StreamingFiles(Path(output).expanduser() if output else None, run.settings.min_confidence)
+        place = Path(output).expanduser() if output else None
+        self._files = StreamingFiles(place, run.settings.min_confidence, origin)
         self._given: list[_Given] = []
         self._world: np.ndarray | None = None  # from the first chunk's world to the one given out: metres, where known
 

@@ -48,12 +48,14 @@ def reconstruct(
     on_progress: Callable[[str, float], None],
     cancelled: Callable[[], bool],
     folder: Path | None = None,
+    origin: np.ndarray | None = None,
 ) -> Iterator[Batch | Settled]:
     """Batches as they get ready, every frame in one batch only, all in the frame of the first chunk; a ``Settled`` at last.
 
     Parameters
     ----------
     folder : for the chunks; by default in the output folder, or in the user's cache
+    origin : (3,) of the scene, in the world the known cameras were given in, for the files' headers
     and the rest as in ``core.pipeline.reconstruct``; ``predictor.segmenter.names``, if there, are those of the things in
     ``object_id``
 
@@ -66,7 +68,7 @@ def reconstruct(
     folder = folder or default_folder(frames, settings)
     with alone(folder):
         run = Run.begin(frames, settings, predictor, Monitor(on_progress, cancelled), folder)
-        placer, giver = Placer(run), Giver(run, metric)
+        placer, giver = Placer(run), Giver(run, metric, origin)
         loops = LoopCloser(run, placer)
         try:
             for number in chunks(run):

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import BadInput
+from ..geometry import local_origin
+from ..geometry.projection import BLENDER_FROM_OPENCV
 from ..models import catalogue
 from ..monitor import Monitor
 from ..output import colmap
@@ -30,12 +32,19 @@ if TYPE_CHECKING:
 class Known:
     """Cameras by frame. Frames that are not in it have none, and take no part in the run.
 
-    ``extrinsics`` (3, 4) world to camera, OpenCV axes; ``intrinsics`` (3, 3), pixels of the original.
+    ``extrinsics`` (3, 4) world to camera, OpenCV axes; ``intrinsics`` (3, 3), pixels of the original; ``origin`` (3,): of
+    the world they are in, in the one that they were given in, where that one's coordinates are too large for points.
     """
 
     extrinsics: dict[int, np.ndarray]
     intrinsics: dict[int, np.ndarray]
     warnings: list[str] = field(default_factory=list)
+    origin: np.ndarray | None = None
+
+    @property
+    def scene_origin(self) -> np.ndarray | None:
+        """``origin`` in Blender's axes."""
+        return None if self.origin is None else BLENDER_FROM_OPENCV @ self.origin
 
     def of(self, indices: Sequence[int]) -> Cameras:
         """The cameras of a pass's frames; KeyError for a frame without one."""
@@ -82,7 +91,8 @@ class ConditionedPredictor:
         values = [
             np.ascontiguousarray(found[i]).tobytes() for found in (known.extrinsics, known.intrinsics) for i in order
         ]
-        return hashlib.sha256(repr(order).encode() + b"".join(values)).hexdigest()
+        origin = b"" if known.origin is None else known.origin.tobytes()
+        return hashlib.sha256(repr(order).encode() + b"".join(values) + origin).hexdigest()
 
     def predict(
         self, images: Sequence[np.ndarray], indices: Sequence[int], settings: Settings, cameras: Cameras | None = None
@@ -148,7 +158,7 @@ def find(
         known = _from_motion(frames, settings.feature_matching, monitor, device or "cpu")
     elif source is KnownCameras.COLMAP:
         views = colmap.read(Path(settings.known_cameras_folder))
-        known = _matched([Candidate.of_view(view) for view in views], frames, "the COLMAP model")
+        known = _near(_matched([Candidate.of_view(view) for view in views], frames, "the COLMAP model"))
     else:
         where = f"the collection '{settings.known_cameras_collection}'"
         known = _matched([Candidate.of_record(record) for record in records], frames, where)
@@ -168,6 +178,20 @@ def find(
 def _matched(candidates: Sequence[Candidate], frames: FrameSource, where: str) -> Known:
     found = match(candidates, frames, where)
     return Known(found.extrinsics, found.intrinsics, found.warnings)
+
+
+def _near(known: Known) -> Known:
+    """The same with an origin near the cameras, where their coordinates are too large for the 32 bits of a point."""
+    origin = local_origin.find(list(known.extrinsics.values()))
+    if origin is None:
+        return known
+    extrinsics = {index: local_origin.moved(one, origin) for index, one in known.extrinsics.items()}
+    place = ", ".join(f"{value:.10g}" for value in origin)
+    warning = (
+        f"The COLMAP model's coordinates are too large for Blender: the scene's origin is at ({place}) of them, and the "
+        "collection keeps it as 'da3_origin', in Blender's axes"
+    )
+    return replace(known, extrinsics=extrinsics, warnings=[*known.warnings, warning], origin=origin)
 
 
 def _from_motion(frames: FrameSource, matching: FeatureMatching, monitor: Monitor, device: str) -> Known:

@@ -13,12 +13,14 @@ import shutil
 import tempfile
 import traceback
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import BadInput, Cancelled, DA3Error
 from ..files import names, ownership
+from ..geometry import local_origin
 from ..geometry.projection import points_from_blender
 from ..prediction.prediction import Prediction
 from ..settings import ColmapExport, Settings
@@ -66,6 +68,7 @@ class ResultFiles:
         self._pictures: list[Path] = []
         self._given_up: dict[str, str] = {}  # why, by kind of file
         self.warnings: list[str] = []
+        self.origin: np.ndarray | None = None  # (3,) of the scene in the known cameras' own world, Blender's axes
 
     def __enter__(self) -> ResultFiles:
         return self
@@ -137,7 +140,9 @@ class ResultFiles:
 
     def _add_points(self, cloud: PointArrays) -> None:
         assert self._folder
-        self._ply = self._ply or PlyWriter(self._folder / self._named("", ".ply"), PLY_COMMENT)
+        if self._ply is None:
+            more = f"; {local_origin.comment(self.origin)}" if self.origin is not None else ""
+            self._ply = PlyWriter(self._folder / self._named("", ".ply"), PLY_COMMENT + more)
         for part in split(cloud, PART):
             self._ply.add(part.position, srgb_from_linear(part.point_color[:, :3]), part.conf)
 
@@ -199,8 +204,18 @@ class ResultFiles:
         place = self._folder / "colmap" / "sparse" / "0"
         return [
             self._told(place / file.name, file)
-            for file in colmap.write(place, views, *self._sample.points(), as_text=as_text)
+            for file in colmap.write(place, *self._far(views, *self._sample.points()), as_text=as_text)
         ]
+
+    def _far(
+        self, views: Sequence[colmap.View], points: np.ndarray, colors: np.ndarray
+    ) -> tuple[Sequence[colmap.View], np.ndarray, np.ndarray]:
+        """A COLMAP model has 64 bits, and so lies where the known cameras were."""
+        if self.origin is None:
+            return views, points, colors
+        origin = points_from_blender(self.origin)
+        back = [replace(view, extrinsics=local_origin.moved(view.extrinsics, -origin)) for view in views]
+        return back, points + origin, colors
 
     def _told(self, wanted: Path, written: Path) -> Path:
         """The file that was written, with a warning where a person's has the name that was wanted."""

@@ -88,6 +88,11 @@ def _check_batch(event: protocol.BatchReady, folder: Path) -> None:
         wrong("the name of an input", event.name)
     if event.frame_rate is not None:
         number(event.frame_rate, 1e-3, 1e5, "a frame rate")
+    if event.origin is not None:
+        if len(event.origin) != 3:
+            wrong("an origin", event.origin)
+        for value in event.origin:
+            number(value, -1e15, 1e15, "an origin")
     for camera in event.cameras:
         check_camera(camera)
     for part in event.parts:

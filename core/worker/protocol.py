@@ -83,6 +83,7 @@ class BatchReady(Message):
     parts: list[dict[str, Any]]
     cameras: list[dict[str, Any]]
     frame_rate: float | None = None  # of a video, frames per second
+    origin: list[float] | None = None  # three: the scene's, in the known cameras' own world, Blender's axes
 
 
 @dataclass(frozen=True)

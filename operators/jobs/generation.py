@@ -224,6 +224,8 @@ class GenerateJob(Job):
                 self._scene, event.name, Play.of(self._settings), event.frame_rate,
                 shares_collection=self._settings.shares_collection,
             )  # fmt: skip
+            if event.origin is not None:
+                self._run.top[assembly.ORIGIN] = event.origin
             yield
         folder = self._client.folder(self._number)
         records = [CameraRecord.from_json(record) for record in event.cameras]

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ...core.files import ownership
+from ...core.geometry import local_origin
 from ...core.geometry.projection import homogeneous, unproject
 from ...core.output import result_files
 from ...core.output.ply import HEADER_BYTES, VERTEX, PlyWriter
@@ -25,11 +26,13 @@ class StreamingFiles:
     Parameters
     ----------
     folder : the output folder; None writes nothing
+    origin : (3,) of the scene in the known cameras' own world, for the header
 
     What cannot be written is given up, and ``failures`` says so: the scene goes on.
     """
 
-    def __init__(self, folder: Path | None, min_confidence: float):
+    def __init__(self, folder: Path | None, min_confidence: float, origin: np.ndarray | None = None):
+        self._comment = COMMENT if origin is None else f"{COMMENT}; {local_origin.comment(origin)}"
         self.warnings: list[str] = []
         self._folder = folder
         self._min_confidence = min_confidence
@@ -48,7 +51,7 @@ class StreamingFiles:
     def _add(self, prediction: Prediction) -> None:
         assert self._folder
         path = self._folder / "pcd" / f"{len(self._clouds)}_pcd.ply"
-        with PlyWriter(path, COMMENT) as ply:
+        with PlyWriter(path, self._comment) as ply:
             assert prediction.extrinsics is not None and prediction.intrinsics is not None
             for i, conf in enumerate(prediction.conf):
                 one = slice(i, i + 1)
@@ -90,11 +93,11 @@ class StreamingFiles:
     def _finish_clouds(self, moves: np.ndarray) -> list[Path]:
         assert self._folder
         whole = self._folder / "pcd" / "combined_pcd.ply"
-        combined = PlyWriter(whole, COMMENT)
+        combined = PlyWriter(whole, self._comment)
         with combined:
             for path, move in zip(self._clouds, moves, strict=True):
                 still = bool(np.allclose(move, np.eye(4), rtol=0, atol=1e-12))
-                with PlyWriter(path, COMMENT) as cloud:
+                with PlyWriter(path, self._comment) as cloud:
                     for part in _parts(path):
                         if not still:
                             part["position"] = part["position"] @ move[:3, :3].T + move[:3, 3]

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ...monitor import Monitor
 from ...output.payload import CameraRecord, Part
 from ...output.voxel_merging import Merger
@@ -23,6 +26,7 @@ class Sender:
     folder : of the job
     name : of the input
     frame_rate : of a video, frames per second
+    origin : of the scene, (3,) in the known cameras' own world, Blender's axes; None where it is the same
     """
 
     def __init__(
@@ -34,8 +38,10 @@ class Sender:
         settings: Settings,
         emit: Emit,
         monitor: Monitor,
+        origin: NDArray[np.float64] | None = None,
     ):
         self.folder = folder
+        self._origin = None if origin is None else [float(value) for value in origin]
         self._job, self._name, self._frame_rate = job, name, frame_rate
         self._settings, self._emit, self._watch = settings, emit, monitor
         self._merger = Merger(settings.merge_voxel_size) if settings.merge_points else None
@@ -63,4 +69,4 @@ class Sender:
             self._watch.check()
             saved.append(part.save(self.folder, f"{stem}_{k}"))
         cameras = [record.to_json() for record in records]
-        self._emit(protocol.BatchReady(self._job, number, self._name, saved, cameras, self._frame_rate))
+        self._emit(protocol.BatchReady(self._job, number, self._name, saved, cameras, self._frame_rate, self._origin))

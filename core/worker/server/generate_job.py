@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -65,6 +66,7 @@ def generate(
     if known:
         frames.selected = [i for i in frames.selected if i in known.extrinsics]
         teller.warn_all(known.warnings)
+        files.origin = known.scene_origin
     predictor, metric = _loaded(request, settings, frames, model, monitor)
     _require_room(settings, frames, memory.free_memory(_kind_of(predictor)))
     if model.name:
@@ -85,11 +87,14 @@ def generate(
     if things is not None:
         predictor = SegmentingPredictor(predictor, things)
 
-    way = streaming.reconstruct if streams else reconstruct
+    long_way = functools.partial(streaming.reconstruct, origin=known.origin if known else None)
+    way = long_way if streams else reconstruct
     batches = way(frames, settings, predictor, metric=metric, on_progress=teller.progress, cancelled=cancelled)
     if settings.detect_motion:
         batches = detection.detect(batches, settings, monitor)
-    sender = Sender(request.job, Path(request.folder), frames.name, frames.frame_rate, settings, emit, monitor)
+    sender = Sender(
+        request.job, Path(request.folder), frames.name, frames.frame_rate, settings, emit, monitor, files.origin
+    )
     moves: list[list[list[float]]] = []
     cut_short: tuple[str, ...] = ()
     with files, keeping(request, frames, settings) as kept:

@@ -9,10 +9,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import bpy
+import numpy as np
 import pytest
 from addon_fixtures import datablocks, event, gone, new_run, step_until
 from da3_blender import addon
 from da3_blender.core.errors import Cancelled, WorkerDied
+from da3_blender.core.output import colmap
 from da3_blender.core.settings import Choice, options
 from da3_blender.operators.jobs import generation
 from da3_blender.operators.jobs.job import DA3_OT_listen, JobOperator
@@ -246,3 +248,19 @@ def test_a_worker_that_lies_costs_its_run_and_never_blender(enabled, tmp_path, m
     step_until(job, lambda: job.ended)
     assert isinstance(job.error, WorkerDied) and "went wrong" in str(job.error)
     assert datablocks() == before and enabled.job is None
+
+
+def test_the_origin_of_cameras_on_a_map_is_kept_with_the_collection(enabled, tmp_path):
+    places = np.array(
+        [[431_207.0, 4_582_113.0, 300.0], [431_209.0, 4_582_113.0, 300.0], [431_207.0, 4_582_116.0, 301.0]]
+    )
+    views = [
+        colmap.View(f"photo_{i:03d}.png", 56, 42, np.diag([50.0, 50.0, 1.0]), np.column_stack([np.eye(3), -place]))
+        for i, place in enumerate(places)
+    ]
+    colmap.write(tmp_path / "model", views, np.zeros((0, 3)), np.zeros((0, 3), np.uint8))
+    settings = bpy.context.scene.da3
+    settings.known_cameras, settings.known_cameras_folder = "colmap", str(tmp_path / "model")
+    assert bpy.ops.da3.generate() == {"FINISHED"}
+    top = bpy.context.scene.collection.children["wall"]
+    assert list(top["da3_origin"]) == [431_207.0, 300.0, -4_582_113.0]

@@ -1,5 +1,6 @@
 """Whole runs in the worker's own function: known cameras in, result files out."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pycolmap
 import pytest
 import truth
 from da3_blender.core.errors import BadInput
+from da3_blender.core.geometry import local_origin
 from da3_blender.core.output import colmap
 from da3_blender.core.output.payload import CameraRecord, PointArrays
 from da3_blender.core.prediction import conditioning
@@ -46,20 +48,27 @@ def courtyard():
     return truth.load("courtyard")
 
 
+class Batches(list):
+    """And the scene's origin, as Blender hears of it."""
+
+    origin = None
+
+
 def run(known, tmp_path, cameras=None, **settings):
     """Batches (records and clouds), report and predictor of a run on a sample set."""
     predictor = Conditioned(known)
     values = Settings(input=str(known.folder), model="da3-small", **settings).to_json()
     folder = tmp_path / "job"
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     events = []
     request = protocol.Generate(1, str(folder), values, str(tmp_path), None, cameras)
     report = generate(request, LoadedModel(lambda *_, **__: predictor), events.append, lambda: False)
-    batches = [
+    batches = Batches(
         ([CameraRecord.from_json(c) for c in e.cameras], [PointArrays.open(folder, p["files"]) for p in e.parts])
         for e in events
         if isinstance(e, protocol.BatchReady)
-    ]
+    )
+    batches.origin = next(e.origin for e in events if isinstance(e, protocol.BatchReady))
     return batches, report, predictor
 
 
@@ -149,3 +158,39 @@ def test_with_per_frame_geometry_each_batch_s_points_come_frame_by_frame_even_me
     for _, clouds in batches:
         for cloud in clouds:
             assert (np.diff(cloud.frame) >= 0).all()
+
+
+MAP = np.array([431_207.25, 4_582_113.5, 312.75])  # UTM: metres east, north, up
+
+
+@pytest.mark.parametrize("mode", [BatchMode.NO_OVERLAP, BatchMode.DA3_STREAMING])
+def test_cameras_on_a_map_give_the_scene_of_the_same_cameras_at_the_origin_to_a_millimetre(courtyard, tmp_path, mode):
+    there = replace(courtyard, extrinsics=local_origin.moved(courtyard.extrinsics, -MAP))
+    made = []
+    for place, known in (("here", courtyard), ("there", there)):
+        given, out = colmap_of(known, tmp_path / place), tmp_path / place / "out"
+        batches, report, _ = run(
+            courtyard, tmp_path / place, **given, batch_mode=mode, batch_size=7, output_folder=str(out)
+        )  # fmt: skip
+        made.append((batches, report, out))
+    (near, plain, _), (far, told, out) = made
+    assert far.origin is not None and near.origin is None
+    shift = np.array(far.origin) - [MAP[0], MAP[2], -MAP[1]]  # of the scene's origin, in Blender's axes
+    assert np.linalg.norm(shift) < 20  # near the cameras
+    worst = 0.0
+    for (a, clouds_a), (b, clouds_b) in zip(near, far, strict=True):
+        for one, other in zip(a, b, strict=True):
+            place = np.reshape(one.camera_to_world, (4, 4)), np.reshape(other.camera_to_world, (4, 4))
+            worst = max(worst, np.abs(place[0][:3, 3] - place[1][:3, 3] - shift).max())
+        for one, other in zip(clouds_a, clouds_b, strict=True):
+            worst = max(worst, np.abs(one.position - (other.position + shift)).max())
+    print(f"{mode}: cameras and points differ by {worst * 1e3:.4f} mm at most")
+    assert worst < 1e-3
+    assert any("origin" in warning for warning in told["warnings"]) and plain["warnings"] != told["warnings"]
+    for ply in [path for path in map(Path, told["files"]) if path.suffix == ".ply"] or out.rglob("combined*.ply"):
+        assert b"; origin " in ply.read_bytes()[:512]
+    model = pycolmap.Reconstruction(str(out / "colmap" / "sparse" / "0"))  # has 64 bits, and is where it was
+    for image in model.images.values():
+        centre = image.projection_center()
+        true = courtyard.camera_to_world[courtyard.names.index(image.name)][:3, 3] + MAP
+        assert np.abs(centre - true).max() < 1e-3
