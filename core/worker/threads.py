@@ -39,6 +39,8 @@ def read(owner: weakref.ref[Watched], stream: BinaryIO) -> None:
         if worker is not None:
             worker.lied(error)
         del worker
+    finally:
+        stream.close()
     worker = owner()
     if worker is not None and worker.end.alive:
         worker.died()

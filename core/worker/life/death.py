@@ -8,11 +8,13 @@ import queue
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from .private_folder import PrivateFolder
 
 QUIT_PATIENCE = 1.0  # seconds between closing the worker's stdin and killing it
+CLOSING_PATIENCE = 0.5  # seconds; a child of the worker's child may hold the pipe for as long as it likes
 LOG_LINES = 12  # of the log, quoted when the worker dies
 NEXT = "The scene is untouched; the next run starts a new worker"
 
@@ -25,6 +27,9 @@ def end(process: subprocess.Popen[bytes], folder: PrivateFolder, outbox: queue.S
     except subprocess.TimeoutExpired:
         kill(process)
         process.wait()
+    until = time.monotonic() + CLOSING_PATIENCE
+    while process.stdout is not None and not process.stdout.closed and time.monotonic() < until:
+        time.sleep(0.005)  # the reader's thread closes it at its end-of-file
     folder.close()
 
 
