@@ -71,7 +71,7 @@ def stops(hub):
     return found, played.end
 
 
-def test_esc_and_right_click_give_control_back_within_a_third_of_a_second(stops):
+def test_esc_gives_control_back_within_a_third_of_a_second(stops):
     assert len(stops[0]) >= 20
     assert [stop for stop in stops[0] if stop["seconds"] >= CONTROL_BACK] == []
 
@@ -219,3 +219,27 @@ def test_a_run_is_started_and_stopped_by_keys_alone():
     assert played.one("sidebar_by_key") == [False, True]
     assert played.one("started_by_keys") == "Generate" and played.one("stopped_by_keys") == "Cancelled"
     assert left(played.end) == NOTHING_LEFT
+
+
+# ------------------------------------------------------------------------------------------------ what is not the run's
+
+
+def test_keys_and_clicks_elsewhere_end_no_run_and_esc_over_the_tab_ends_it_at_once(stand_ins):
+    models = window.OUT / "elsewhere_models"
+    models.mkdir(parents=True, exist_ok=True)
+    sys.path.insert(0, str(window.ROOT / "tests" / "support"))
+    import pictures
+
+    pictures.write_model(models / "da3-small.safetensors")
+    played = play("elsewhere", timeout=1500, DA3_STAND_INS=stand_ins, DA3_MODELS=str(models))
+    show(presses=played.one("presses"), ended=played.one("ended"), esc_over_the_tab=played.one("esc_over_the_tab"))
+    assert played.one("presses") == 20 and played.one("ended") == []
+    assert played.one("asked_and_runs") and played.one("runs_after_no")
+    assert max(played.one("esc_over_the_tab")) < CONTROL_BACK
+    assert left(played.end) == NOTHING_LEFT
+
+
+def test_a_cloud_of_1_2_million_points_is_drawn_in_solid_as_fast_as_bare_vertices():
+    played = play("redraw", timeout=600)
+    show(percent=played.one("percent"), seconds=played.one("seconds"), ratio=played.one("ratio"))
+    assert played.one("ratio") <= 1.1

@@ -32,7 +32,7 @@ from ...segmentation.segmenter import STAGE as SEGMENTATION
 from ...segmentation.segmenter import SegmentingPredictor
 from ...settings import BatchMode, KnownCameras, Settings
 from ...surfaces.image_meshes import write_frames
-from .. import protocol
+from .. import pace, protocol
 from ..life.peak_memory import peak_device_memory, peak_memory, reset_peak_device_memory, reset_peak_memory
 from .batch_sending import Sender
 from .loaded_model import LoadedModel
@@ -40,6 +40,9 @@ from .open_segmenter import segmenter
 from .progress import CLASSIC, CLASSIC_START, NETWORK, Progress
 from .rebuild_job import SURFACE, try_surface
 from .reporting import Emit, Teller
+
+#: Settings that are work of their own, and so make another kind of run.
+EXTRAS = ("use_metric", "use_segmentation", "detect_motion", "generate_meshes", "merge_points", "fuse_frames", "fp16")
 
 
 def generate(
@@ -75,6 +78,9 @@ def generate(
         settings = replace(settings, batch_size=images_per_pass(frames, settings, predictor))
     passes = [frames.selected] if streams else plan(frames.selected, settings)
     teller.passes(len(passes))
+    kind = _kind(settings, frames, predictor, images=len({index for one in passes for index in one}))
+    learns_in = Path(request.kept_folder) if request.kept_folder and not streams else None  # streaming knows by itself
+    teller.expect(pace.expected(learns_in, kind))
     left_out = len(frames.selected) - len({index for one in passes for index in one})
     if left_out:
         frames.warnings.append(
@@ -124,6 +130,8 @@ def generate(
             teller.fail(message)
         if settings.fuse_frames:
             try_surface(run, settings, sender, monitor, teller)
+    seconds = teller.finish()
+    pace.learn(learns_in, kind, seconds)
     return {
         "model": settings.model,
         "frames": sender.frames,
@@ -131,7 +139,7 @@ def generate(
         "cameras_by": frames.cameras_by,
         "batches": sender.batches,
         "points": sender.points,
-        "seconds": teller.finish(),
+        "seconds": seconds,
         "peak_memory": {"worker": peak_memory(), "device": peak_device_memory()},
         "warnings": teller.warnings,
         "failures": teller.failures,
@@ -153,6 +161,14 @@ def _progress(settings: Settings) -> Progress:
         stages = {streaming.STAGE: 100.0}  # it knows by itself how much of its time is over
     at_end = {SURFACE: 40.0} if settings.fuse_frames else {}
     return Progress(stages, at_end=at_end, at_start=CLASSIC_START if classic else {})
+
+
+def _kind(settings: Settings, frames: FrameSource, predictor: Predictor, images: int) -> pace.Kind:
+    """What the run's time depends on."""
+    sizes = [(frames.headers[i].width, frames.headers[i].height) for i in frames.selected]
+    width, height, _ = layout(sizes, settings.resolution, settings.resize_method)
+    extras = "".join(f"+{name}" for name in EXTRAS if getattr(settings, name))
+    return pace.Kind(settings.model + extras, _kind_of(predictor), images, width * height)
 
 
 def _checked(request: protocol.Generate, settings: Settings, frames: FrameSource, teller: Teller) -> ResultFiles:

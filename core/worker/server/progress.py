@@ -13,6 +13,8 @@ NETWORK = {"load": 15.0, "images": 2.0, "model": 75.0, "metric": 2.0, "alignment
 
 MIN_ELAPSED = 2.0  # seconds before the time left is worth saying
 MIN_FRACTION = 0.03
+# Of the time that runs like this one took: how much of this one has to be over before its own pace counts for more.
+TRUST = 0.05
 
 
 class Progress:
@@ -48,6 +50,20 @@ class Progress:
         self._last = (0.0, 0.0)
         self._stage = ""
         self._pass = 0
+        self._expected = 0.0  # seconds of all stages from ``_begun`` on; 0 where nobody knows
+
+    def expect(self, seconds: Mapping[str, float]) -> None:
+        """Count from now, with the seconds that each stage took in runs like this one; nothing where none are given."""
+        known = sum(
+            seconds.get(name, 0.0) for name in (*self._at_start, *self._weights, *self._at_end) if name != "load"
+        )
+        if known <= 0.0:
+            return
+        self._expected, self._begun = known, self._clock()
+        took = {name: 0.0 if name == "load" else seconds.get(name, 0.0) for name in self._weights}
+        self._at_start = {name: seconds.get(name, 0.0) / self.passes for name in self._at_start}
+        self._weights = {name: value / self.passes for name, value in took.items()}
+        self._at_end = {name: seconds.get(name, 0.0) for name in self._at_end}
 
     def report(self, stage: str, fraction: float) -> bool:
         """Note that ``fraction`` (0 to 1) of ``stage`` is done; True where the stage is a new one."""
@@ -78,8 +94,15 @@ class Progress:
 
     @property
     def remaining(self) -> float | None:
-        """Seconds left at the pace of the stages so far; None while it is too early to say."""
+        """Seconds left at the pace of the stages so far; None while it is too early to say.
+
+        Where it is known how long such runs take, that counts at first, and the pace of this one more and more.
+        """
         (fraction, since), now = self._last, self._clock()
+        if self._expected and self._begun is not None:
+            trust = TRUST * self._expected
+            pace = (max(0.0, since - self._begun) + trust) / (fraction * self._expected + trust)
+            return max(0.0, pace * (1.0 - fraction) * self._expected - (now - max(since, self._begun)))
         if self._begun is None or now - self._begun < MIN_ELAPSED or fraction < MIN_FRACTION:
             return None
         return max(0.0, (since - self._begun) * (1.0 - fraction) / fraction - (now - since))

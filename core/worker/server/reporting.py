@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from .. import protocol
 from .progress import Progress
@@ -52,6 +52,10 @@ class Teller:
     def passes(self, count: int) -> None:
         """How many passes the job makes."""
         self._progress.passes = max(1, count)
+
+    def expect(self, seconds: Mapping[str, float]) -> None:
+        """How long each stage took in runs like this one."""
+        self._progress.expect(seconds)
 
     def pass_done(self, warnings: list[str], passes: int) -> None:
         """``passes``: that the job makes, as planned by now; 0 where that is not known."""

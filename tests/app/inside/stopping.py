@@ -1,4 +1,4 @@
-"""Esc and right-click at random moments of a generate, a download and an installation.
+"""Esc at random moments of a generate, a download and an installation.
 
 $DA3_MOMENTS: how many of each, as ``generate=7,download=7,install=6``.
 """
@@ -57,7 +57,7 @@ def scenario():
 def stop(kind, number, kept=()):
     """Press at a random moment of the job that has just begun; measure until Blender's main loop is seen to be back."""
     delay = dice.uniform(0.05, LONGEST[kind])
-    how = "key Escape" if number % 2 else "button 3"
+    how = "key Escape"
     keys.send(how, delay)
     family, stage, began = {}, "", time.monotonic()
     while session().job is not None:  # as any other timer of Blender's would find it

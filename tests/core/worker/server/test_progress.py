@@ -1,6 +1,7 @@
 """The fraction of a job that is done never falls, and the time left is that of what is still to do."""
 
 import pytest
+from da3_blender.core.worker import pace
 from da3_blender.core.worker.server.progress import Progress
 from da3_blender.streaming.time_left import Pace
 
@@ -69,3 +70,55 @@ def test_chunks_that_were_there_already_say_nothing_of_the_pace(clock):
     clock.now = 8.0
     pace.pass_done(10)
     assert pace.remaining(100) == pytest.approx(30.0)
+
+
+STAGES, LAST = {"load": 15.0, "images": 2.0, "depth": 75.0, "points": 3.0}, {"fusing": 40.0}
+TOOK = {"load": 9.0, "cameras": 60.0, "images": 6.0, "depth": 30.0, "points": 4.0, "fusing": 20.0, "total": 129.0}
+
+
+def play(progress, clock, slower):
+    """A run of two passes whose stages take as long as in ``TOOK``, times ``slower``; (fraction, said, true) along it."""
+    said = []
+    for stage, parts in (
+        ("cameras", 1),
+        *((name, 2) for _ in range(2) for name in ("images", "depth", "points")),
+        ("fusing", 1),
+    ):
+        for step in range(1, 11):
+            clock.now += slower * TOOK[stage] / parts / 10
+            progress.report(stage, step / 10)
+            said.append((clock.now, progress.remaining))
+        if stage == "points":
+            progress.pass_done()
+    return [(moment / clock.now, left, clock.now - moment) for moment, left in said]
+
+
+@pytest.mark.parametrize("slower", [0.5, 1.0, 2.0])
+def test_after_a_fifth_the_time_left_is_within_30_percent_on_a_machine_that_is_twice_as_fast_or_slow(clock, slower):
+    progress = Progress(STAGES, passes=2, clock=clock, at_end=LAST, at_start={"cameras": 25.0})
+    progress.expect(TOOK)
+    judged = [(left, true) for share, left, true in play(progress, clock, slower) if 0.2 <= share < 0.95]
+    assert len(judged) > 40
+    assert all(abs(left - true) <= 0.3 * true + 1.0 for left, true in judged), max(abs(a - b) / b for a, b in judged)
+    assert progress.fraction == pytest.approx(1.0)
+
+
+def test_what_runs_like_this_one_took_is_remembered_and_scaled(tmp_path):
+    kind = pace.Kind("classic", "cpu", 14, 504 * 336)
+    assert pace.expected(tmp_path, kind) == {}
+    pace.learn(tmp_path, kind, {"load": 2.0, "depth": 40.0, "total": 42.0})
+    pace.learn(tmp_path, kind, {"load": 2.0, "depth": 28.0, "total": 30.0})  # nothing else ran on the machine this time
+    assert pace.expected(tmp_path, kind) == {"load": 2.0, "depth": 28.0}
+    assert pace.expected(tmp_path, pace.Kind("classic", "cpu", 28, 504 * 336)) == {"load": 2.0, "depth": 56.0}
+    assert pace.expected(tmp_path, pace.Kind("da3-small", "cpu", 14, 504 * 336)) == {}
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", '{"format": "da3-pace-1", "runs": [{"kind": 3}]}', '{"format": "theirs"}']
+)
+def test_a_broken_or_foreign_file_teaches_nothing_and_a_foreign_one_stays(tmp_path, content):
+    (tmp_path / pace.FILE).write_text(content)
+    kind = pace.Kind("classic", "cpu", 14, 504 * 336)
+    assert pace.expected(tmp_path, kind) == {}
+    pace.learn(tmp_path, kind, {"depth": 4.0})
+    assert pace.FORMAT in content or (tmp_path / pace.FILE).read_text() == content
