@@ -232,8 +232,8 @@ def test_keys_and_clicks_elsewhere_end_no_run_and_esc_over_the_tab_ends_it_at_on
 
     pictures.write_model(models / "da3-small.safetensors")
     played = play("elsewhere", timeout=1500, DA3_STAND_INS=stand_ins, DA3_MODELS=str(models))
-    show(presses=played.one("presses"), ended=played.one("ended"), esc_over_the_tab=played.one("esc_over_the_tab"))
-    assert played.one("presses") == 20 and played.one("ended") == []
+    show(presses=played.one("presses"), ended=played.one("ended_runs"), esc_over_the_tab=played.one("esc_over_the_tab"))
+    assert played.one("presses") == 20 and played.one("ended_runs") == []
     assert played.one("asked_and_runs") and played.one("runs_after_no")
     assert max(played.one("esc_over_the_tab")) < CONTROL_BACK
     assert left(played.end) == NOTHING_LEFT

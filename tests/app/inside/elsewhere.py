@@ -87,7 +87,7 @@ def scenario():
             with over():
                 bpy.ops.screen.animation_cancel(restore_frame=True)
             yield 0.2
-    record(presses=PRESSES, ended=ended)
+    record(presses=PRESSES, ended_runs=ended)
 
     yield from running()
     yield from press("button 3", region("WINDOW"), 0.4, 0.5)
@@ -96,7 +96,7 @@ def scenario():
     record(asked_and_runs=session().job is not None)
     keys.press("key Escape")  # no
     yield 0.5
-    record(runs_after_no=session().job is not None)
+    record(runs_after_no=session().job is not None or session().status.outcome != "Cancelled")
 
     seconds = []
     for _ in range(5):
