@@ -69,35 +69,6 @@ def worker(tmp_path, temp):
     assert list(temp.iterdir()) == [], "a worker left files behind"
 
 
-@pytest.mark.parametrize("how", ["closed", "killed", "forgotten"])
-def test_a_worker_that_has_ended_leaves_no_pipe_and_no_process_to_be_cleared_away(tmp_path, temp, settings, how):
-    """Python would say so with a ResourceWarning, in Blender's own terminal."""
-    code = f"""
-import gc, os, runpy, signal, sys, time
-from pathlib import Path
-runpy.run_path({str(START.parents[2] / "package.py")!r})["make_importable"]()
-from da3_blender.core.worker.client import WorkerClient
-client = WorkerClient(Path(sys.executable), predictor={f"{STAND_INS}:quick"!r}, environment={{"DA3_STAND_IN_LOG": os.devnull}})
-client.generate({settings!r}, Path("."))
-events = []
-while not any(e.type == "done" for e in events):
-    events += client.wait(1.0)
-if {how == "killed"}:
-    os.kill(client.pid, signal.SIGKILL)
-    time.sleep(0.5)
-if {how != "forgotten"}:
-    client.close()
-del client
-gc.collect()
-"""
-    done = subprocess.run(
-        [sys.executable, "-X", "dev", "-c", code], capture_output=True, text=True,
-        env={**os.environ, "TMPDIR": str(temp)}, cwd=tmp_path,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert "ResourceWarning" not in done.stderr, done.stderr
-
-
 def until(client, *kinds, seconds=30.0):
     """All events up to the first of these kinds."""
     events = []
