@@ -35,7 +35,15 @@ class Settings:
 
     input: str = option("", "Input", "Folder of images, one image, or a video", group="input", subtype="FILE_PATH")
     start_frame: int = option(0, "Start Frame", "First frame that is used, counted from 0", group="input", min=0)
-    end_frame: int = option(-1, "End Frame", "Last frame that is used; -1 is the last there is", group="input", min=-1)
+    end_frame: int = option(
+        -1,
+        "End Frame",
+        "Last frame that is used; -1 is the last there is",
+        group="input",
+        min=-1,
+        word="To the End",
+        instead=100,
+    )
     frame_stride: int = option(1, "Frame Stride", "Keep every n-th frame", group="input", min=1)
     model: str = option("da3-large-1.1", "Model", "Which model computes depth and cameras", group="model")
     fp16: bool = option(
@@ -84,7 +92,7 @@ class Settings:
     batch_size: int = option(
         0, "Batch Size",
         "Images per pass of the model; 0 is automatic: as many as fit into the memory that is free, with Classic all",
-        group="batch", min=0, soft_max=200,
+        group="batch", min=0, soft_max=200, word="Automatic", instead=8,
     )  # fmt: skip
     ref_view_strategy: RefView = option(
         RefView.SADDLE_BALANCED, "Reference View", "Which frame of a pass the others are seen from (3 or more frames)",
@@ -104,7 +112,7 @@ class Settings:
     )
     merge_voxel_size: float = option(
         0.0, "Voxel Size", "Edge of a voxel in scene units; 0 takes the median footprint of a pixel", group="filters",
-        min=0.0, soft_max=1.0,
+        min=0.0, soft_max=1.0, word="Automatic", instead=0.02,
     )  # fmt: skip
     detect_motion: bool = option(
         False, "Detect Motion", "Find what moves: other frames see empty space where it was", group="motion"
@@ -135,11 +143,12 @@ class Settings:
     )  # fmt: skip
     fuse_voxel_size: float = option(
         0.0, "Fusion Voxel Size", "Edge of a voxel in scene units; 0 takes it from the footprint of a pixel",
-        group="surfaces", min=0.0, soft_max=1.0,
+        group="surfaces", min=0.0, soft_max=1.0, word="Automatic", instead=0.02,
     )  # fmt: skip
     fuse_faces: int = option(
-        0, "Faces", "Reduce the fused surface to about this many triangles; 0 keeps all", group="surfaces", min=0
-    )
+        0, "Faces", "Reduce the fused surface to about this many triangles; 0 keeps all", group="surfaces", min=0,
+        word="All", instead=100_000,
+    )  # fmt: skip
     fuse_texture: bool = option(
         False, "Bake Texture", "Give the fused surface a texture made from the images", group="surfaces"
     )

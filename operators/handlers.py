@@ -6,6 +6,8 @@ import bpy
 from bpy.app.handlers import persistent
 from bpy.types import WindowManager
 
+from .state.session import Status
+
 
 @persistent
 def scene_was_replaced(*_: object) -> None:
@@ -23,12 +25,21 @@ def file_is_left(*_: object) -> None:
         job.cancel()
 
 
+@persistent
+def file_was_read(*_: object) -> None:
+    """What was told of a run in another file is not told in this one."""
+    session = WindowManager.da3_session
+    if session.job is None:
+        session.status = Status()
+
+
 def _lists() -> list[tuple[list, object]]:  # type: ignore[type-arg]
     handlers = bpy.app.handlers
     return [
         (handlers.undo_post, scene_was_replaced),
         (handlers.redo_post, scene_was_replaced),
         (handlers.load_pre, file_is_left),
+        (handlers.load_post, file_was_read),
     ]
 
 

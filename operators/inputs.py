@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import bpy
-from bpy.props import BoolProperty, CollectionProperty, StringProperty
+from bpy.props import BoolProperty, CollectionProperty, EnumProperty, StringProperty
 from bpy.types import Context, Event, FileHandler, Menu, Operator, OperatorFileListElement
 
 from ..core.errors import BadInput
@@ -25,6 +25,10 @@ class _Chooser:
     )
     files: CollectionProperty(  # type: ignore[valid-type]
         name="Files", description="Images of the folder; none: all", type=OperatorFileListElement,
+        options={"HIDDEN", "SKIP_SAVE"},
+    )  # fmt: skip
+    display_type: EnumProperty(  # type: ignore[valid-type]
+        name="Display", description="How files are shown", items=[("THUMBNAIL", "Thumbnails", "Pictures", 3)],
         options={"HIDDEN", "SKIP_SAVE"},
     )  # fmt: skip
     filter_image: BoolProperty(  # type: ignore[valid-type]

@@ -13,7 +13,7 @@ from ..core.models import catalogue
 from ..core.models.folder import size_text
 from .jobs.job import Job, JobOperator
 from .state.needs import environment_lack
-from .state.places import places
+from .state.places import places, preferences
 from .state.session import session
 
 
@@ -64,6 +64,31 @@ class DA3_OT_fetch_model(JobOperator, Operator):
         return DownloadJob(session(context), model, places(context))
 
 
+class DA3_OT_choose_model(Operator):
+    """Choose the model; files that are new begin with it, too"""
+
+    bl_idname = "da3.choose_model"
+    bl_label = "Choose Model"
+    bl_options = {"UNDO", "INTERNAL"}
+
+    model: StringProperty(name="Model", description="Name of the model")  # type: ignore[valid-type]
+
+    @classmethod
+    def description(cls, _context: Context, properties: OperatorProperties) -> str:
+        model = catalogue.known(properties.model)
+        return f"{model.purpose}. Licence: {model.licence}" if model else str(cls.__doc__)
+
+    def execute(self, context: Context) -> set[str]:
+        if catalogue.known(self.model) is None:
+            self.report({"ERROR"}, f"There is no model '{self.model}'")
+            return {"CANCELLED"}
+        context.scene.da3.model = self.model
+        chosen = preferences(context)
+        if chosen is not None:
+            chosen.last_model = self.model
+        return {"FINISHED"}
+
+
 class DA3_OT_remove_model(Operator):
     """Delete a model's file"""
 
@@ -100,6 +125,7 @@ class DA3_OT_remove_model(Operator):
         except DA3Error as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
+        session(context).forget_models()
         self.report({"INFO"}, f"{catalogue.find(name).label} was removed, {size_text(freed)} are free again")
         return {"FINISHED"}
 
@@ -164,5 +190,5 @@ class DA3_OT_free_model(Operator):
         return {"FINISHED"}
 
 
-CLASSES = (DA3_OT_fetch_model, DA3_OT_remove_model, DA3_OT_bring_models, DA3_OT_free_model)
+CLASSES = (DA3_OT_choose_model, DA3_OT_fetch_model, DA3_OT_remove_model, DA3_OT_bring_models, DA3_OT_free_model)
 register, unregister = bpy.utils.register_classes_factory(CLASSES)

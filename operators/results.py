@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import bpy
+from bpy.props import StringProperty
 from bpy.types import Context, Operator
 
-from ..nodes.edits import deleting, rendering, transforming
-from .jobs.showing import gray_views, show_colours
+from ..nodes.edits import deleting, look, rendering, transforming
+from .jobs.showing import gray_views, select, show_colours
 from .state.kept_run import why_no_run
 
 
@@ -75,5 +76,56 @@ class DA3_OT_delete_run(_OfRun, Operator):
         return {"FINISHED"}
 
 
-CLASSES = (DA3_OT_show_colours, DA3_OT_use_for_rendering, DA3_OT_delete_run)
+class DA3_OT_select_run(Operator):
+    """Take this run: what it has built is selected"""
+
+    bl_idname = "da3.select_run"
+    bl_label = "Select Run"
+    bl_options = {"UNDO", "INTERNAL"}
+
+    run: StringProperty(name="Run", description="Name of the run's collection")  # type: ignore[valid-type]
+
+    def execute(self, context: Context) -> set[str]:
+        run = next((one for one in transforming.runs_of(context.scene) if one.name == self.run), None)
+        if run is None:
+            self.report({"ERROR"}, f"There is no run '{self.run}' in this scene")
+            return {"CANCELLED"}
+        built = [obj for kind in look.KINDS for obj in look.objects_of(run, kind)]
+        if context.mode == "OBJECT":
+            select(context, built)
+        if run not in (transforming.run_of(context), None):  # all of it is hidden
+            there = context.view_layer.objects
+            there.active = next((obj for obj in built if obj.name in there), there.active)
+        return {"FINISHED"}
+
+
+class DA3_OT_export_points(_OfRun, Operator):
+    """Write the points and meshes of the run as a PLY file, with colour and confidence"""
+
+    bl_idname = "da3.export_points"
+    bl_label = "Export PLY"
+
+    @classmethod
+    def poll(cls, context: Context) -> bool:
+        if context.mode != "OBJECT":
+            cls.poll_message_set("Only in Object Mode")
+            return False
+        return super().poll(context)
+
+    def execute(self, context: Context) -> set[str]:
+        run = transforming.run_of(context)
+        assert run
+        kinds = (look.POINTS, look.MESHES, look.SURFACE)
+        select(context, [obj for kind in kinds for obj in look.objects_of(run, kind)])
+        if not context.selected_objects:
+            self.report({"ERROR"}, f"Nothing of '{run.name}' is visible")
+            return {"CANCELLED"}
+        # Without modifiers: with them the points would be the dots' own geometry.
+        words = {"export_selected_objects": True, "apply_modifiers": False, "export_attributes": True}
+        return bpy.ops.wm.ply_export("INVOKE_DEFAULT", **words) and {"FINISHED"}
+
+
+CLASSES = (
+    DA3_OT_show_colours, DA3_OT_use_for_rendering, DA3_OT_delete_run, DA3_OT_select_run, DA3_OT_export_points
+)  # fmt: skip
 register, unregister = bpy.utils.register_classes_factory(CLASSES)

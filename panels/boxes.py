@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import bpy
-from bpy.types import AddonPreferences, Collection, Context, UILayout
+from bpy.types import AddonPreferences, Context, UILayout
 
 from ..core.installer.condition import State
-from ..core.installer.environment import Environment
 from ..core.installer.torch_builds import Device
 from ..core.models import catalogue
 from ..core.models.catalogue import NON_COMMERCIAL, ModelInfo
-from ..core.models.folder import partial_bytes, size_text
-from ..operators.state.kept_run import NOT_KEPT, why_not_kept
+from ..core.models.folder import size_text
 from ..operators.state.places import Places, places
 from ..operators.state.session import Session, Status, status_text
-from .wording import label, lines_of
+from .wording import label, lines_of, tr
 
 GENERATE = "Generate"  # the job whose end is told in the sidebar only
+INSTALLING = ("Install Dependencies", "Repair")  # jobs whose good end is told in the preferences only
+SIZES = "Up to 3.3 GB to download, 6.6 GB on disk"  # of CUDA's packages, which are the largest
 SHOWN_LINES = 6  # of what an installer says; more would push the panel's own settings out of sight
 INSTALL_WORDS = {
     State.MISSING: ("da3.set_up_dependencies", "Install Dependencies", "IMPORT"),
@@ -46,23 +45,25 @@ def draw_outcome(layout: UILayout, context: Context, status: Status, *, nested: 
     """How the last job ended, what is missing beside the scene, and what else it warned of."""
     if not status.outcome:
         return
+    if status.title in INSTALLING and not status.failed and nested == 0:  # the preferences have that
+        return
     icon = "ERROR" if status.failed else "INFO"
     label(layout, context, status.outcome, icon, alert=status.failed, nested=nested)
     for message in status.failures:
         label(layout, context, message, "CANCEL", alert=True, nested=nested)
     others = [message for message in status.warnings if message not in status.failures]
     if others:
-        layout.label(text=f"{len(others)} warning{'s' if len(others) > 1 else ''}", icon="ERROR")
+        many = tr("{count} warnings").format(count=len(others)) if len(others) > 1 else tr("1 warning")
+        layout.label(text=many, icon="ERROR", translate=False)
         for message in others:
             label(layout, context, message, "DOT", nested=nested)
 
 
 def draw_online_access(layout: UILayout, context: Context) -> None:
-    """Blender's own switch, where it is off and something is to be downloaded."""
-    if not bpy.app.online_access:
-        column = layout.column()
-        column.use_property_split = False
-        column.prop(context.preferences.system, "use_online_access", text="Allow Online Access")
+    """Blender's own switch, where something is to be downloaded; it stays where it is when it is on."""
+    column = layout.column()
+    column.use_property_split = False
+    column.prop(context.preferences.system, "use_online_access", text="Allow Online Access")
 
 
 def draw_environment_button(layout: UILayout, context: Context, here: Places) -> None:
@@ -73,6 +74,8 @@ def draw_environment_button(layout: UILayout, context: Context, here: Places) ->
         column = layout.column(align=True)
         column.scale_y = 1.3
         column.operator(name, text=text, icon=icon)
+        if status.state is State.MISSING and here.wheels is None and here.build in (Device.AUTO, Device.CUDA):
+            label(layout, context, tr(SIZES), nested=1)
 
 
 def draw_environment(layout: UILayout, context: Context, chosen: AddonPreferences) -> None:
@@ -103,7 +106,7 @@ def draw_environment(layout: UILayout, context: Context, chosen: AddonPreference
 
 
 def _draw_versions(layout: UILayout, context: Context, here: Places) -> None:
-    info = Environment(here.environment).info()
+    info = context.window_manager.da3_session.environment_info(here.environment)
     if info is None or not info.torch_build:  # the line above says all
         return
     parts = [f"Python {info.python}"]
@@ -131,7 +134,7 @@ def _draw_buttons(layout: UILayout, context: Context, here: Places, state: State
         return
     row = layout.row(align=True)
     if state is State.READY:
-        info = Environment(here.environment).info()
+        info = context.window_manager.da3_session.environment_info(here.environment)
         if info and info.device is not None and info.device is not here.build and here.build is not Device.AUTO:
             row.operator("da3.set_up_dependencies", text=f"Change to {here.build.label}", icon="FILE_REFRESH")
         row.operator("da3.repair_dependencies", text="Repair", icon="TOOL_SETTINGS")
@@ -148,7 +151,9 @@ def draw_models(layout: UILayout, context: Context, chosen: AddonPreferences) ->
     grid = box.column(align=True)
     for model in catalogue.MODELS:
         if model.needs_file and (not model.obsolete or model in contents.models or model.file_name in broken):
-            _draw_model(grid, model, here, is_there=model in contents.models, is_broken=model.file_name in broken)
+            _draw_model(
+                grid, session, model, here, is_there=model in contents.models, is_broken=model.file_name in broken
+            )
     if any(model.licence == NON_COMMERCIAL for model in catalogue.MODELS):
         label(box, context, f"{NON_COMMERCIAL}: not for commercial use", "INFO", nested=1)
     if contents.unknown:
@@ -159,7 +164,9 @@ def draw_models(layout: UILayout, context: Context, chosen: AddonPreferences) ->
     box.operator("da3.bring_models", icon="FILE_FOLDER", text="Move Existing Models Here...")
 
 
-def _draw_model(layout: UILayout, model: ModelInfo, here: Places, *, is_there: bool, is_broken: bool) -> None:
+def _draw_model(
+    layout: UILayout, session: Session, model: ModelInfo, here: Places, *, is_there: bool, is_broken: bool
+) -> None:
     row = layout.row(align=True)
     split = row.split(factor=0.45)
     split.label(text=model.label, icon="CHECKMARK" if is_there else "ERROR" if is_broken else "BLANK1")
@@ -170,7 +177,7 @@ def _draw_model(layout: UILayout, model: ModelInfo, here: Places, *, is_there: b
     if is_there:
         split.operator("da3.remove_model", text="Remove", icon="TRASH").model = model.name
         return
-    text = "Resume" if partial_bytes(here.models, model.name) else "Again" if is_broken else "Download"
+    text = "Resume" if session.partial_bytes(here.models, model.name) else "Again" if is_broken else "Download"
     split.operator("da3.fetch_model", text=text, icon="IMPORT").model = model.name
 
 
@@ -190,19 +197,3 @@ def draw_kept_runs(layout: UILayout, context: Context, chosen: AddonPreferences)
     box.prop(chosen, "kept_folder")
     if not chosen.kept_folder:
         label(box, context, f"Now: {places(context).kept_runs}", nested=1)
-
-
-def draw_after_run(layout: UILayout, context: Context, run: Collection) -> None:
-    """Which run is meant, and what can be done with it. A button that is grey says why when the mouse rests on it."""
-    label(layout, context, run.name, "OUTLINER_COLLECTION")
-    column = layout.column(align=True)
-    column.operator("da3.set_upright", icon="EMPTY_SINGLE_ARROW")
-    column.operator("da3.scale_by_distance", icon="DRIVER_DISTANCE")
-    column = layout.column(align=True)
-    column.operator("da3.rebuild", icon="FILE_REFRESH")
-    column.operator("da3.merge_points", icon="AUTOMERGE_ON")
-    column.operator("da3.fuse", icon="MESH_ICOSPHERE")
-    column.operator("da3.split_by_object", icon="MOD_EXPLODE")
-    reason = why_not_kept(context)
-    if reason == NOT_KEPT:
-        label(layout, context, reason, "INFO")

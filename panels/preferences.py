@@ -24,6 +24,9 @@ class DA3_AddonPreferences(AddonPreferences):
         "model_folder": StringProperty(
             name="Model Folder", description="Where models are; empty: the add-on's own folder", subtype="DIR_PATH"
         ),
+        "last_model": StringProperty(
+            name="Last Model", description="The model that was chosen last: new files begin with it", options={"HIDDEN"}
+        ),
         "environment_folder": StringProperty(
             name="Environment Folder",
             description="Where the dependencies are; empty: the add-on's own folder",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import blf
+import bpy
 from bpy.types import Context, UILayout
 
 from ..core.files.names import readable
@@ -11,10 +12,6 @@ POINTS = 11  # size of Blender's own labels
 MARGIN = 56.0  # pixels at scale 1 that panel, tabs and the label itself take from a region's width
 INDENT = 20.0  # what an icon takes
 BOX = 10.0  # pixels at scale 1 that a box takes
-PANEL = 54.0  # pixels at scale 1 that panel and tabs take
-NAME_SHARE = 0.4  # of the width, what Blender gives to the names of properties
-NAME_MARGIN = 10.0  # pixels at scale 1 that the name cannot take of it
-ARROW = 30.0  # pixels at scale 1, of a list's arrow and margins
 NO_REGION = 260.0  # pixels; the width of the sidebar as Blender opens it
 NARROWEST = 60.0  # pixels at scale 1
 WIDEST = 640.0  # pixels at scale 1; longer lines are hard to read
@@ -62,14 +59,9 @@ def ui_scale(context: Context) -> float:
     return context.preferences.system.ui_scale or 1.0
 
 
-def fits_beside(context: Context, name: str, choices: list[str]) -> bool:
-    """Whether a property's name and all its choices can be read when they stand beside each other."""
-    scale = ui_scale(context)
-    room = (context.region.width if context.region else NO_REGION * scale) - PANEL * scale
-    blf.size(0, POINTS * scale)
-    widest = max((_width(choice) for choice in choices), default=0.0)
-    name_room, choice_room = NAME_SHARE * room - NAME_MARGIN * scale, (1.0 - NAME_SHARE) * room - ARROW * scale
-    return _width(name) <= name_room and widest <= choice_room
+def tr(text: str) -> str:
+    """A text in the language of Blender's interface; as it is where that is off or the catalogue has it not."""
+    return str(bpy.app.translations.pgettext_iface(text))
 
 
 def label(
@@ -79,5 +71,6 @@ def label(
     column = layout.column(align=True)
     column.scale_y = 0.8
     column.alert = alert
-    for number, line in enumerate(lines_of(context, readable(text), icon=icon != "NONE", nested=nested)):
-        column.label(text=line, icon=icon if number == 0 else "BLANK1" if icon != "NONE" else "NONE")
+    for number, line in enumerate(lines_of(context, readable(tr(text)), icon=icon != "NONE", nested=nested)):
+        mark = icon if number == 0 else "BLANK1" if icon != "NONE" else "NONE"
+        column.label(text=line, icon=mark, translate=False)

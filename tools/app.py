@@ -31,7 +31,7 @@ def main(arguments: list[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="da3-zip-") as folder:
         zip_file = build_zip.build(paths.ROOT, Path(folder))
         told = {"DA3_CHROOT": str(app_chroot.folder()), "DA3_ZIP": str(zip_file)}
-        count = run_tests("app", Path(sys.executable), ["-s", *arguments], **told)
+        count = run_tests(["tests/app"], Path(sys.executable), ["-s", *arguments], **told)
     shutil.rmtree(paths.ROOT / "out" / "app" / "resources", ignore_errors=True)  # with a worker's environment: 6 GB
     print(count, flush=True)
     return 1 if count.failed else 0

@@ -38,11 +38,11 @@ def main(arguments: list[str]) -> int:
             pythons[version] = python
     for version, python in pythons.items():
         print(f"--- Blender {version}", flush=True)
-        count += run_tests("blender", python, [])
+        count += run_tests(["tests/blender"], python, [])
     with tempfile.TemporaryDirectory(prefix="da3-zip-") as folder:
         zip_file = build_zip.build(paths.ROOT, Path(folder))
         told = " ".join(f"{version}={python}" for version, python in pythons.items())
-        count += run_tests("versions", Path(sys.executable), ["-s"], DA3_BLENDERS=told, DA3_ZIP=str(zip_file))
+        count += run_tests(["tests/versions"], Path(sys.executable), ["-s"], DA3_BLENDERS=told, DA3_ZIP=str(zip_file))
     print(count, flush=True)
     return 1 if count.failed else 0
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..errors import MissingModel
 
+REPLACED = "For old files; 1.1 is better"
 APACHE = "Apache-2.0"
 NON_COMMERCIAL = "CC BY-NC 4.0"
 SUFFIX = ".safetensors"
@@ -32,6 +33,7 @@ class ModelInfo:
     is_metric: bool = False  # depth and cameras come out in metres
     metric_focal: float | None = None  # depth in metres is depth * focal / metric_focal, focal in processed pixels
     obsolete: bool = False
+    purpose: str = ""  # what it is for, in a few words
 
     @property
     def needs_file(self) -> bool:
@@ -64,38 +66,49 @@ _MONO = _Net("da3mono-large", 334_171_394)
 _NESTED = _Net("da3nested-giant-large", 1_689_845_519)
 
 
-def _any_view(name: str, label: str, repo: str, net: _Net, licence: str, obsolete: bool = False) -> ModelInfo:
-    return ModelInfo(name, label, licence, f"depth-anything/{repo}", net.config, net.parameters, obsolete=obsolete)
+def _any_view(
+    name: str, label: str, repo: str, net: _Net, licence: str, purpose: str, obsolete: bool = False
+) -> ModelInfo:
+    return ModelInfo(
+        name, label, licence, f"depth-anything/{repo}", net.config, net.parameters, obsolete=obsolete, purpose=purpose
+    )
 
 
-def _one_view(name: str, label: str, repo: str, net: _Net, metric_focal: float | None) -> ModelInfo:
+def _one_view(name: str, label: str, repo: str, net: _Net, metric_focal: float | None, purpose: str) -> ModelInfo:
     return ModelInfo(
         name, label, APACHE, f"depth-anything/{repo}", net.config, net.parameters,
-        gives_conf=False, gives_cameras=False, gives_sky=True, metric_focal=metric_focal,
+        gives_conf=False, gives_cameras=False, gives_sky=True, metric_focal=metric_focal, purpose=purpose,
     )  # fmt: skip
 
 
 def _nested(name: str, label: str, repo: str, obsolete: bool = False) -> ModelInfo:
     return ModelInfo(
         name, label, NON_COMMERCIAL, f"depth-anything/{repo}", _NESTED.config, _NESTED.parameters,
-        gives_sky=True, is_metric=True, obsolete=obsolete,
+        gives_sky=True, is_metric=True, obsolete=obsolete, purpose=REPLACED if obsolete else "Best, in metres",
     )  # fmt: skip
 
 
-CLASSIC = ModelInfo("classic", "Classic (no download)", "GPL-3.0-or-later")
+CLASSIC = ModelInfo("classic", "Classic (no download)", "GPL-3.0-or-later", purpose="Overlapping images, no download")
 
 #: In the order of the panel.
 MODELS: tuple[ModelInfo, ...] = (
     CLASSIC,
-    _any_view("da3-small", "DA3 Small", "DA3-SMALL", _SMALL, APACHE),
-    _any_view("da3-base", "DA3 Base", "DA3-BASE", _BASE, APACHE),
-    _any_view("da3-large-1.1", "DA3 Large 1.1 (recommended)", "DA3-LARGE-1.1", _LARGE, NON_COMMERCIAL),
-    _any_view("da3-giant-1.1", "DA3 Giant 1.1", "DA3-GIANT-1.1", _GIANT, NON_COMMERCIAL),
-    _one_view("da3metric-large", "DA3 Metric Large", "DA3METRIC-LARGE", _METRIC, metric_focal=300.0),
-    _one_view("da3mono-large", "DA3 Mono Large", "DA3MONO-LARGE", _MONO, metric_focal=None),
+    _any_view("da3-small", "DA3 Small", "DA3-SMALL", _SMALL, APACHE, "Fastest, least memory"),
+    _any_view("da3-base", "DA3 Base", "DA3-BASE", _BASE, APACHE, "Fast"),
+    _any_view("da3-large-1.1", "DA3 Large 1.1 (recommended)", "DA3-LARGE-1.1", _LARGE, NON_COMMERCIAL, "Precise"),
+    _any_view("da3-giant-1.1", "DA3 Giant 1.1", "DA3-GIANT-1.1", _GIANT, NON_COMMERCIAL, "Most precise, slow"),
+    _one_view(
+        "da3metric-large",
+        "DA3 Metric Large",
+        "DA3METRIC-LARGE",
+        _METRIC,
+        metric_focal=300.0,
+        purpose="Single images, in metres",
+    ),
+    _one_view("da3mono-large", "DA3 Mono Large", "DA3MONO-LARGE", _MONO, metric_focal=None, purpose="Single images"),
     _nested("da3nested-giant-large-1.1", "DA3 Nested Giant Large 1.1", "DA3NESTED-GIANT-LARGE-1.1"),
-    _any_view("da3-large", "DA3 Large (obsolete)", "DA3-LARGE", _LARGE, NON_COMMERCIAL, obsolete=True),
-    _any_view("da3-giant", "DA3 Giant (obsolete)", "DA3-GIANT", _GIANT, NON_COMMERCIAL, obsolete=True),
+    _any_view("da3-large", "DA3 Large (obsolete)", "DA3-LARGE", _LARGE, NON_COMMERCIAL, REPLACED, obsolete=True),
+    _any_view("da3-giant", "DA3 Giant (obsolete)", "DA3-GIANT", _GIANT, NON_COMMERCIAL, REPLACED, obsolete=True),
     _nested("da3nested-giant-large", "DA3 Nested Giant Large (obsolete)", "DA3NESTED-GIANT-LARGE", obsolete=True),
 )
 

@@ -31,9 +31,21 @@ class Choice(str, enum.Enum):
         return str(self.value)
 
 
-def option(default: Any, label: str, help: str, *, group: str, subtype: str = "", **limits: float) -> Any:
-    """A field of ``Settings``; ``limits``: ``min``, ``max``, ``soft_max``, ``step``; ``subtype``: Blender's."""
-    return field(default=default, metadata={"label": label, "help": help, "group": group, "subtype": subtype, **limits})
+def option(
+    default: Any, label: str, help: str, *, group: str, subtype: str = "", word: str = "", instead: float = 0,
+    **limits: float,
+) -> Any:  # fmt: skip
+    """A field of ``Settings``.
+
+    Parameters
+    ----------
+    subtype : Blender's
+    word : what the panel says instead of the default, where that is a number that means something else, such as -1
+    instead : the number to begin with, where one is wanted after all
+    limits : ``min``, ``max``, ``soft_max``, ``step``
+    """
+    words = {"label": label, "help": help, "group": group, "subtype": subtype, "word": word, "instead": instead}
+    return field(default=default, metadata={**words, **limits})
 
 
 @dataclass(frozen=True)
@@ -47,6 +59,8 @@ class Option:
     help: str
     group: str
     subtype: str
+    word: str
+    instead: float
     limits: Mapping[str, float]
 
     @property
@@ -109,5 +123,5 @@ class Option:
 def row_of(f: Field[Any], type_: type) -> Option:
     assert f.default is not MISSING
     meta = dict(f.metadata)
-    words = {key: meta.pop(key) for key in ("label", "help", "group", "subtype")}
+    words = {key: meta.pop(key) for key in ("label", "help", "group", "subtype", "word", "instead")}
     return Option(f.name, type_, f.default, **words, limits=meta)

@@ -24,7 +24,7 @@ LENGTHS = ("display_size", "clip_start", "clip_end")
 
 def run_of(context: bpy.types.Context) -> bpy.types.Collection | None:
     """The run that the person means: that of the active object, else of the active collection, else the newest."""
-    runs = [c for c in context.scene.collection.children_recursive if is_run(c)]
+    runs = runs_of(context.scene)
     active = getattr(context, "active_object", None)
     chosen = getattr(context, "collection", None)
     for run in reversed(runs):
@@ -34,6 +34,11 @@ def run_of(context: bpy.types.Context) -> bpy.types.Collection | None:
         if chosen is not None and (chosen == run or chosen in run.children_recursive):
             return run
     return runs[-1] if runs else None
+
+
+def runs_of(scene: bpy.types.Scene) -> list[bpy.types.Collection]:
+    """All runs of a scene, the newest last."""
+    return [c for c in scene.collection.children_recursive if is_run(c)]
 
 
 def is_run(collection: bpy.types.Collection) -> bool:

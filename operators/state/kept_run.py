@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from bpy.types import Context
 
-from ...core.files.user_cache import KEPT_MARKER as MARKER
 from ...nodes.edits import linked, transforming
 from .needs import environment_lack
 from .places import places
@@ -33,7 +32,7 @@ def why_not_kept(context: Context) -> str:
         return reason
     here, top = places(context), transforming.run_of(context)
     run = str(top.get(transforming.RUN, "")) if top else ""
-    if not run or not (here.kept_runs / run / MARKER).is_file():
+    if not run or not session(context).is_kept(here.kept_runs / run):
         return NOT_KEPT
     lack = environment_lack(context, here)
     return lack.reason if lack else ""

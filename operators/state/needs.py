@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import enum
-import os
 from dataclasses import dataclass
 
 import bpy
 from bpy.types import Context
 
-from ...core.files.names import readable
 from ...core.installer.condition import State
 from ...core.models import catalogue
 from ...core.models.catalogue import ModelInfo
 from .places import Places, places
 from .session import session
 
+NO_INPUT = "Choose an input: a folder of images, an image or a video"
 METRIC = "da3metric-large"  # what Use Metric needs beside the chosen model
 
 
@@ -47,15 +46,13 @@ def first_lack(context: Context) -> Lack | None:
         return Lack("This file names a model that is not known here: choose another", Mend.NOTHING)
     for model in needed_models(settings):
         if not session(context).has(model, here.models):
-            there = catalogue.path(model, here.models).exists()
-            state = "has a broken file: download it again" if there else "is not downloaded"
+            broken = {file.name for file in session(context).contents(here.models).broken}
+            state = "has a broken file: download it again" if model.file_name in broken else "is not downloaded"
             return Lack(f"{model.label} {state}", Mend.MODEL, model)
     if not settings.input:
-        return Lack("Choose an input: a folder of images, or one image", Mend.INPUT)
-    path = bpy.path.abspath(settings.input)
-    if not os.path.exists(path):  # noqa: PTH110  # a text of the person, which may be no path at all
-        return Lack(readable(f"There is no '{settings.input}'"), Mend.INPUT)
-    return None
+        return Lack(NO_INPUT, Mend.INPUT)
+    found = session(context).inputs.get(bpy.path.abspath(settings.input))
+    return Lack(found.problem, Mend.INPUT) if found and found.problem else None
 
 
 def environment_lack(context: Context, here: Places) -> Lack | None:

@@ -10,6 +10,7 @@ from bpy.types import Context, PropertyGroup, Scene
 
 from ...core.models.catalogue import MODELS
 from ...core.models.segmentation_catalogue import SEG_MODELS
+from ...core.options.presets import QUALITIES, Quality, Result, options_for, quality_of, results_of
 from ...core.settings import Choice, Option, Settings, options
 
 _MAKERS = {bool: BoolProperty, int: IntProperty, float: FloatProperty, str: StringProperty}
@@ -27,7 +28,7 @@ def _property(option: Option) -> Any:
     words["default"] = option.default
     if option.name == "seg_model":  # a name of the table, or the path of a network of one's own
         return StringProperty(**words, search=_networks, search_options={"SUGGESTION"})
-    if option.subtype:
+    if option.subtype and option.name != "input":  # which has a chooser of its own, for folders and files
         words["subtype"] = option.subtype
     return _MAKERS[option.type](**words, **option.limits)
 
@@ -38,10 +39,72 @@ def _networks(_settings: PropertyGroup, _context: Context, typed: str) -> list[t
     return [row for row in names if typed.lower() in row[0]] or names
 
 
+AUTOMATIC = "auto_"  # before an option's name: whether it is left at the number that its word stands for
+
+
+def _automatic(option: Option) -> Any:
+    """A switch between an option's word and a number of one's own."""
+
+    def put(self: PropertyGroup, is_automatic: bool) -> None:
+        if is_automatic != (getattr(self, option.name) == option.default):
+            setattr(self, option.name, option.default if is_automatic else option.type(option.instead))
+
+    return BoolProperty(
+        name=option.word, description=option.help, set=put,
+        get=lambda self: bool(getattr(self, option.name) == option.default),
+    )  # fmt: skip
+
+
+def _items(choices: type[Choice]) -> list[tuple[str, str, str, str, int]]:
+    return [(str(choice), choice.label, choice.help, "NONE", 1 << number) for number, choice in enumerate(choices)]
+
+
+def _get_quality(self: PropertyGroup) -> int:
+    quality = Quality.CUSTOM if self.is_custom else quality_of(_values(self))
+    return 1 << list(Quality).index(quality)
+
+
+def _set_quality(self: PropertyGroup, value: int) -> None:
+    quality = next(q for number, q in enumerate(Quality) if value == 1 << number)
+    self.is_custom = quality is Quality.CUSTOM
+    for name, wanted in QUALITIES.get(quality, {}).items():
+        setattr(self, name, wanted)
+
+
+def _get_results(self: PropertyGroup) -> int:
+    return sum(1 << number for number, result in enumerate(Result) if result in results_of(_values(self)))
+
+
+def _set_results(self: PropertyGroup, value: int) -> None:
+    wanted = {result for number, result in enumerate(Result) if value & 1 << number}
+    for name, is_on in options_for(wanted, _values(self)).items():
+        setattr(self, name, is_on)
+
+
+def _values(settings: PropertyGroup) -> dict[str, Any]:
+    return {o.name: getattr(settings, o.name) for o in options()}
+
+
+#: For the panel: they set options and read them back.
+_PRESETS = {
+    "quality": EnumProperty(
+        name="Quality", description="Resolution and passes; Custom leaves both to Advanced", items=_items(Quality),
+        get=_get_quality, set=_set_quality,
+    ),
+    "is_custom": BoolProperty(
+        name="Custom", description="Whether Custom was chosen, whatever resolution and passes are", options={"HIDDEN"}
+    ),
+    "results": EnumProperty(
+        name="Result", description="What a run makes: one, or with Shift several", items=_items(Result),
+        options={"ENUM_FLAG"}, get=_get_results, set=_set_results,
+    ),
+    **{AUTOMATIC + o.name: _automatic(o) for o in options() if o.word},
+}  # fmt: skip
+
 DA3_PG_settings = type(
     "DA3_PG_settings",
     (PropertyGroup,),
-    {"__doc__": "The settings of a scene", "__annotations__": {o.name: _property(o) for o in options()}},
+    {"__doc__": "The settings of a scene", "__annotations__": {o.name: _property(o) for o in options()} | _PRESETS},
 )
 
 

@@ -9,11 +9,16 @@ from typing import TYPE_CHECKING, Protocol
 
 from bpy.types import Context, WindowManager
 
+from ...core.files.user_cache import KEPT_MARKER
+from ...core.frames import found
 from ...core.installer import condition, environment
 from ...core.models.catalogue import SUFFIX, ModelInfo
+from ...core.models.folder import partial_bytes
+from .looking import Looked
 from .places import Places
 
 if TYPE_CHECKING:
+    from ...core.installer.condition import Info
     from ...core.models import files as model_files
     from ...core.worker.client import WorkerClient
     from ...core.worker.protocol import State
@@ -78,6 +83,13 @@ class Session:
         self.device: State | None = None  # what the worker last said of its device, when it was asked
         self._client: WorkerClient | None = None
         self._environment: tuple[object, condition.Status] | None = None
+        # What drawing asks for.
+        self.inputs: Looked[str, found.Found] = Looked(lambda path: found.look_at(Path(path)), waits_first=False)
+        self._statuses = Looked(self._environment_status)
+        self._infos: Looked[Path, Info | None] = Looked(lambda folder: environment.Environment(folder).info())
+        self._folders = Looked(self._folder_contents)
+        self._partial: Looked[tuple[Path, str], int] = Looked(lambda key: partial_bytes(*key))
+        self._kept: Looked[Path, bool] = Looked(lambda folder: (folder / KEPT_MARKER).is_file())
         self._contents: tuple[object, model_files.Contents] | None = None
 
     def client(self, places: Places) -> WorkerClient:
@@ -110,7 +122,25 @@ class Session:
             self._client.unload()
 
     def environment_status(self, folder: Path) -> condition.Status:
-        """Whether the environment is ready, looked at again only where its marker has changed."""
+        """Whether the environment is ready."""
+        status = self._statuses.get(folder)
+        assert status
+        return status
+
+    def environment_info(self, folder: Path) -> Info | None:
+        """What is installed; None where nothing is."""
+        return self._infos.get(folder)
+
+    def partial_bytes(self, folder: Path, name: str) -> int:
+        """How much of an interrupted download of a model is there to go on from."""
+        return self._partial.get((folder, name)) or 0
+
+    def is_kept(self, folder: Path) -> bool:
+        """Whether the folder of a kept run is there and whole."""
+        return bool(self._kept.get(folder))
+
+    def _environment_status(self, folder: Path) -> condition.Status:
+        """Looked at again only where its marker has changed."""
         marker = folder / environment.MARKER
         key = (folder, marker.stat().st_mtime_ns if marker.exists() else None, folder.exists())
         if self._environment is None or self._environment[0] != key:
@@ -120,10 +150,23 @@ class Session:
     def forget_environment(self) -> None:
         """Look at the environment anew the next time; what was known of its device goes too."""
         self._environment = None
+        self._statuses.forget()
+        self._infos.forget()
         self.device = None
 
     def contents(self, folder: Path) -> model_files.Contents:
-        """What is in the model folder; files are looked into again only where one has changed."""
+        """What is in the model folder."""
+        contents = self._folders.get(folder)
+        assert contents
+        return contents
+
+    def forget_models(self) -> None:
+        """Look at the model folder anew the next time."""
+        self._folders.forget()
+        self._partial.forget()
+
+    def _folder_contents(self, folder: Path) -> model_files.Contents:
+        """Files are looked into again only where one has changed."""
         from ...core.models import files as model_files  # late: enabling the add-on should not pay for it
 
         try:

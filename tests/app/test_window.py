@@ -213,9 +213,7 @@ def test_closing_blender_in_a_run_leaves_no_process_and_no_file(meddled):
 
 
 def test_a_run_is_started_and_stopped_by_keys_alone():
-    """Its pictures show every group of settings at the sidebar's default width, to be looked at."""
     played = play("sidebar", timeout=300)
-    show(width=played.one("width"))
     assert played.one("sidebar_by_key") == [False, True]
     assert played.one("started_by_keys") == "Generate" and played.one("stopped_by_keys") == "Cancelled"
     assert left(played.end) == NOTHING_LEFT
@@ -243,3 +241,17 @@ def test_a_cloud_of_1_2_million_points_is_drawn_in_solid_as_fast_as_bare_vertice
     played = play("redraw", timeout=600)
     show(percent=played.one("percent"), seconds=played.one("seconds"), ratio=played.one("ratio"))
     assert played.one("ratio") <= 1.1
+
+
+# ------------------------------------------------------------------------------------------------ the gallery
+
+
+def test_the_first_hour_has_a_picture_of_every_state_at_both_widths():
+    """The pictures are to be looked at: no text may be cut. Those of docs/first_hour.md: ``app.py --gallery``."""
+    played = play("first_hour", timeout=900, DA3_KEPT_ENVIRONMENT=os.environ["DA3_ENVIRONMENT"])
+    show(widths=played.all("width"), outcome=played.one("outcome"))
+    assert [abs(width - asked) <= 2 for width, asked in zip(played.all("width"), (291, 211), strict=True)] == [
+        True,
+        True,
+    ]
+    assert played.all("first_model") == ["classic", "classic"] and played.one("failed") is False

@@ -1,6 +1,6 @@
 """Presses keys and buttons through the X server, from a process of its own, and says when: nothing of Blender's is waited for.
 
-Lines on stdin: ``DELAY key NAME``, ``DELAY button NUMBER``, ``DELAY move X Y``. A line with the moment (time.monotonic, read
+Lines on stdin: ``DELAY key NAME``, ``DELAY button NUMBER`` (``down``, ``up``: half of it), ``DELAY move X Y``. A line with the moment (time.monotonic, read
 just before the event is sent) answers each.
 """
 
@@ -30,6 +30,8 @@ for line in sys.stdin:
     moment = time.monotonic()
     if kind == "move":
         xtst.XTestFakeMotionEvent(display, -1, int(words[0]), int(words[1]), 0)
+    elif kind in ("down", "up"):
+        xtst.XTestFakeButtonEvent(display, int(words[0]), kind == "down", 0)
     elif kind == "button":
         for down in (1, 0):
             xtst.XTestFakeButtonEvent(display, int(words[0]), down, 0)

@@ -1,12 +1,10 @@
-"""The sidebar at the width in which Blender opens it, one group of settings after another; then a run by keys alone."""
+"""A run by keys alone."""
 
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-import bpy
 from driver import (
-    NAME,
     area,
     choose,
     install,
@@ -14,34 +12,16 @@ from driver import (
     open_tab,
     play,
     record,
-    region,
     session,
-    settle,
     shot,
     until,
 )  # fmt: skip
 
-MODELS = ("da3-large", "classic")  # one that needs a download and cannot be used commercially, one that needs nothing
-
 
 def scenario():
     install()
-    sidebar = sys.modules[f"{NAME}.panels.sidebar"]
-    groups = [cls for cls in sidebar.CLASSES if getattr(cls, "bl_parent_id", "")]
-    for cls in groups:
-        bpy.utils.unregister_class(cls)
-        cls.bl_options = set()  # open
     yield from open_tab()
-    record(width=region().width, scale=bpy.context.preferences.system.ui_scale)
-    for model in MODELS:
-        choose(model)
-        for cls in groups:
-            bpy.utils.register_class(cls)
-            yield from settle()
-            shot(f"{model}_{cls.__name__.removeprefix('DA3_PT_')}")
-            bpy.utils.unregister_class(cls)
-    for cls in groups:
-        bpy.utils.register_class(cls)
+    choose()
     yield from by_keys()
 
 

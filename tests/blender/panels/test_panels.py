@@ -1,5 +1,6 @@
 """What the sidebar and the preferences show, recorded by a stand-in for Blender's layout."""
 
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import MagicMock
@@ -9,10 +10,10 @@ import pytest
 from addon_fixtures import new_run, step_until
 from da3_blender import addon
 from da3_blender.core.settings import options
-from da3_blender.operators import inputs
+from da3_blender.operators import inputs, models, results
 from da3_blender.operators.jobs import job
-from da3_blender.operators.state import needs, places
-from da3_blender.panels import menu, preferences, sidebar, usefulness, wording
+from da3_blender.operators.state import first_model, needs, places
+from da3_blender.panels import menu, option_rows, preferences, result_box, sidebar, start, usefulness, wording
 
 LATE = Path(__file__).resolve().parents[2] / "support" / "late_failures.py"
 
@@ -44,7 +45,8 @@ def test_generate_says_what_it_is_waiting_for_and_the_button_that_mends_it_is_th
     settings.model = "da3-giant-1.1"
     assert needs.why_not(bpy.context) == "DA3 Giant 1.1 is not downloaded"
     drawn = draw_all()
-    assert "da3.fetch_model" in buttons(drawn) and any("5.4 GB, CC BY-NC" in text for text in texts(drawn))
+    assert "da3.fetch_model" in buttons(drawn) and "CC BY-NC" in " ".join(texts(drawn))
+    assert any("5.4 GB" in str(call.kwargs.get("text")) for call in drawn.mock_calls)
     settings.model = "classic"
     settings.input = ""
     assert "input" in needs.why_not(bpy.context) and "da3.choose_input" in buttons(draw_all())
@@ -55,27 +57,110 @@ def test_generate_says_what_it_is_waiting_for_and_the_button_that_mends_it_is_th
     assert "da3.set_up_dependencies" in buttons(draw_all())
 
 
-def test_every_setting_is_shown_with_every_model(enabled):
+def shown_settings():
+    """Names of all properties that the sidebar draws now."""
+    calls = draw_all().mock_calls
+    return {call.args[1] for call in calls if call[0].endswith((".prop", ".prop_search")) and len(call.args) > 1}
+
+
+def set_all(settings):
+    """Switches on all that others wait for."""
+    for name in ("use_metric", "detect_motion", "use_segmentation", "merge_points", "fuse_frames", "animate_sequence"):
+        setattr(settings, name, True)
+    settings.output_folder = "/tmp"
+
+
+def test_every_setting_has_a_place_and_is_shown_where_it_has_an_effect(enabled):
     settings = bpy.context.scene.da3
+    set_all(settings)
+    seen = set()
     for model in settings.bl_rna.properties["model"].enum_items.keys():  # noqa: SIM118  # not a dict
-        settings.model = model
-        calls = draw_all().mock_calls
-        shown = {call.args[1] for call in calls if call[0].endswith((".prop", ".prop_search")) and len(call.args) > 1}
-        hidden = {"use_metric", "metric_mode"} if "nested" in model else set()
-        assert {option.name for option in options()} - hidden <= shown, model
+        for mode in ("automatic", "da3_streaming"):
+            for known in ("off", "colmap", "collection", "structure_from_motion"):
+                for meshes in (False, True):
+                    settings.model, settings.batch_mode, settings.known_cameras = model, mode, known
+                    settings.generate_meshes = meshes
+                    seen |= {o.name for panel in sidebar.TITLES for o in option_rows.rows_of(panel, settings)}
+    assert {o.name for o in options()} - option_rows.ABOVE == seen
+    assert {"input", "quality", "results"} <= shown_settings()
 
 
-def test_a_setting_that_does_nothing_says_why(enabled):
+def test_a_setting_that_does_nothing_is_left_out(enabled):
     settings = bpy.context.scene.da3
     settings.model = "classic"
     assert usefulness.why_unused("fp16", settings) == "Classic has no weights"
-    assert "Classic has no weights" in texts(draw_all())
+    assert "fp16" not in shown_settings()
+    settings.model = "da3-small"
+    assert "fp16" in shown_settings()
     settings.model = "da3mono-large"
     assert usefulness.why_unused("field_of_view", settings) == ""
     settings.batch_mode = "ignore_batch_size"
     assert usefulness.why_unused("batch_size", settings)
     settings.merge_points = True
     assert not usefulness.why_unused("merge_voxel_size", settings)
+
+
+def test_numbers_that_mean_a_word_are_shown_as_the_word(enabled):
+    settings = bpy.context.scene.da3
+    assert {"auto_end_frame", "auto_batch_size"} <= shown_settings() and "end_frame" not in shown_settings()
+    settings.auto_end_frame = False
+    assert settings.end_frame == 100 and {"end_frame", "auto_end_frame"} <= shown_settings()
+    settings.auto_end_frame = True
+    assert settings.end_frame == -1
+
+
+def test_quality_sets_the_options_and_reads_them_back(enabled):
+    settings = bpy.context.scene.da3
+    settings.process_resolution = 504
+    assert settings.quality == "standard"
+    settings.quality = "draft"
+    assert (settings.process_resolution, settings.batch_mode) == (280, "automatic")
+    settings.batch_size = 4  # as a script may
+    assert settings.quality == "custom"
+    settings.quality = "fine"
+    assert (settings.process_resolution, settings.batch_size) == (1008, 0)
+    settings.quality = "custom"
+    assert settings.process_resolution == 1008 and settings.quality == "custom"
+
+
+def test_results_are_points_or_meshes_and_a_surface_beside(enabled):
+    settings = bpy.context.scene.da3
+    assert settings.results == {"points"}
+    settings.results = {"points", "meshes"}  # with Shift
+    assert settings.results == {"meshes"} and settings.generate_meshes
+    settings.results = {"meshes", "points"}
+    assert settings.results == {"points"}
+    settings.results = {"surface"}
+    assert settings.results == {"points", "surface"} and settings.fuse_frames and not settings.generate_meshes
+    settings.results = {"meshes"}
+    assert settings.generate_meshes and not settings.fuse_frames
+
+
+def test_a_file_begins_with_classic_until_a_model_is_there_and_then_with_the_one_chosen_last(
+    enabled, monkeypatch, tmp_path
+):
+    scene = bpy.context.scene
+    assert first_model.first_model(bpy.context) == "da3-small"  # which is there
+    monkeypatch.setenv("DA3_MODELS", str(tmp_path / "none"))
+    scene.da3.property_unset("model")
+    assert first_model.is_open(scene)
+    first_model.choose()
+    assert scene.da3.model == "classic" and not first_model.is_open(scene)
+    chosen = SimpleNamespace(last_model="")
+    monkeypatch.setattr("da3_blender.operators.models.preferences", lambda context: chosen)
+    assert bpy.ops.da3.choose_model(model="da3-small") == {"FINISHED"}
+    assert (scene.da3.model, chosen.last_model) == ("da3-small", "da3-small")
+
+
+def test_what_an_input_holds_is_said(enabled, tmp_path):
+    settings = bpy.context.scene.da3
+    settings.model = "classic"
+    assert "3 images, 56 x 42" in texts(draw_all()) and "Uses 3 of 3 images, 1 pass" in texts(draw_all())
+    settings.start_frame, settings.frame_stride = 1, 2
+    assert start.use_text(settings, 14) == "Uses 7 of 14 images, 1 pass"
+    settings.input = str(tmp_path)
+    assert needs.why_not(bpy.context) == "There are no images in this folder"
+    assert "There are no images in this folder" in texts(draw_all())
 
 
 @pytest.mark.parametrize(
@@ -157,9 +242,8 @@ def test_everything_that_can_be_clicked_has_a_tooltip(enabled):
             if prop.identifier not in ("rna_type",):
                 assert prop.description, (cls, prop.identifier)
         is_hidden = "INTERNAL" in getattr(cls, "bl_options", set())
-        assert is_hidden == (cls in (job.DA3_OT_listen, job.DA3_OT_ask_to_cancel)), (
-            "F3 finds all that is of use to a person"
-        )
+        own = (job.DA3_OT_listen, job.DA3_OT_ask_to_cancel, models.DA3_OT_choose_model, results.DA3_OT_select_run)
+        assert is_hidden == (cls in own), "F3 finds all that is of use to a person"
     for owner in (bpy.context.scene.da3.bl_rna,):
         for prop in owner.properties:
             assert prop.description or prop.identifier in ("rna_type", "name"), prop.identifier
@@ -227,13 +311,34 @@ def test_the_drop_handler_and_the_menu_are_there_and_go(enabled):
     addon.register()
 
 
-#: Without a button of their own, or in the result box only.
-NOT_IN_MENUS = {"da3.listen", "da3.ask_to_cancel", "da3.show_colours", "da3.use_for_rendering", "da3.delete_run"}
-
-
-def test_the_menu_holds_every_operator_a_person_can_use(enabled):
-    """Blender's menu search (F3) finds what stands in a menu."""
+def test_menus_hold_what_makes_something_new_and_nothing_that_removes(enabled):
     drawn = MagicMock()
     menu.DA3_MT_menu.draw(SimpleNamespace(layout=drawn), bpy.context)
     inputs.draw_import(SimpleNamespace(layout=drawn), bpy.context)
-    assert {f"da3.{name}" for name in dir(bpy.ops.da3)} - NOT_IN_MENUS == set(buttons(drawn))
+    assert set(buttons(drawn)) == {"da3.generate", "da3.import_images"}
+
+
+def test_every_operator_of_use_has_a_button(enabled):
+    """In the tab, the preferences or a menu."""
+    used = "".join(file.read_text("utf-8") for file in Path(sidebar.__file__).parent.glob("*.py"))
+    own = {"da3.listen", "da3.ask_to_cancel"}
+    assert {f"da3.{name}" for name in dir(bpy.ops.da3)} - own <= set(re.findall(r"da3\.[a-z_]+", used))
+
+
+def test_the_result_of_a_run_is_shown_with_its_buttons(enabled):
+    run = new_run()
+    run.run()
+    drawn = MagicMock()
+    result_box.draw_result(drawn, bpy.context, run.collection)
+    shown = {call.args[1] for call in drawn.mock_calls if call[0].endswith(".prop")}
+    assert {"point_size", "min_confidence", "show_confidence", "display", "show_points", "show_cameras"} <= shown
+    assert "show_surface" not in shown and "DA3_MT_runs" not in str(drawn.mock_calls)
+    assert {"da3.rebuild", "da3.fuse", "da3.delete_run", "da3.export_points"} <= set(buttons(drawn))
+    first = run.collection.name
+    second = new_run()
+    second.run()
+    drawn = MagicMock()
+    result_box.draw_result(drawn, bpy.context, second.collection)
+    assert "DA3_MT_runs" in str(drawn.mock_calls)
+    assert bpy.ops.da3.select_run(run=first) == {"FINISHED"}
+    assert bpy.context.active_object.name in bpy.data.collections[first].all_objects

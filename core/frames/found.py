@@ -1,0 +1,82 @@
+"""What an input is made of, as far as names and the first image's header tell it. Standard library only: Blender asks, before any run."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+from .input_files import IMAGE_SUFFIXES, VIDEO_SUFFIXES, images_in, open_file
+
+HEAD = 1 << 18  # bytes of a file that are read: a JPEG's size stands behind its EXIF and preview
+SIDEWAYS = frozenset({5, 6, 7, 8})  # EXIF orientations that exchange width and height
+_NO_SIZE = frozenset({0xC4, 0xC8, 0xCC})  # markers among JPEG's frame headers that are none
+
+
+@dataclass(frozen=True)
+class Found:
+    """``images``: how many, 0 for a video; ``size``: width and height (pixels) of the first, upright; None: not known."""
+
+    images: int = 0
+    size: tuple[int, int] | None = None
+    is_video: bool = False
+    problem: str = ""  # why nothing can be made of it; empty where something can
+
+
+def look_at(path: Path) -> Found:
+    """Look at a folder, an image or a video; what is wrong is told in ``problem``."""
+    try:
+        if not path.exists():
+            return Found(problem="There is no such file or folder")
+        if path.is_dir():
+            images = images_in(path)
+            return (
+                Found(len(images), size_of(images[0]))
+                if images
+                else Found(problem="There are no images in this folder")
+            )
+        if path.suffix.lower() in VIDEO_SUFFIXES:
+            return Found(is_video=True)
+        if path.suffix.lower() in IMAGE_SUFFIXES:
+            return Found(1, size_of(path))
+    except (OSError, ValueError):  # ValueError: a text that can be no path
+        return Found(problem="The input cannot be looked at")
+    return Found(problem="This is no image or video that can be read")
+
+
+def size_of(file: Path) -> tuple[int, int] | None:
+    """Width and height (pixels) of a PNG or JPEG as it is seen upright; None of what is neither, or is broken."""
+    try:
+        with open_file(file) as handle:
+            head = handle.read(HEAD)
+        if head.startswith(b"\x89PNG\r\n\x1a\n"):
+            return struct.unpack(">II", head[16:24])
+        return _jpeg_size(head) if head.startswith(b"\xff\xd8") else None
+    except (OSError, struct.error, IndexError):
+        return None
+
+
+def _jpeg_size(head: bytes) -> tuple[int, int] | None:
+    """ITU T.81, B.2: segments until a frame header."""
+    place, is_sideways = 2, False
+    while head[place] == 0xFF:
+        marker, length = head[place + 1], struct.unpack(">H", head[place + 2 : place + 4])[0]
+        if marker == 0xE1 and head[place + 4 : place + 10] == b"Exif\0\0":
+            is_sideways = _orientation(head[place + 10 : place + 2 + length]) in SIDEWAYS
+        if 0xC0 <= marker <= 0xCF and marker not in _NO_SIZE:
+            height, width = struct.unpack(">HH", head[place + 5 : place + 9])
+            return (height, width) if is_sideways else (width, height)
+        place += 2 + length
+    return None
+
+
+def _orientation(tiff: bytes) -> int:
+    """EXIF tag 0x0112 of the first directory; 1 where there is none."""
+    order = "<" if tiff.startswith(b"II") else ">"
+    start = struct.unpack(order + "I", tiff[4:8])[0]
+    count = struct.unpack(order + "H", tiff[start : start + 2])[0]
+    for entry in range(start + 2, start + 2 + 12 * count, 12):
+        tag, _, _, value = struct.unpack(order + "HHIH", tiff[entry : entry + 10])
+        if tag == 0x0112:
+            return int(value)
+    return 1

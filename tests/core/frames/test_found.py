@@ -1,0 +1,36 @@
+"""What an input is made of is known from its names and the first image's header."""
+
+import pytest
+from da3_blender.core.frames.found import look_at
+from PIL import Image
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_the_size_is_that_of_the_upright_image(tmp_path, suffix, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    words = {"exif": exif} if suffix == "jpg" else {}
+    for name in ("b2", "b10"):
+        Image.new("RGB", (40 if name == "b2" else 9, 30)).save(tmp_path / f"{name}.{suffix}", **words)
+    is_sideways = suffix == "jpg" and orientation > 4
+    found = look_at(tmp_path)
+    assert (found.images, found.size) == (2, (30, 40) if is_sideways else (40, 30))
+
+
+def test_a_progressive_image_and_one_with_a_preview_have_a_size(tmp_path):
+    Image.new("RGB", (64, 32)).save(tmp_path / "a.jpg", progressive=True, comment=b"x" * 60_000)
+    assert look_at(tmp_path / "a.jpg").size == (64, 32)
+
+
+def test_what_cannot_be_used_says_why(tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text.txt").write_text("")
+    (tmp_path / "film.mp4").write_bytes(b"")
+    (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff")
+    assert "no images" in look_at(tmp_path / "empty").problem
+    assert "no such file" in look_at(tmp_path / "nothing").problem
+    assert "no image or video" in look_at(tmp_path / "text.txt").problem
+    assert look_at(tmp_path / "film.mp4").is_video
+    broken = look_at(tmp_path / "broken.jpg")
+    assert (broken.images, broken.size, broken.problem) == (1, None, "")
