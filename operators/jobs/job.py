@@ -215,7 +215,7 @@ class DA3_OT_ask_to_cancel(Operator):
     """Ask whether the job that runs is to be stopped"""
 
     bl_idname = "da3.ask_to_cancel"
-    bl_label = "Cancel the Run?"
+    bl_label = "Stop the Run?"
     bl_options = {"INTERNAL"}
 
     def invoke(self, context: Context, event: Event) -> set[str]:
@@ -223,7 +223,7 @@ class DA3_OT_ask_to_cancel(Operator):
         if job is None:
             return {"CANCELLED"}
         return context.window_manager.invoke_confirm(
-            self, event, title=f"Cancel '{job.title}'?", message="What is whole stays", confirm_text="Cancel It"
+            self, event, title=f"Stop '{job.title}'?", message="What is whole stays", confirm_text="Stop"
         )
 
     def execute(self, context: Context) -> set[str]:

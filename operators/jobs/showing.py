@@ -18,7 +18,7 @@ MOST_POINTS = 20_000  # enough to find the middle
 INNER = (2.0, 98.0)  # percent of the points along an axis; what flies about beyond them is no reason to step back
 # A budget as viewers of point clouds have one. The smaller: 1.2 million points thinned to it take as long as bare vertices.
 MOST_DOTS, MOST_DOTS_SOFTWARE = 4_000_000, 450_000
-CLOSER = 0.7  # of the distance from which the box's corners would be in the picture: a scene is no full box
+CLOSER = 0.8  # of the distance from which the box's corners would be in the picture: a scene is no full box
 
 
 class Showing:
@@ -90,12 +90,17 @@ def frame(space: SpaceView3D, points: np.ndarray) -> None:
         return
     low, high = np.percentile(points, INNER, axis=0)
     reach = max(float(np.linalg.norm(high - low)) / 2.0, 1e-3)
-    sizes = [(r.width, r.height) for r in _area_of(space).regions if r.type == "WINDOW"]
-    width, height = sizes[0] if sizes and min(sizes[0]) > 1 else (16, 9)
-    half = HALF_SENSOR / space.lens * min(width, height) / max(width, height)
-    view = space.region_3d
-    view.view_location = Vector(((low + high) / 2.0).tolist())
-    view.view_distance = CLOSER * reach / np.sin(np.arctan(half))
+    sizes = {
+        r.type: (r.width, r.height) for r in _area_of(space).regions if r.alignment != "NONE" or r.type == "WINDOW"
+    }
+    width, height = sizes["WINDOW"] if min(sizes.get("WINDOW", (0, 0))) > 1 else (16, 9)
+    left, right = (sizes.get(side, (0, 0))[0] for side in ("TOOLS", "UI"))  # they lie over the view
+    free = max(width - left - right, width // 3)
+    view, pixel = space.region_3d, 2.0 * HALF_SENSOR / space.lens / max(width, height)  # its width at distance 1
+    distance = CLOSER * reach / np.sin(np.arctan(pixel * min(free, height) / 2.0))
+    aside = view.view_rotation @ Vector(((right - left) / 2.0 * pixel * distance, 0.0, 0.0))
+    view.view_location = Vector(((low + high) / 2.0).tolist()) + aside
+    view.view_distance = distance
 
 
 def gray_views(context: Context) -> list[SpaceView3D]:
