@@ -18,7 +18,7 @@ MOST_POINTS = 20_000  # enough to find the middle
 INNER = (2.0, 98.0)  # percent of the points along an axis; what flies about beyond them is no reason to step back
 # A budget as viewers of point clouds have one. The smaller: 1.2 million points thinned to it take as long as bare vertices.
 MOST_DOTS, MOST_DOTS_SOFTWARE = 4_000_000, 450_000
-CLOSER = 0.8  # of the distance from which the box's corners would be in the picture: a scene is no full box
+CLOSER = 0.95  # of the distance from which the whole box is in the picture: a scene seldom fills its corners
 
 
 class Showing:
