@@ -1,6 +1,7 @@
 """Every test imports the checkout as ``da3_blender``, like the worker does."""
 
 import runpy
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -14,3 +15,12 @@ def own_kept_runs(tmp_path, monkeypatch):
     """A test's runs are kept in a folder of its own, not among the user's."""
     monkeypatch.setenv("DA3_KEPT_RUNS", str(tmp_path / "kept"))
     return tmp_path / "kept"
+
+
+@pytest.fixture
+def temp(tmp_path, monkeypatch):
+    """Where the client makes its private folders."""
+    folder = tmp_path / "temp"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder

@@ -2,7 +2,6 @@
 
 import os
 import sys
-import tempfile
 from pathlib import Path
 
 import bpy
@@ -36,14 +35,6 @@ def empty_file():
 @pytest.fixture
 def scene(empty_file) -> bpy.types.Scene:
     return bpy.context.scene
-
-
-@pytest.fixture
-def temp(tmp_path, monkeypatch):
-    folder = tmp_path / "temp"
-    folder.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    return folder
 
 
 @pytest.fixture

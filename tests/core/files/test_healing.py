@@ -15,10 +15,10 @@ from da3_blender.core.prediction.batch import Batch
 from da3_blender.core.prediction.prediction import Prediction
 from da3_blender.core.settings import Settings
 from da3_blender.streaming.storage.chunk_store import Store
+from damaged_stores import edits
 
 CHUNKS = [[0, 1, 2, 3], [2, 3, 4, 5], [4, 5, 6, 7]]
 LOOP = {"frames": [0, 7], "chunks": [0, 2], "matrix": np.eye(4).tolist(), "information": np.eye(7).tolist()}
-WRONG = [None, -1, "", "x", [], {}, [None], {"a": 1}, True, 1e300, [[]]]
 
 
 def prediction(seed=0, count=4):
@@ -46,40 +46,6 @@ def kept(tmp_path_factory):
         records = [payloads.record(np.eye(3, 4), np.eye(3), (32, 24), frame=first + i, name=f"{i}") for i in range(4)]
         writer.add(Batch(list(range(first, first + 4)), prediction(first), names={1: "person_1"}), records)
     return writer.finish([np.eye(4)] * 2).folder
-
-
-def places(value, at=()):
-    """Where values are in a JSON value; of a long list the first."""
-    yield at
-    if isinstance(value, dict):
-        for key, item in value.items():
-            yield from places(item, (*at, key))
-    elif isinstance(value, list) and value:
-        yield from places(value[0], (*at, 0))
-
-
-def edits(manifest):
-    """The manifest with one value wrong or gone, each as bytes."""
-    for at in list(places(manifest)):
-        for wrong in WRONG:
-            other = json.loads(json.dumps(manifest))
-            if not at:
-                other = wrong
-            else:
-                inner = other
-                for key in at[:-1]:
-                    inner = inner[key]
-                inner[at[-1]] = wrong
-            yield json.dumps(other).encode()
-        if at and isinstance(at[-1], str):
-            other = json.loads(json.dumps(manifest))
-            inner = other
-            for key in at[:-1]:
-                inner = inner[key]
-            del inner[at[-1]]
-            yield json.dumps(other).encode()
-    text = json.dumps(manifest).encode()
-    yield from (b"", b"\0" * 50, b"\xff\xfe", b"[" * 100_000, text[: len(text) // 2], text + b"}")
 
 
 def use_store(folder):

@@ -1,13 +1,13 @@
 """Whatever a person has stays, byte for byte: only what we wrote is ever deleted or replaced."""
 
 import ast
-import hashlib
 import json
 from pathlib import Path
 
 import numpy as np
 import payloads
 import pytest
+from belongings import FOREIGN, PHOTOS, photographs, state
 from da3_blender.core.errors import BadInput, DA3Error
 from da3_blender.core.files import ownership
 from da3_blender.core.installer import environment as environments
@@ -24,18 +24,6 @@ from da3_blender.streaming.storage.chunk_store import Store
 from da3_blender.streaming.storage.point_clouds import StreamingFiles
 
 ROOT = Path(__file__).resolve().parents[3]
-PHOTOS = 14
-FOREIGN = {  # manifests that are not ours, or no longer
-    "other program": {"name": "my album", "done": True},
-    "our fields": {"version": 3, "fingerprint": "a", "chunks": [], "loops": [], "done": True, "batches": []},
-    "version before": {
-        "version": 2,
-        "fingerprint": "a",
-        "chunks": [{"frames": [0], "bytes": {"000000.jpg": 3}}],
-        "loops": [],
-    },
-    "kept by version before": {"version": 1, "name": "x", "done": True, "batches": [], "settings": {}},
-}
 
 
 def prediction(count=4, seed=0):
@@ -49,24 +37,6 @@ def batch(seed):
     made = prediction(4, seed)
     records = [payloads.record(np.eye(3, 4), np.eye(3), (32, 24), frame=i, name=f"{i}") for i in range(4)]
     return Batch([0, 1, 2, 3], made), records
-
-
-def photographs(folder, names=None):
-    folder.mkdir(parents=True, exist_ok=True)
-    for i in range(PHOTOS):
-        (folder / (names.format(i) if names else f"IMG_{i:04d}.JPG")).write_bytes(b"photo" + bytes([i]) * 100)
-
-
-def state(*folders):
-    """Every file of a person's, with its bytes and where links lead."""
-    found = {}
-    for folder in folders:
-        for path in [folder, *folder.rglob("*")]:
-            if path.is_symlink():
-                found[path] = path.readlink()
-            elif path.is_file():
-                found[path] = hashlib.sha256(path.read_bytes()).hexdigest()
-    return found
 
 
 def stream(output):
@@ -117,9 +87,9 @@ def install(folder):
             assert "holds other files" in str(error) or "not installed" in str(error), error
 
 
-def at(place, names=None):
+def at(place, *names):
     def put(top):
-        photographs(top / place, names)
+        photographs(top / place, *names)
 
     return put
 
@@ -161,12 +131,12 @@ def file_link(*names):
     return put
 
 
-def inside_ours(place, names):
+def inside_ours(place, *names):
     """A folder of ours from a run before, into which the person then puts photographs."""
 
     def put(top):
         Store(top / "streaming", "old").save([0, 1, 2, 3], prediction())
-        photographs(top / "streaming" / place, names)
+        photographs(top / "streaming" / place, *names)
 
     return put
 
@@ -205,10 +175,10 @@ CASES = {
     "a file named streaming.lock": (results_of_theirs("streaming.lock", ".streaming.da3-lock"), stream),
     "files named as halves": (results_of_theirs("camera_poses.txt.part", "pcd/0_pcd.ply.part", ".manifest.json.part"), stream),
     "foreign marker": (results_of_theirs("streaming/.da3-streaming", "streaming/images/1.jpg"), stream),
-    "photographs put into ours": (inside_ours("images", None), stream),
+    "photographs put into ours": (inside_ours("images"), stream),
     "photographs put into ours under our next names": (inside_ours("images", "{:06d}.jpg"), stream),
     "photographs put into ours as chunks": (inside_ours("chunks", "{:05d}.npz"), stream),
-    "photographs put beside our chunks": (inside_ours(".", None), stream),
+    "photographs put beside our chunks": (inside_ours("."), stream),
     "photographs in the place of ours": (instead_of_ours, stream),
     "streaming is a link": (link("streaming"), stream),
     "streaming/images is a link": (link("streaming/images"), stream),
@@ -315,7 +285,7 @@ OF_MODULES = {"os", "shutil"}
 OF_PATHS = {"rmtree", "unlink", "rmdir", "rename"}  # of anything: no other type here has them but those below
 ELSEWHERE = {
     # Blender's collections unlink their children; that is no file.
-    "nodes/edits/replacing.py": {"unlink"},
+    "nodes/placing.py": {"unlink"},
 }
 
 

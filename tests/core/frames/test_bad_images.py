@@ -22,6 +22,7 @@ from da3_blender.core.frames.source import FrameSource
 from da3_blender.core.monitor import Monitor
 from da3_blender.core.prediction.memory_check import require_room
 from da3_blender.core.settings import Settings
+from damaged_images import mutated
 from PIL import Image
 
 MUTATIONS = 600
@@ -82,24 +83,6 @@ def samples():
         lab = Image.merge("LAB", image.split()) if mode == "LAB" else None
         (deep or lab or image.convert(mode)).save(file, kind, **words)
         yield suffix, file.getvalue()
-
-
-def mutated(data, rng):
-    data = bytearray(data)
-    for _ in range(rng.choice((1, 1, 2, 4, 16))):
-        at = rng.randrange(max(1, min(len(data), rng.choice((64, 600, 10**9)))))
-        match rng.randrange(5):
-            case 0:
-                data[at : at + 1] = bytes([rng.randrange(256)])
-            case 1:
-                data[at : at + 4] = rng.choice((b"\xff\xff\xff\xff", b"\0\0\0\0", b"\x7f\xff\xff\xff"))
-            case 2:
-                del data[at:]
-            case 3:
-                del data[at : at + rng.randrange(1, 40)]
-            case 4:
-                data[at:at] = rng.randbytes(rng.randrange(1, 30))
-    return bytes(data)
 
 
 def test_damaged_bytes_are_read_or_refused_in_a_sentence_and_nothing_else(tmp_path):

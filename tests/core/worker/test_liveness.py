@@ -5,7 +5,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from pathlib import Path
@@ -29,14 +28,6 @@ from PIL import Image
 HERE = Path(__file__).resolve().parents[2] / "support"
 ENDS = protocol.Done | protocol.Failed | protocol.Stopped
 PATIENCE = 2.5  # seconds of silence, in place of 30; a heartbeat a second must get through on a busy machine
-
-
-@pytest.fixture
-def temp(tmp_path, monkeypatch):
-    folder = tmp_path / "temp"
-    folder.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    return folder
 
 
 @pytest.fixture

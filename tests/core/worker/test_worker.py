@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -37,15 +36,6 @@ def images(tmp_path):
 @pytest.fixture
 def settings(images):
     return {"input": str(images), "model": "da3-small", "process_resolution": 42, "filter_edges": False}
-
-
-@pytest.fixture
-def temp(tmp_path, monkeypatch):
-    """Where the client makes its private folders."""
-    folder = tmp_path / "temp"
-    folder.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    return folder
 
 
 @pytest.fixture

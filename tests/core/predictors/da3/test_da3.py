@@ -21,15 +21,6 @@ from safetensors.torch import load_file, save_file  # noqa: E402
 SMALL = Settings(process_resolution=112)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    """Two spinning threads beside a busy core are ten times slower, and sums keep their order with one."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(scope="module")
 def tinies(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tiny")

@@ -28,14 +28,6 @@ SMALL = Settings(process_resolution=112, ref_view_strategy=RefView.FIRST)
 IMAGES = list(np.random.default_rng(0).integers(0, 255, (3, 84, 112, 3), dtype=np.uint8))
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory):
     return tiny_da3.any_view(tmp_path_factory.mktemp("tiny"))
