@@ -21,6 +21,7 @@ from .options.choices import (
     FeatureMatching,
     KnownCameras,
     MetricMode,
+    MetricSource,
     RefView,
     ResizeMethod,
 )
@@ -50,10 +51,13 @@ class Settings:
         False, "FP16 Weights", "Weights and activations in 16 bit, for half the memory (experimental)", group="model"
     )
     use_metric: bool = option(
-        False, "Use Metric", "Bring the scene to metres with the model DA3 Metric Large", group="model"
+        False, "Use Metric", "Bring the scene to metres, with the model DA3 Metric Large or by GPS", group="model"
     )
     metric_mode: MetricMode = option(
         MetricMode.SCALE_BASE, "Metric Mode", "What the metric model is used for", group="model"
+    )
+    metric_source: MetricSource = option(
+        MetricSource.AUTOMATIC, "Metres From", "What Use Metric takes the scale from", group="model"
     )
     field_of_view: float = option(
         math.radians(60.0),

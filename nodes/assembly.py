@@ -18,6 +18,7 @@ from .timeline import Timeline
 TEXT = "DA3_Camera_Intrinsics"
 #: Kept with a run's collection: the id it is kept under on disk, its table of cameras, and what it wants of the timeline.
 RUN, TABLE, RANGE, RATE = "da3_run", "da3_table", "da3_range", "da3_frame_rate"
+PLACE_ON_EARTH = "da3_gps_origin"  # latitude, longitude (degrees) and altitude (metres) of the scene's origin
 ORIGIN = "da3_origin"  # three numbers: the scene's origin in the world of the known cameras, Blender's axes
 BUILT = "da3_built"  # values of the modifiers' inputs as they were built, by name: others are the person's
 

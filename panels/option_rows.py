@@ -22,7 +22,7 @@ PANELS = {
 #: Where an option of its group stands elsewhere.
 ELSEWHERE = {
     "point_scale": GEOMETRY, "field_of_view": CAMERAS, "use_ray_pose": CAMERAS, "use_metric": CAMERAS,
-    "metric_mode": CAMERAS, "per_frame_geometry": MOTION,
+    "metric_mode": CAMERAS, "metric_source": CAMERAS, "per_frame_geometry": MOTION,
 }  # fmt: skip
 #: These stand above, or Result is made of them.
 ABOVE = frozenset({"input", "model", "generate_meshes", "fuse_frames"})
@@ -37,7 +37,9 @@ def rows_of(panel: str, settings: PropertyGroup) -> Iterator[Option]:
     """The options of a sub-panel that have an effect now."""
     model = catalogue.known(settings.model)
     for option in options():
-        is_metric = option.name in ("use_metric", "metric_mode") and model is not None and model.is_metric
+        is_metric = (
+            option.name in ("use_metric", "metric_mode", "metric_source") and model is not None and model.is_metric
+        )
         if panel_of(option) == panel and not is_metric and not why_unused(option.name, settings):
             yield option
 

@@ -23,7 +23,7 @@ def why_unused(name: str, settings: PropertyGroup) -> str:
             return "This model finds it itself"
         case "use_metric" | "metric_mode" if model.metric_focal is not None:
             return "This is the metric model"
-        case "metric_mode" if not settings.use_metric:
+        case "metric_mode" | "metric_source" if not settings.use_metric:
             return "Only with Use Metric"
         case "known_cameras_folder" if settings.known_cameras != "colmap":
             return "Only with a COLMAP model"

@@ -29,6 +29,15 @@ class MetricMode(Choice):
     METRIC_DEPTH = "metric_depth", "Metric Depth", "The metric model's depth, seen by the base model's cameras"
 
 
+class MetricSource(Choice):
+    AUTOMATIC = (
+        "automatic", "Automatic",
+        "The positions of the photographs (GPS) where they tell the scale to 5 %, with north and up; else the metric model",
+    )  # fmt: skip
+    MODEL = "model", "Metric Model", "The model DA3 Metric Large"
+    GPS = "gps", "GPS", "The positions of the photographs: scale, north and up; needs no metric model"
+
+
 class ResizeMethod(Choice):
     UPPER_BOUND = "upper_bound_resize", "Upper Bound", "The longest side gets the process resolution"
     LOWER_BOUND = "lower_bound_resize", "Lower Bound", "The shortest side gets the process resolution"

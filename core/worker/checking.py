@@ -89,14 +89,18 @@ def _check_batch(event: protocol.BatchReady, folder: Path) -> None:
     if event.frame_rate is not None:
         number(event.frame_rate, 1e-3, 1e5, "a frame rate")
     if event.origin is not None:
-        if len(event.origin) != 3:
-            wrong("an origin", event.origin)
-        for value in event.origin:
-            number(value, -1e15, 1e15, "an origin")
+        _check_place(event.origin, "an origin")
     for camera in event.cameras:
         check_camera(camera)
     for part in event.parts:
         check_part(part, folder)
+
+
+def _check_place(place: Any, what: str) -> None:
+    if len(_all(place, list, what)) != 3:
+        wrong(what, place)
+    for value in place:
+        number(value, -1e15, 1e15, what)
 
 
 def _check_report(report: Mapping[str, Any]) -> None:
@@ -115,6 +119,8 @@ def _check_report(report: Mapping[str, Any]) -> None:
         wrong("peak_memory", report["peak_memory"])
     for move in _all(report.get("moves"), list, "moves"):
         check_matrix([value for row in _rows(move) for value in row], "a move")
+    if (gps := report.get("gps")) is not None:
+        _check_place(_all(gps, dict, "gps").get("origin"), "a place on the Earth")
     _require_finite(report)
 
 

@@ -205,6 +205,8 @@ class GenerateJob(Job):
                 self.status.failures = self._worker_report.setdefault("failures", [])
                 if self._run is not None and is_there(self._run.top):
                     self._run.top["da3_run"] = report["run"]  # what ``rebuild`` finds it by
+                    if place := report.get("gps"):
+                        self._run.top[assembly.PLACE_ON_EARTH] = place["origin"]
                 self.status.fraction = 1.0
                 seconds = time_text(time.monotonic() - self._started)
                 wanted = report["frames_wanted"]

@@ -66,7 +66,8 @@ def environment_lack(context: Context, here: Places) -> Lack | None:
 def needed_models(settings: bpy.types.PropertyGroup) -> list[ModelInfo]:
     """The chosen model, and the metric one where the settings ask for it."""
     model = catalogue.find(settings.model)
-    wants_metric = getattr(settings, "use_metric", False) and not model.is_metric and model.name != METRIC
+    by_model = getattr(settings, "use_metric", False) and getattr(settings, "metric_source", "") != "gps"
+    wants_metric = by_model and not model.is_metric and model.name != METRIC
     return [model, catalogue.find(METRIC)] if wants_metric else [model]
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from ....streaming import pipeline as streaming
 from ... import memory
-from ...alignment import known_cameras
+from ...alignment import known_cameras, positioning
 from ...frames.resizing import layout
 from ...frames.source import FrameSource
 from ...models import catalogue
@@ -30,7 +30,7 @@ from ...prediction.passes import images_per_pass
 from ...prediction.predictor import Predictor
 from ...segmentation.segmenter import STAGE as SEGMENTATION
 from ...segmentation.segmenter import SegmentingPredictor
-from ...settings import BatchMode, KnownCameras, Settings
+from ...settings import BatchMode, KnownCameras, MetricSource, Settings
 from ...surfaces.image_meshes import write_frames
 from .. import pace, protocol
 from ..life.peak_memory import peak_device_memory, peak_memory, reset_peak_device_memory, reset_peak_memory
@@ -89,6 +89,9 @@ def generate(
         )
     if known:
         predictor = known_cameras.ConditionedPredictor(predictor, known, frames)
+    positions = positioning.find(settings, frames)
+    positioned = positioning.PositionedPredictor(predictor, positions, frames, settings) if positions else None
+    predictor = positioned or predictor
     things = segmenter(settings, Path(request.model_folder), frames, monitor, request.device, request.online)
     if things is not None:
         predictor = SegmentingPredictor(predictor, things)
@@ -145,6 +148,7 @@ def generate(
         "failures": teller.failures,
         "files": [str(path) for path in written],
         "run": run.id if run is not None else "",  # where it is kept, for ``rebuild``
+        "gps": positioned.report() if positioned else None,
         "moves": moves,  # of streaming: where each batch goes at last, (4, 4) in Blender's axes
     }
 
@@ -230,4 +234,5 @@ def _wants_metric(settings: Settings) -> bool:
     """Use Metric, where the model is not metric already and the scale is not that of known cameras."""
     model = catalogue.find(settings.model)
     free = settings.known_cameras is KnownCameras.OFF
+    free = free and settings.metric_source is not MetricSource.GPS
     return settings.use_metric and free and not model.is_metric and model.metric_focal is None
