@@ -8,12 +8,14 @@ import bpy
 from bpy.types import Context, PropertyGroup, UILayout
 
 from ..core.models import catalogue
-from ..core.settings import PATCH, Choice, Option, options
+from ..core.settings import PATCH, Option, options
 from ..operators.state.properties import AUTOMATIC, rounded_resolution
 from .usefulness import why_unused
-from .wording import label, tr
+from .wording import fits, label, tr
 
 GEOMETRY, MOTION, CAMERAS, FILES, ADVANCED = "geometry", "motion", "cameras", "files", "advanced"
+BESIDE_NUMBER = 58.0  # pixels at scale 1 that a number takes of its row
+BESIDE_SWITCH = 28.0  # and a switch
 #: In which sub-panel the options of a group stand, in the order of the panel; of another group: Advanced.
 PANELS = {
     "filters": GEOMETRY, "surfaces": GEOMETRY, "motion": MOTION, "cameras": CAMERAS, "animation": CAMERAS,
@@ -53,24 +55,38 @@ def draw_rows(layout: UILayout, context: Context, panel: str) -> None:
         if group and option.group != group:
             column.separator(factor=0.5)
         group = option.group
-        draw_option(column, settings, option)
+        draw_option(column, context, settings, option)
         if option.name == "process_resolution":
             draw_rounding(column, context)
 
 
-def draw_option(layout: UILayout, settings: PropertyGroup, option: Option) -> None:
-    """A switch or a number with its name in it; what is chosen or typed with its name above. Nothing is cut off by a column."""
-    if option.type is bool or (option.type in (int, float) and not option.word):
+def draw_option(layout: UILayout, context: Context, settings: PropertyGroup, option: Option) -> None:
+    """A switch or a number with its name in it; what is chosen or typed, or has a long name, with its name above."""
+    name = tr(option.label)
+    if option.type is bool:
+        _draw_switch(layout, context, settings, option)
+        return
+    is_number = option.type in (int, float) and not option.word
+    if is_number and fits(context, name, BESIDE_NUMBER):
         layout.prop(settings, option.name)
         return
     column = layout.column(align=True)
-    column.label(text=f"{tr(option.label)}:", translate=False)
+    label(column, context, f"{name}:")
     if option.word:
         _draw_number_or_word(column, settings, option)
     elif option.name == "known_cameras_collection":
         column.prop_search(settings, option.name, bpy.data, "collections", text="")
-    elif issubclass(option.type, Choice) or option.type is str:
+    else:
         column.prop(settings, option.name, text="")
+
+
+def _draw_switch(layout: UILayout, context: Context, settings: PropertyGroup, option: Option) -> None:
+    if fits(context, tr(option.label), BESIDE_SWITCH):
+        layout.prop(settings, option.name)
+        return
+    row = layout.row()
+    row.prop(settings, option.name, text="")
+    label(row, context, option.label, nested=3)
 
 
 def _draw_number_or_word(layout: UILayout, settings: PropertyGroup, option: Option) -> None:

@@ -9,7 +9,9 @@ from ..nodes.edits import look, transforming
 from ..operators.jobs.showing import gray_views
 from ..operators.state.kept_run import NOT_KEPT, why_not_kept
 from ..operators.state.run_properties import VISIBLE
-from .wording import label
+from .wording import fits, label, tr
+
+BESIDE_NUMBER = 68.0  # pixels at scale 1 that the box and a number take of their row
 
 
 def draw_result(layout: UILayout, context: Context, run: Collection) -> None:
@@ -23,23 +25,31 @@ def draw_result(layout: UILayout, context: Context, run: Collection) -> None:
     kinds = [kind for kind in look.KINDS if look.objects_of(run, kind)]
     if gray_views(context):
         box.operator("da3.show_colours", icon="SHADING_TEXTURE")
-    draw_look(box, run, kinds)
+    draw_look(box, context, run, kinds)
     draw_visible(box, run, kinds)
     draw_buttons(box)
     if why_not_kept(context) == NOT_KEPT:
         label(box, context, NOT_KEPT, "INFO", nested=1)
 
 
-def draw_look(layout: UILayout, run: Collection, kinds: list[str]) -> None:
+def draw_look(layout: UILayout, context: Context, run: Collection, kinds: list[str]) -> None:
     """Size and colour of the dots, and which are left out."""
     column = layout.column(align=True)
     if look.POINTS in kinds or look.MOVING in kinds:
         column.prop(run.da3, "point_size")
-        column.prop(run.da3, "min_confidence")
+        _draw_confidence(column, context, run)
         column.prop(run.da3, "display", slider=True)
         layout.prop(run.da3, "show_confidence")
     elif look.MESHES in kinds:
-        column.prop(run.da3, "min_confidence")
+        _draw_confidence(column, context, run)
+
+
+def _draw_confidence(layout: UILayout, context: Context, run: Collection) -> None:
+    if fits(context, tr("Min Confidence"), BESIDE_NUMBER):
+        layout.prop(run.da3, "min_confidence")
+    else:
+        layout.label(text="Min Confidence")
+        layout.prop(run.da3, "min_confidence", text="")
 
 
 def draw_visible(layout: UILayout, run: Collection, kinds: list[str]) -> None:

@@ -11,13 +11,16 @@ from ..core.frames.found import Found
 from ..core.models import catalogue
 from ..core.models.catalogue import NON_COMMERCIAL, ModelInfo
 from ..core.models.folder import size_text
+from ..core.options.presets import Result
 from ..core.settings import BatchMode
 from ..operators.state import first_model
 from ..operators.state.needs import Lack, Mend
 from ..operators.state.places import places
 from ..operators.state.session import session
 from .boxes import draw_environment_button, draw_online_access
-from .wording import label, tr
+from .wording import fits, label, tr
+
+BESIDE_RESULT = 3.0  # pixels at scale 1 that a button takes beside its text
 
 
 def draw_start(layout: UILayout, context: Context, lack: Lack | None) -> None:
@@ -32,7 +35,8 @@ def draw_start(layout: UILayout, context: Context, lack: Lack | None) -> None:
     column.prop(settings, "quality", text="")
     column = layout.column(align=True)
     column.label(text="Result:")
-    column.row(align=True).prop(settings, "results", expand=True)
+    is_row = all(fits(context, tr(result.label), BESIDE_RESULT, 1 / len(Result)) for result in Result)
+    (column.row(align=True) if is_row else column).prop(settings, "results", expand=True)
     if lack and lack.mend is not Mend.INPUT:  # that is said above
         draw_lack(layout, context, lack)
 

@@ -59,6 +59,20 @@ def ui_scale(context: Context) -> float:
     return context.preferences.system.ui_scale or 1.0
 
 
+def fits(context: Context, text: str, taken: float = 0.0, share: float = 1.0) -> bool:
+    """Whether a text can be read in a row of a panel.
+
+    Parameters
+    ----------
+    taken : pixels at scale 1 that stand beside it in the row
+    share : the part of the row that it has
+    """
+    scale = ui_scale(context)
+    region = context.region.width if context.region else NO_REGION * scale
+    blf.size(0, POINTS * scale)
+    return _width(text) <= (region - MARGIN * scale) * share - taken * scale
+
+
 def tr(text: str) -> str:
     """A text in the language of Blender's interface; as it is where that is off or the catalogue has it not."""
     return str(bpy.app.translations.pgettext_iface(text))

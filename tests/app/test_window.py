@@ -246,12 +246,21 @@ def test_a_cloud_of_1_2_million_points_is_drawn_in_solid_as_fast_as_bare_vertice
 # ------------------------------------------------------------------------------------------------ the gallery
 
 
-def test_the_first_hour_has_a_picture_of_every_state_at_both_widths():
-    """The pictures are to be looked at: no text may be cut. Those of docs/first_hour.md: ``app.py --gallery``."""
-    played = play("first_hour", timeout=900, DA3_KEPT_ENVIRONMENT=os.environ["DA3_ENVIRONMENT"])
-    show(widths=played.all("width"), outcome=played.one("outcome"))
-    assert [abs(width - asked) <= 2 for width, asked in zip(played.all("width"), (291, 211), strict=True)] == [
-        True,
-        True,
-    ]
-    assert played.all("first_model") == ["classic", "classic"] and played.one("failed") is False
+@pytest.fixture(scope="module")
+def first_hour():
+    return play("first_hour", timeout=900, DA3_KEPT_ENVIRONMENT=os.environ["DA3_ENVIRONMENT"])
+
+
+def test_the_first_hour_has_a_picture_of_every_state_at_both_widths(first_hour):
+    """They are to be looked at: no text may be cut. Some of them are in docs/first_hour.md."""
+    widths = first_hour.all("width")
+    show(widths=widths, outcome=first_hour.one("outcome"))
+    assert widths == [pytest.approx(291, abs=2), pytest.approx(211, abs=2)]
+    assert first_hour.all("first_model") == ["classic", "classic"] and first_hour.one("failed") is False
+
+
+def test_three_clicks_and_a_folder_make_a_coloured_cloud(first_hour):
+    assert (first_hour.one("tab"), first_hour.one("clicks")) == ("DA3", 3)
+    assert first_hour.one("shading") == "MATERIAL" and first_hour.one("cube_hidden") is True
+    show(points=first_hour.one("result"))
+    assert sum(first_hour.one("result")) > 100_000

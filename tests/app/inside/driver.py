@@ -144,10 +144,11 @@ def open_tab() -> Iterator[float]:
     yield from settle()
 
 
-def find_button(operator: str) -> Iterator[float]:
-    """Move the mouse down the sidebar until Blender says that this operator's button is under it; raises where none is."""
+def find_button(operator: str, across: float = 0.5) -> Iterator[float]:
+    """Move the mouse down the sidebar, at a part of its width, until Blender says that this operator's button is under it;
+    raises where none is."""
     of, place = area(), region()
-    x = place.x + place.width // 2
+    x = place.x + int(across * place.width)
     for y in range(place.y + place.height - 8, place.y, -9):
         keys.press(f"move {x} {window().height - y}")
         yield 0.06
@@ -160,13 +161,32 @@ def find_button(operator: str) -> Iterator[float]:
     raise LookupError(f"no button '{operator}' is to be seen")
 
 
-def click(operator: str) -> Iterator[float]:
+def click(operator: str, across: float = 0.5) -> Iterator[float]:
     """Find the button and press it with the mouse."""
-    yield from find_button(operator)
+    yield from find_button(operator, across)
     keys.press("button 1")
     yield 0.2
     keys.press("move 400 600")  # Blender shows the button as pressed as long as the mouse stays there
     yield 0.1
+
+
+def browse(folder: str, file: str = "", name: str = "") -> Iterator[float]:
+    """Choose in the file browser that has just opened in a window of its own; ``name``: of its picture."""
+    windows = bpy.context.window_manager.windows
+    yield from until(lambda: len(windows) > 1, 10)
+    yield 1.0
+    newest = windows[-1]
+    browser = area("FILE_BROWSER", newest)
+    space = browser.spaces.active
+    space.params.directory = folder.encode()
+    space.params.filename = file
+    yield from settle()
+    yield 0.5
+    if name:
+        shot(name)
+    with bpy.context.temp_override(window=newest, area=browser, region=region("WINDOW", browser), space_data=space):
+        bpy.ops.file.execute()
+    yield 0.5
 
 
 def descendants() -> dict[int, str]:

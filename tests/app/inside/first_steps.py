@@ -13,6 +13,7 @@ from driver import (
     COURTYARD,
     NAME,
     area,
+    browse,
     click,
     keys,
     load,
@@ -21,32 +22,11 @@ from driver import (
     play,
     preferences,
     record,
-    region,
     session,
     settle,
     shot,
     until,
 )  # fmt: skip
-
-
-def newest():
-    return bpy.context.window_manager.windows[-1]
-
-
-def browse(folder: str, file: str = ""):
-    """Choose in the file browser that has just opened in a window of its own."""
-    yield from until(lambda: len(bpy.context.window_manager.windows) > 1, 10)
-    yield 1.0
-    browser = area("FILE_BROWSER", newest())
-    space = browser.spaces.active
-    space.params.directory = folder.encode()
-    space.params.filename = file
-    yield from settle()
-    yield 0.5
-    shot(f"browse_{'zip' if file else 'input'}")
-    with bpy.context.temp_override(window=newest(), area=browser, region=region("WINDOW", browser), space_data=space):
-        bpy.ops.file.execute()
-    yield 0.5
 
 
 def scenario():
@@ -56,7 +36,7 @@ def scenario():
     # 1. Install from Disk
     with over():
         bpy.ops.extensions.package_install_files("INVOKE_DEFAULT", repo="user_default", enable_on_install=True)
-    yield from browse(f"{zip_file.parent}/", zip_file.name)
+    yield from browse(f"{zip_file.parent}/", zip_file.name, "browse_zip")
     yield from until(lambda: NAME in bpy.context.preferences.addons, 20)
     record(installed=True)
     # 2. the tab, with the key N
@@ -91,8 +71,8 @@ def scenario():
     # 4. model and input
     bpy.context.scene.da3.model = "classic"
     yield from settle()
-    yield from click("da3.choose_input")
-    yield from browse(f"{pictures_folder}/")
+    yield from click("da3.choose_input", 0.83)
+    yield from browse(f"{pictures_folder}/", name="browse_input")
     yield from until(lambda: bpy.context.scene.da3.input, 5)
     record(chosen=bpy.context.scene.da3.input)
     yield from settle()
