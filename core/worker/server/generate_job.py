@@ -15,6 +15,7 @@ import numpy as np
 from ....streaming import pipeline as streaming
 from ... import memory
 from ...alignment import known_cameras, positioning
+from ...frames.panorama import detection as panoramas
 from ...frames.resizing import layout
 from ...frames.source import FrameSource
 from ...models import catalogue
@@ -89,6 +90,7 @@ def generate(
         )
     if known:
         predictor = known_cameras.ConditionedPredictor(predictor, known, frames)
+    teller.warn_all(panoramas.warnings(frames))
     positions = positioning.find(settings, frames)
     positioned = positioning.PositionedPredictor(predictor, positions, frames, settings) if positions else None
     predictor = positioned or predictor

@@ -1,0 +1,1 @@
+"""360-degree panoramas among the photographs."""
