@@ -10,7 +10,7 @@ from ..core.files.names import readable
 
 POINTS = 11  # size of Blender's own labels
 MARGIN = 56.0  # pixels at scale 1 that panel, tabs and the label itself take from a region's width
-INDENT = 20.0  # what an icon takes
+INDENT = 26.0  # what an icon and the gap behind it take
 BOX = 10.0  # pixels at scale 1 that a box takes
 NO_REGION = 260.0  # pixels; the width of the sidebar as Blender opens it
 NARROWEST = 60.0  # pixels at scale 1
