@@ -11,8 +11,8 @@ import bpy
 import numpy as np
 from mathutils import Matrix
 
+from ..core.frames.pixels.orientation import MIRROR_AND_TURN
 from ..core.output.payload import CameraRecord
-from . import orientation
 from .datablocks import image_materials
 from .datablocks.collections import fitting
 from .datablocks.created import Created
@@ -172,7 +172,7 @@ def _add_background(data: bpy.types.Camera, record: CameraRecord) -> bpy.types.I
 def _fit(background: bpy.types.CameraBackgroundImage, record: CameraRecord) -> None:
     """Lay the original over the part of the frame that it was processed as, upright."""
     width, height = record.placement[2:]
-    mirrored, turn = orientation.MIRROR_AND_TURN[orientation.read(Path(record.image))]
+    mirrored, turn = MIRROR_AND_TURN[record.orientation]
     background.use_flip_x, background.rotation = mirrored, turn
     lying = abs(math.sin(turn)) > 0.5
     if not lying and (width, height) == (record.width, record.height):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -12,11 +12,13 @@ import numpy as np
 from ..errors import BadInput
 from ..files.names import listed
 from ..frames.input_files import IMAGE_SUFFIXES
+from ..frames.pixels import orientation
 from ..geometry.projection import cameras_from_blender
 from ..output import colmap
 from ..output.payload import CameraRecord
 
 if TYPE_CHECKING:
+    from ..frames.frame import Header
     from ..frames.source import FrameSource
 
 # Part by which the shapes of a camera's picture and of its image may differ: some programs round a resized image's sides.
@@ -35,11 +37,14 @@ class Candidate:
     extrinsics: np.ndarray
     distorted: bool = False
     any_shape: bool = False  # the placement is exact: whole patches may have changed the image's shape
+    stored: bool = False  # of the picture as its file holds it, which EXIF may have turned
 
     @classmethod
     def of_view(cls, view: colmap.View) -> Candidate:
         whole = (0.0, 0.0, float(view.width), float(view.height))
-        return cls(view.name, view.width, view.height, whole, view.intrinsics, view.extrinsics, view.distorted)
+        return cls(
+            view.name, view.width, view.height, whole, view.intrinsics, view.extrinsics, view.distorted, stored=True
+        )
 
     @classmethod
     def of_record(cls, record: CameraRecord) -> Candidate:
@@ -51,6 +56,29 @@ class Candidate:
             record.name, record.width, record.height, (left, top, width, height), intrinsics, extrinsics,
             any_shape=record.frame >= 0,
         )  # fmt: skip
+
+    def upright(self, header: Header) -> Candidate:
+        """The camera of the upright image, where this one is of the stored pixels; these are COLMAP's, which ignores EXIF.
+
+        A picture that lies on its side in its file, but stands in the model, was turned before COLMAP saw it.
+        """
+        if not self.stored or header.orientation == orientation.UPRIGHT:
+            return self
+        lies = orientation.lies(header.orientation)
+        seen, there = header.width / header.height, self.width / self.height
+        if lies and abs(there / seen - 1.0) <= SAME_SHAPE and abs(seen - 1.0) > SAME_SHAPE:
+            return self
+        if orientation.mirrors(header.orientation):
+            raise BadInput(
+                f"{self.name} is stored as a mirror image (EXIF orientation {header.orientation}), which no camera of the "
+                "COLMAP model can see upright: save it without that tag, or leave it out"
+            )
+        k, e = orientation.upright_camera(
+            header.orientation, self.intrinsics, self.extrinsics, (self.width, self.height)
+        )
+        width, height = orientation.turned_size(header.orientation, self.width, self.height)
+        whole = (0.0, 0.0, float(width), float(height))
+        return replace(self, width=width, height=height, placement=whole, intrinsics=k, extrinsics=e, stored=False)
 
     def intrinsics_for(self, width: int, height: int) -> np.ndarray | None:
         """(3, 3) in pixels of an image of that size; None where its shape is another."""
@@ -95,12 +123,14 @@ def match(candidates: Sequence[Candidate], frames: FrameSource, where: str) -> M
     for index in frames.selected:
         if index not in chosen:
             continue
-        candidate, header = chosen[index], frames.headers[index]
+        header = frames.headers[index]
+        candidate = chosen[index].upright(header)
         intrinsics = candidate.intrinsics_for(header.width, header.height)
         if intrinsics is None:
             raise BadInput(
                 f"The camera '{candidate.name}' in {where} is for {candidate.width} x {candidate.height} pixels, and "
                 f"{frames.names[index]} has {header.width} x {header.height}: they must have the same shape"
+                + (f" (EXIF turns it, orientation {header.orientation})" if header.orientation > 1 else "")
             )
         if not (np.isfinite(intrinsics).all() and np.isfinite(candidate.extrinsics).all()):
             raise BadInput(f"The camera '{candidate.name}' in {where} holds values that are not numbers")

@@ -31,6 +31,7 @@ class Header:
     has_alpha: bool = False
     orientation: int = 1  # EXIF's: how the file's pixels lie, 1 is upright
     full_size: tuple[int, int] | None = None  # upright width and height of the file itself, where it may be another
+    is_plain: bool = True  # the file's numbers are sRGB's in 8 bits: Blender shows them as they are meant
 
     @property
     def file_size(self) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""Which files an input is made of, by their names. Standard library only: Blender's side chooses, the worker reads."""
+"""Which files an input is made of. Standard library only: Blender's side chooses, the worker reads."""
 
 from __future__ import annotations
 
@@ -11,9 +11,20 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import BadInput
+from .pixels import kinds
+from .pixels.kinds import Kind
 
-IMAGE_SUFFIXES = frozenset(".jpg .jpeg .png .webp .bmp .tif .tiff".split())
-VIDEO_SUFFIXES = frozenset(".mp4 .mov .avi .mkv .webm .m4v .mts .mpg .mpeg".split())
+#: What is read as an image whatever it turns out to be, so that it is named where it is broken.
+IMAGE_SUFFIXES = kinds.RAW_SUFFIXES | frozenset(
+    ".jpg .jpeg .jpe .jfif .mpo .png .webp .bmp .tif .tiff .tga .targa .heic .heif .hif .avif .jxl .jp2 .j2k .jpx "
+    ".exr .dpx .hdr".split()
+)
+VIDEO_SUFFIXES = frozenset(
+    ".mp4 .mov .avi .mkv .webm .m4v .mts .m2ts .m2t .ts .mpg .mpeg .mxf .3gp .3g2 .wmv .flv .vob .ogv .qt .insv .mod .tod".split()
+)
+#: Files that programs leave in every folder, which nobody wants to hear of.
+QUIET = frozenset("thumbs.db desktop.ini ehthumbs.db".split())
+_PATTERN = re.compile(r"#+|%0?\d*d|\*")
 
 
 @dataclass(frozen=True)
@@ -56,10 +67,42 @@ def open_file(path: Path) -> BinaryIO:
     return os.fdopen(handle, "rb")
 
 
+def is_image(file: Path) -> bool:
+    """Whether a file is taken for an image: by its suffix, or where that says nothing, by how it begins."""
+    suffix = file.suffix.lower()
+    if suffix in IMAGE_SUFFIXES:
+        return True
+    return suffix not in VIDEO_SUFFIXES and kinds.kind_of(file) in kinds.PICTURES
+
+
+def is_video(file: Path) -> bool:
+    """Whether a file is a video: by how it begins, or where that says nothing, by its suffix."""
+    kind = kinds.kind_of(file)
+    return kind is Kind.VIDEO or (kind is Kind.UNKNOWN and file.suffix.lower() in VIDEO_SUFFIXES)
+
+
 def images_in(folder: Path) -> list[Path]:
     """The images of a folder in the order in which they are numbered."""
-    files = (file for file in folder.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
-    return sorted((file for file in files if file.is_file() and not file.name.startswith(".")), key=natural_key)
+    files = (file for file in folder.iterdir() if file.is_file() and not file.name.startswith("."))
+    return sorted((file for file in files if is_image(file)), key=natural_key)
+
+
+def of_pattern(path: Path) -> list[Path] | None:
+    """The images of a sequence that is named by a pattern: shot_####.exr, shot_%04d.png, shot_*.jpg.
+
+    None where the name is no pattern, or a file has that very name.
+    """
+    if path.exists() or not _PATTERN.search(path.name) or not path.parent.is_dir():
+        return None
+    expression, last = "", 0
+    for found in _PATTERN.finditer(path.name):
+        expression += re.escape(path.name[last : found.start()])
+        mark = found.group()
+        digits = len(mark) if mark[0] == "#" else int(mark.strip("%d") or 1) if mark[0] == "%" else 0
+        expression += ".*" if mark == "*" else rf"\d{{{digits},}}"
+        last = found.end()
+    fits = re.compile(expression + re.escape(path.name[last:])).fullmatch
+    return [file for file in images_in(path.parent) if fits(file.name)]
 
 
 def select(chosen: Sequence[Path]) -> Selection:
@@ -75,7 +118,7 @@ def select(chosen: Sequence[Path]) -> Selection:
     """
     if len(chosen) == 1:
         return _only(chosen[0])
-    images = sorted({file for file in chosen if file.suffix.lower() in IMAGE_SUFFIXES}, key=natural_key)
+    images = sorted({file for file in chosen if is_image(file)}, key=natural_key)
     folders = {file.parent for file in images}
     if not images:
         raise BadInput("Choose a folder of images, images of one folder, or one video")
@@ -98,6 +141,6 @@ def select(chosen: Sequence[Path]) -> Selection:
 
 
 def _only(path: Path) -> Selection:
-    if not path.is_dir() and path.suffix.lower() not in IMAGE_SUFFIXES | VIDEO_SUFFIXES:
+    if not path.is_dir() and not (is_image(path) or is_video(path)):
         raise BadInput(f"'{path.name}' is no image or video that can be read")
     return Selection(path)

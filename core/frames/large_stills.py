@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from PIL import Image
@@ -16,7 +16,7 @@ JPEG_STEPS = (2, 4, 8)  # by which libjpeg reduces while it decodes
 MUCH = 256 << 20  # bytes; images that take more are decoded one after another
 BAND = 4_000_000  # pixels that are converted at a time
 BLOCK = 64 << 20  # bytes; glibc gives blocks above 32 MiB back to the system as soon as they are freed
-_OPAQUE = 128  # of 255
+OPAQUE = 128  # of 255
 
 
 def prepare_pillow() -> None:
@@ -68,8 +68,12 @@ def draft(image: Image.Image, by: int) -> int:
     return by
 
 
-def colour(image: Image.Image, by: int) -> tuple[np.ndarray, np.ndarray | None]:
+def colour(
+    image: Image.Image, by: int, transform: Callable[[Image.Image], Image.Image] | None = None
+) -> tuple[np.ndarray, np.ndarray | None]:
     """Pixels of a loaded image on white, in bands, so that nothing of the whole size is made beside them.
+
+    ``transform`` makes a band sRGB, where it is not.
 
     Returns
     -------
@@ -80,14 +84,14 @@ def colour(image: Image.Image, by: int) -> tuple[np.ndarray, np.ndarray | None]:
     rgb = np.empty((-(-image.height // by), -(-image.width // by), 3), np.uint8)
     opaque = np.ones(rgb.shape[:2], bool) if has_alpha else None
     for band, rows in _bands(image, by):
-        part = band.convert("RGBA" if has_alpha else "RGB")
+        part = (band if transform is None else transform(band)).convert("RGBA" if has_alpha else "RGB")
         pixels = np.asarray(part.reduce(by) if by > 1 else part)
         if opaque is None:
             rgb[rows] = pixels
             continue
         alpha = pixels[..., 3:].astype(np.float32) / 255.0
         rgb[rows] = np.round(pixels[..., :3] * alpha + 255.0 * (1.0 - alpha)).astype(np.uint8)
-        opaque[rows] = pixels[..., 3] >= _OPAQUE
+        opaque[rows] = pixels[..., 3] >= OPAQUE
     return rgb, None if opaque is None or opaque.all() else opaque
 
 

@@ -14,9 +14,10 @@ from .. import memory
 from ..errors import BadInput
 from ..monitor import Monitor
 from ..settings import ResizeMethod
-from . import stills
+from . import folders, stills
 from .frame import Frame, FrameReader, Header, Unreadable
-from .input_files import VIDEO_SUFFIXES
+from .input_files import is_video, of_pattern
+from .pixels import kinds
 from .resizing import processed_size
 
 HELD_BYTES = 1 << 30  # most of decoded originals that are kept: of the pass that is computed and of the next one
@@ -70,11 +71,11 @@ class FrameSource:
         if not str(path).strip() or str(path) == ".":
             raise BadInput("No input is set: choose a folder of images, an image or a video")
         path = Path(path)
-        if not path.exists():
+        if not path.exists() and of_pattern(path) is None:
             raise BadInput(f"'{path}' does not exist")
-        if path.is_file() and path.suffix.lower() in VIDEO_SUFFIXES:
+        if path.is_file() and is_video(path):
             return cls._open_video(path, start, end, stride, monitor or Monitor())
-        paths, warnings = stills.find(path)
+        paths, warnings = folders.find(path)
         wanted = _range(path, len(paths), "images", start, end, stride)
         name = path.stem if path.is_file() else path.resolve().name
         source = cls(name, paths, [p.name for p in paths], [], {}, stills.StillReader(paths), warnings)
@@ -122,6 +123,10 @@ class FrameSource:
     def picture(self, index: int) -> str:
         """The file that shows this frame and nothing else; empty for a video's."""
         return "" if self.is_video else str(self.paths[index])
+
+    def needs_copy(self, index: int) -> bool:
+        """Whether Blender cannot show this frame out of a file as it is: a video's, HEIC, raw, other colours than sRGB."""
+        return self.is_video or not (self.headers[index].is_plain and kinds.opens_in_blender(self.paths[index]))
 
     @property
     def focals(self) -> list[float | None]:

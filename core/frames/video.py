@@ -15,6 +15,7 @@ from av.video.reformatter import Colorspace
 from ..errors import BadInput, DA3Error
 from ..monitor import Monitor
 from .frame import Frame, Unreadable
+from .pixels import colour, fields
 from .video_packets import Decoder, Timeline, ascending, open_container, pictures_of, timeline_of
 
 REORDERED = 64  # packets; a frame is shown at most this many places after it is stored (H.264 and H.265: 16)
@@ -22,6 +23,8 @@ LIKELY_RATE = 0.005  # how far from the container's frame rate the measured one 
 MISSING = 0.02  # share of the frames or of the duration that may be missing before a video is called cut off
 TRIED = 3  # frames, to learn how large and how turned they are
 UNSPECIFIED = 2  # colour coding, as ITU-T H.273 counts them
+FULL_RANGE = 2  # there too
+HDR_BITS = 10
 HD_HEIGHT = 720  # pixels; from here on a video that does not say how its colours are coded has those of BT.709
 
 
@@ -57,6 +60,7 @@ class VideoReader:
         self._expected: frozenset[int] = frozenset()  # times that can be asked for
         self._first: dict[int, Frame] = {}  # decoded by ``size``, not read yet
         self._stored_size: tuple[int, int] | None = None  # pixels, before turning; all frames get this one
+        self._told = False  # of colours that cannot be
         self._lock = threading.Lock()
         self._closing = threading.Event()  # a read that is under way should give up
         self._decoder: Decoder | None = None
@@ -180,9 +184,40 @@ class VideoReader:
         says_nothing = int(picture.colorspace) == UNSPECIFIED and picture.height >= HD_HEIGHT
         coding = Colorspace.ITU709 if says_nothing else None
         width, height = self._stored_size
-        rgb = picture.reformat(width, height, "rgb24", src_colorspace=coding).to_ndarray()
+        primaries, transfer = self._colours(picture)
+        if transfer in colour.HDR or primaries in colour.WIDE:
+            rgb = colour.video_to_sdr(_signal(picture, width, height), transfer, primaries)
+        else:
+            rgb = picture.reformat(width, height, "rgb24", src_colorspace=coding).to_ndarray()
+        if picture.interlaced_frame:
+            rgb = fields.unwoven(rgb)
         matrix = _display_matrix(picture)
         return np.ascontiguousarray(rgb if matrix is None else turned(rgb, np.frombuffer(matrix, np.int32)))
+
+    def _colours(self, picture: Any) -> tuple[int, int]:
+        """(primaries, transfer) by ITU-T H.273. No camera writes HDR in 8 bits: a picture that says so is taken for SDR."""
+        primaries, transfer = int(picture.color_primaries), int(picture.color_trc)
+        if transfer in colour.HDR and max(c.bits for c in picture.format.components) < HDR_BITS:
+            if not self._told:
+                self.warnings.append(
+                    f"{self.path.name} calls itself HDR but has 8 bits: its colours are taken as they are"
+                )
+                self._told = True
+            return 1, 1
+        return primaries, transfer
+
+
+def _signal(picture: Any, width: int, height: int) -> np.ndarray:
+    """(h, w, 3) uint16, full range, R'G'B' of a frame: FFmpeg only gives every pixel its chroma, its own RGB is rounded."""
+    bits = max(c.bits for c in picture.format.components)
+    if picture.format.is_rgb:
+        return picture.reformat(width, height, "rgb48le").to_ndarray()
+    bits = 8 if bits <= 8 else 10 if bits <= 10 else 12
+    whole = picture.reformat(width, height, "yuv444p" if bits == 8 else f"yuv444p{bits}le")
+    number = np.dtype("u1" if bits == 8 else "<u2")
+    rows = [np.frombuffer(plane, number).reshape(height, plane.line_size // number.itemsize) for plane in whole.planes]
+    coded = np.stack([plane[:, :width] for plane in rows])
+    return colour.signal_of(coded, bits, int(picture.colorspace), is_full=int(picture.color_range) == FULL_RANGE)
 
 
 def _display_matrix(picture: Any) -> Any:

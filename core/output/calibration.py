@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..frames.pixels import orientation
 from ..geometry.projection import cameras_from_blender
 from . import colmap
 from .payload import CameraRecord
@@ -42,12 +43,29 @@ def calibration(cameras: Sequence[CameraRecord], sizes: Sequence[tuple[int, int]
 
 
 def colmap_views(cameras: Sequence[CameraRecord], sizes: Sequence[tuple[int, int]]) -> list[colmap.View]:
-    """The cameras as COLMAP has them: at the originals' size, named as their files."""
+    """The cameras as COLMAP has them: named as their files, and of the files' pixels as they are stored.
+
+    COLMAP pays no heed to EXIF's orientation. A mirrored picture is the exception: no camera sees it as it is stored, and
+    it is described upright.
+
+    Parameters
+    ----------
+    sizes : N, upright (width, height) of the originals
+    """
     matrices = np.array([np.reshape(c.camera_to_world, (4, 4)) for c in cameras])
-    return [
-        colmap.View(_file_name(c), *size, original_intrinsics(c, size), extrinsics)
-        for c, size, extrinsics in zip(cameras, sizes, cameras_from_blender(matrices), strict=True)
-    ]
+    views = []
+    for c, size, extrinsics in zip(cameras, sizes, cameras_from_blender(matrices), strict=True):
+        intrinsics = original_intrinsics(c, size)
+        if not orientation.mirrors(c.orientation):
+            intrinsics, extrinsics = orientation.stored_camera(c.orientation, intrinsics, extrinsics, size)
+            size = orientation.turned_size(c.orientation, *size)
+        views.append(colmap.View(_file_name(c), *size, intrinsics, extrinsics))
+    return views
+
+
+def mirrored(cameras: Sequence[CameraRecord]) -> list[str]:
+    """Names of the files that hold a mirror image of what is to be seen."""
+    return [_file_name(c) for c in cameras if orientation.mirrors(c.orientation)]
 
 
 def _file_name(camera: CameraRecord) -> str:

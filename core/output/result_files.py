@@ -26,7 +26,7 @@ from ..prediction.prediction import Prediction
 from ..settings import ColmapExport, Settings
 from . import colmap, debug_images
 from .blender_arrays import srgb_from_linear
-from .calibration import calibration, colmap_views
+from .calibration import calibration, colmap_views, mirrored
 from .payload import CameraRecord, PointArrays, camera_table, split
 from .ply import VERTEX, PlyWriter
 
@@ -181,6 +181,11 @@ class ResultFiles:
         if ply := self._ply:
             self._write(CLOUD, lambda: written.append(self._told(ply.path, ply.finish())))
         if self._settings.output_colmap is not ColmapExport.OFF:
+            if mirror := mirrored(cameras):
+                self.warnings.append(
+                    f"In the COLMAP model {names.listed(mirror)} stand upright: the files hold mirror images, which no "
+                    "camera sees. Save them without EXIF's orientation for COLMAP"
+                )
             self._write(COLMAP, lambda: written.extend(self._write_colmap(colmap_views(cameras, sizes))))
         return written + [picture for picture in self._pictures if picture.is_file()]
 

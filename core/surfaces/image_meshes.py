@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from ..frames.pixels.orientation import STORED_AT, UPRIGHT
 from ..geometry.projection import points_to_blender, unproject
 from ..output.blender_arrays import rgba
 from ..output.payload import CameraRecord, MeshArrays, Part
@@ -24,13 +25,6 @@ MESH = "_Mesh"
 # Of a video's frame that goes into the .blend: 0.6 levels are lost on average, and it is a third as large as a PNG.
 JPEG_QUALITY = 95
 LONGEST_STEM = 60  # characters, so that a file's name stays below the 255 bytes of every file system
-
-#: Where the pixel seen at (u, v) of the upright picture lies in the file, by EXIF's orientation (EXIF 2.32, 4.6.4 A);
-#: both from 0 to 1, v down. Blender shows a file's pixels as they are stored.
-STORED_AT = {
-    1: lambda u, v: (u, v), 2: lambda u, v: (1 - u, v), 3: lambda u, v: (1 - u, 1 - v), 4: lambda u, v: (u, 1 - v),
-    5: lambda u, v: (v, u), 6: lambda u, v: (v, 1 - u), 7: lambda u, v: (1 - v, 1 - u), 8: lambda u, v: (1 - v, u),
-}  # fmt: skip
 
 
 def mesh_parts(
@@ -58,7 +52,7 @@ def mesh_parts(
     motion : (N, H, W) float32, becomes an attribute
     moving : (N, H, W) bool
     names : of the ids in ``prediction.object_id``
-    packed : N file names, where the pictures are files of the job; else they are those of the records
+    packed : N file names, empty where the picture is that of the record and not a file of the job
     """
     assert prediction.extrinsics is not None and prediction.intrinsics is not None
     grid = Grid.of(*prediction.depth.shape[1:])
@@ -74,7 +68,7 @@ def mesh_parts(
         ids = None if prediction.object_id is None else prediction.object_id[i].astype(np.int32)
         if ids is not None:
             values["object_id"] = ids
-        colors, uv = prediction.images[i].reshape(-1, 3), picture_coordinates(record)
+        colors, uv = prediction.images[i].reshape(-1, 3), picture_coordinates(record, stored=not (packed and packed[i]))
         for name, group, own in _shares(faces, ids, None if moving is None else moving[i], names or {}):
             topology = grid.cut(own)
             kept = topology.kept
@@ -84,30 +78,41 @@ def mesh_parts(
                 **{key: np.ascontiguousarray(value.ravel()[kept]) for key, value in values.items()},
             )  # fmt: skip
             shown = index if group == MOVING or settings.per_frame_geometry else None
-            picture = packed[i] if packed else record.image
-            parts.append(Part(f"{name}_{index}", arrays, group, shown, image=picture, packed=bool(packed)))
+            copy = packed[i] if packed else ""
+            parts.append(Part(f"{name}_{index}", arrays, group, shown, image=copy or record.image, packed=bool(copy)))
     return parts
 
 
-def picture_coordinates(record: CameraRecord) -> np.ndarray:
-    """(H * W, 2) float32, where each pixel of the processed image lies in the original's file: 0 to 1, v up."""
+def picture_coordinates(record: CameraRecord, *, stored: bool = True) -> np.ndarray:
+    """(H * W, 2) float32, where each pixel of the processed image lies in the original's file: 0 to 1, v up.
+
+    ``stored``: as the file has it; else as in an upright copy.
+    """
     left, top, width, height = record.placement
     v, u = np.mgrid[0.5 : record.height, 0.5 : record.width]
-    across, down = STORED_AT[record.orientation]((u - left) / width, (v - top) / height)
+    across, down = STORED_AT[record.orientation if stored else UPRIGHT]((u - left) / width, (v - top) / height)
     return np.stack([across, 1.0 - down], axis=-1, dtype=np.float32).reshape(-1, 2)
 
 
 def write_frames(frames: FrameSource, indices: Sequence[int], folder: Path) -> list[str]:
-    """Write frames of a video as pictures of full size; the files' names.
+    """Write the frames that Blender cannot show from their own file as pictures of full size.
+
+    Returns
+    -------
+    N file names, empty for those that Blender can show
 
     Raises
     ------
     BadInput
-        The video cannot be read any more.
+        The input cannot be read any more.
     """
-    files = []
+    files: list[str] = []
     for index in indices:
-        files.append(f"{frames.names[index][-LONGEST_STEM:]}.jpg")
+        if not frames.needs_copy(index):
+            files.append("")
+            continue
+        number = "" if frames.is_video else f"{index}_"  # X.JPG and x.jpg are one name to some file systems
+        files.append(f"{number}{frames.names[index][-LONGEST_STEM:]}.jpg")
         Image.fromarray(frames.load(index).image).save(folder / files[-1], quality=JPEG_QUALITY, subsampling=0)
     return files
 

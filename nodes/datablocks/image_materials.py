@@ -8,6 +8,7 @@ from pathlib import Path
 import bpy
 
 from ...core.files.names import readable
+from ...core.frames.pixels import kinds
 from .collections import fitting
 from .created import Created
 from .materials import mix_input, new_material
@@ -55,7 +56,7 @@ def image_material(image: bpy.types.Image) -> bpy.types.Material:
 
 
 def load(path: str, made: Created, *, packed: bool = False) -> bpy.types.Image | None:
-    """The image of that path; None where there is no such file: the scene may be built where the images are not.
+    """The image of that path; None where there is no such file, or none that Blender reads: the scene may be built where the images are not.
 
     One that is in the file already is taken again. Its path is kept as Blender does it: relative to the .blend, where that
     has been saved and the preferences do not say otherwise.
@@ -66,8 +67,8 @@ def load(path: str, made: Created, *, packed: bool = False) -> bpy.types.Image |
     made : learns of the image if it is new
     packed : put the picture into the .blend, for the file will be gone
     """
-    if not path or not Path(path).is_file():
-        return None
+    if not path or not Path(path).is_file() or not kinds.opens_in_blender(Path(path)):
+        return None  # of HEIC, AVIF or raw, Blender would make an image without pixels
     if _is_out_of_reach(path):
         return _load_content(Path(path), made)
     before = len(bpy.data.images)

@@ -37,13 +37,13 @@ def random_pose(rng: np.random.Generator) -> np.ndarray:
 
 def record(
     extrinsics: np.ndarray, intrinsics: np.ndarray, size: tuple[int, int], *, frame: int = 0,
-    name: str = "photo", image: str = "", placement: tuple[int, int, int, int] | None = None,
+    name: str = "photo", image: str = "", placement: tuple[int, int, int, int] | None = None, orientation: int = 1,
 ) -> CameraRecord:  # fmt: skip
     """The record of one camera; ``size`` is (width, height)."""
     return CameraRecord(
         name=name, frame=frame, camera_to_world=tuple(cameras_to_blender(extrinsics[None])[0].ravel().tolist()),
         fx=float(intrinsics[0, 0]), fy=float(intrinsics[1, 1]), cx=float(intrinsics[0, 2]), cy=float(intrinsics[1, 2]),
-        width=size[0], height=size[1], image=image, placement=placement or (0, 0, *size),
+        width=size[0], height=size[1], image=image, placement=placement or (0, 0, *size), orientation=orientation,
     )  # fmt: skip
 
 

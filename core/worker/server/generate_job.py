@@ -117,8 +117,7 @@ def generate(
             if things is not None:
                 batch.names = things.names_in(batch.prediction)
             records = camera_records(batch, frames, settings)
-            wants_pictures = settings.generate_meshes and frames.is_video
-            pictures = write_frames(frames, batch.indices, sender.folder) if wants_pictures else []
+            pictures = write_frames(frames, batch.indices, sender.folder) if settings.generate_meshes else []
             delivered = sender.send(batch, records, pictures)
             kept.add(batch, records)
             headers = [frames.headers[i] for i in batch.indices]

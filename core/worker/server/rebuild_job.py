@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ...errors import Cancelled, DA3Error
+from ...frames.pixels.kinds import opens_in_blender
 from ...monitor import Monitor
 from ...motion import detection
 from ...output.kept_runs import KeptRun
@@ -54,7 +55,8 @@ def rebuild(request: protocol.Rebuild, emit: Emit, cancelled: Callable[[], bool]
             warnings.append("The run was made without segmentation: generate it again to find the things in it")
         records: dict[int, list[CameraRecord]] = {}
         for batch in filtered(run, settings, monitor, records):
-            sender.send(batch, records.pop(batch.indices[0]), pictures=run.pictures(batch.indices) if rate else ())
+            cameras = records.pop(batch.indices[0])
+            sender.send(batch, cameras, pictures=_copies(run.pictures(batch.indices), cameras, is_video=bool(rate)))
             progress.pass_done()
     if wants_surface and wants_parts:
         try_surface(run, settings, sender, monitor, teller)
@@ -75,6 +77,19 @@ def rebuild(request: protocol.Rebuild, emit: Emit, cancelled: Callable[[], bool]
         "moves": [],  # what was kept of a long way is at its final place
         "run": run.id,
     }
+
+
+def _copies(kept: Sequence[str], cameras: Sequence[CameraRecord], *, is_video: bool) -> list[str]:
+    """Which of the kept pictures meshes show: those of frames that Blender cannot read from their own files.
+
+    A kept picture is the whole canvas; where the original fills only a part of it, the mesh keeps its points' colours.
+    """
+    return [
+        picture
+        if is_video or (c.placement == (0, 0, c.width, c.height) and not opens_in_blender(Path(c.image)))
+        else ""
+        for picture, c in zip(kept, cameras, strict=True)
+    ]
 
 
 def settings_for(run: KeptRun, wanted: Settings) -> Settings:

@@ -10,7 +10,7 @@ import pytest
 import truth
 from bpy_extras.object_utils import world_to_camera_view
 from da3_blender.core.output.payload import CameraRecord, camera_table
-from da3_blender.nodes import cameras, orientation
+from da3_blender.nodes import cameras
 from mathutils import Vector
 
 # A tenth of a pixel is what the eye cannot see; the cameras' own error is float32's, some thousandths.
@@ -139,23 +139,11 @@ def jpeg(path: Path, orientation: int | None, size: tuple[int, int] = (64, 42)) 
     return path
 
 
-@pytest.mark.parametrize("value", [None, 1, 2, 3, 4, 5, 6, 7, 8, 99])
-def test_the_orientation_that_a_telephone_wrote_is_read(tmp_path, value):
-    assert orientation.read(jpeg(tmp_path / "a.jpg", value)) == (value if value in range(1, 9) else 1)
-
-
-@pytest.mark.parametrize("content", [b"", b"\xff\xd8", b"\xff\xd8\xff\xe1\x00\x10Exif\0\0MM", b"GIF89a", None])
-def test_a_file_that_is_no_whole_jpeg_stands_upright(tmp_path, content):
-    if content is not None:
-        (tmp_path / "a.jpg").write_bytes(content)
-    assert orientation.read(tmp_path / "a.jpg") == 1
-
-
 @pytest.mark.parametrize(("value", "turn"), [(6, np.pi / 2), (8, -np.pi / 2)])
 def test_a_portrait_stored_lying_is_turned_upright_and_fills_the_frame(scene, tmp_path, value, turn):
     path = jpeg(tmp_path / "a.jpg", value, (504, 378))
     k = np.array([[500.0, 0.0, 189.0], [0.0, 500.0, 252.0], [0.0, 0.0, 1.0]])
-    (camera,) = build([payloads.record(np.eye(3, 4), k, (378, 504), image=str(path))], scene)
+    (camera,) = build([payloads.record(np.eye(3, 4), k, (378, 504), image=str(path), orientation=value)], scene)
     (background,) = camera.data.background_images
     assert background.rotation == pytest.approx(turn)
     # Fitted into the frame, the stored picture is 378 wide; it has to be 504 before it is turned.

@@ -147,9 +147,9 @@ def test_each_bad_input_has_its_own_message(tmp_path, make, said):
         FrameSource.open(make(tmp_path))
 
 
-def test_a_folder_of_raw_photos_says_what_to_do(tmp_path):
+def test_a_folder_without_a_readable_photo_names_what_is_there(tmp_path):
     _file(tmp_path / "a.heic")
-    with pytest.raises(BadInput, match=r"convert a\.heic"):
+    with pytest.raises(BadInput, match=r"a\.heic was left out: it is"):
         FrameSource.open(tmp_path)
 
 
