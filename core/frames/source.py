@@ -97,9 +97,9 @@ class FrameSource:
         reader = VideoReader(path, end, monitor)
         wanted = list(_range(path, len(reader), "frames", start, end, stride))
         names = [f"{path.stem}_{i:06d}" for i in range(len(reader))]
+        width, height = reader.size(wanted)  # which also looks at what the first frame says of itself
         source = cls(path.stem, [path] * len(names), names, wanted, {}, reader, list(reader.warnings), reader.rate)
         source.wanted = len(wanted)
-        width, height = reader.size(wanted)
         source.headers = dict.fromkeys(wanted, Header(width, height, None))
         return source
 
