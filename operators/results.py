@@ -6,6 +6,7 @@ import bpy
 from bpy.props import StringProperty
 from bpy.types import Context, Operator
 
+from ..nodes.datablocks import scene as scenes
 from ..nodes.edits import deleting, look, rendering, transforming
 from .jobs.showing import gray_views, select, show_colours
 from .state.kept_run import why_no_run
@@ -37,6 +38,28 @@ class DA3_OT_show_colours(Operator):
 
     def execute(self, context: Context) -> set[str]:
         show_colours(context)
+        return {"FINISHED"}
+
+
+class DA3_OT_photo_colors(Operator):
+    """Show colours as the photographs have them (View Transform Standard). AgX and Filmic, which new scenes of Blender start with, \
+grey them: that curve is for light, and a photograph has been through a camera's already"""
+
+    bl_idname = "da3.photo_colors"
+    bl_label = "Colours as Photographed"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context: Context) -> bool:
+        if scenes.has_photo_colors(context.scene):
+            cls.poll_message_set("The scene shows colours as the photographs have them already")
+            return False
+        return True
+
+    def execute(self, context: Context) -> set[str]:
+        before = context.scene.view_settings.view_transform
+        scenes.photo_colors(context.scene)
+        self.report({"INFO"}, f"View Transform is Standard now; it was {before}")
         return {"FINISHED"}
 
 
@@ -126,6 +149,6 @@ class DA3_OT_export_points(_OfRun, Operator):
 
 
 CLASSES = (
-    DA3_OT_show_colours, DA3_OT_use_for_rendering, DA3_OT_delete_run, DA3_OT_select_run, DA3_OT_export_points
+    DA3_OT_show_colours, DA3_OT_photo_colors, DA3_OT_use_for_rendering, DA3_OT_delete_run, DA3_OT_select_run, DA3_OT_export_points
 )  # fmt: skip
 register, unregister = bpy.utils.register_classes_factory(CLASSES)

@@ -128,6 +128,12 @@ class FrameSource:
         """Whether Blender cannot show this frame out of a file as it is: a video's, HEIC, raw, other colours than sRGB."""
         return self.is_video or not (self.headers[index].is_plain and kinds.opens_in_blender(self.paths[index]))
 
+    def not_shown(self) -> list[str]:
+        """Names of the selected images that Blender opens in no way: HEIC, AVIF, JPEG XL, some raw."""
+        return (
+            [] if self.is_video else [self.names[i] for i in self.selected if not kinds.opens_in_blender(self.paths[i])]
+        )
+
     @property
     def focals(self) -> list[float | None]:
         """Focal lengths in pixels of the originals, by index; None where EXIF says nothing."""

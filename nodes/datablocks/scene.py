@@ -44,3 +44,9 @@ def photo_colors(scene: bpy.types.Scene) -> None:
     view = scene.view_settings
     view.view_transform, view.look = "Standard", "None"
     view.exposure, view.gamma = 0.0, 1.0
+
+
+def has_photo_colors(scene: bpy.types.Scene) -> bool:
+    """Whether the scene shows photographs as they are."""
+    view = scene.view_settings
+    return (view.view_transform, view.look, view.exposure, view.gamma) == ("Standard", "None", 0.0, 1.0)

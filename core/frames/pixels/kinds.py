@@ -83,6 +83,8 @@ def family(path: Path) -> str:
 def opens_in_blender(path: Path) -> bool:
     """Whether Blender shows the file itself; else it needs a copy in a form that it knows."""
     head = _head(path)
+    if kind_of(path) is Kind.RAW:
+        return False  # some begin as a TIFF, and hold a thumbnail as one
     return head.startswith(_BLENDER) or path.suffix.lower() in (".tga", ".targa")
 
 

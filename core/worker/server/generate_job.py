@@ -15,6 +15,7 @@ import numpy as np
 from ....streaming import pipeline as streaming
 from ... import memory
 from ...alignment import known_cameras, positioning
+from ...files.names import listed
 from ...frames.panorama import detection as panoramas
 from ...frames.resizing import layout
 from ...frames.source import FrameSource
@@ -87,6 +88,10 @@ def generate(
         frames.warnings.append(
             f"Batch Mode '{settings.batch_mode.label}' leaves out {left_out} of {len(frames.selected)} images; "
             f"'{BatchMode.AUTOMATIC.label}' uses all of them"
+        )
+    if not_shown := frames.not_shown():
+        frames.warnings.append(
+            f"Blender does not open {listed(not_shown)}: there is no picture behind their cameras, and meshes get a copy"
         )
     if known:
         predictor = known_cameras.ConditionedPredictor(predictor, known, frames)

@@ -246,3 +246,14 @@ def test_fuse_hides_the_points_and_selects_the_surface(scene):
     assert bpy.context.selected_objects == [surface] and bpy.context.view_layer.objects.active == surface
     assert scene.objects["Points"].hide_get() and scene.objects["Points"].hide_render
     assert not surface.hide_get() and not run_of().da3.show_points and run_of().da3.show_surface
+
+
+def test_colours_are_shown_as_photographed_when_asked_and_undone_with_the_rest(scene):
+    view = scene.view_settings
+    view.view_transform = "AgX"
+    view.exposure = 0.5
+    with bpy.context.temp_override(scene=scene):
+        assert bpy.ops.da3.photo_colors.poll()
+        assert bpy.ops.da3.photo_colors() == {"FINISHED"}
+        assert (view.view_transform, view.exposure) == ("Standard", 0.0)
+        assert not bpy.ops.da3.photo_colors.poll()
