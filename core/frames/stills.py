@@ -22,6 +22,9 @@ from .pixels.kinds import Kind
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "TIFF", "JPEG2000", "AVIF", "HEIF", "JXL")
 NAMELESS = ("TGA",)  # has no beginning of its own: taken where the suffix says so
 
+DEEP_BYTES = (
+    32  # a pixel, of what reading EXR and raw takes at most: floats as they come, in order, and in sRGB's curve
+)
 SAID = 200  # characters of what a library says, at most
 
 
@@ -49,9 +52,11 @@ class StillReader:
 
 
 def _bytes_needed(path: Path) -> int:
-    """Memory that decoding takes at most; 0 where only decoding tells."""
-    if kinds.kind_of(path) is not Kind.PICTURE:
-        return 0
+    """Memory that decoding takes at most; 0 where only decoding tells, raises what the libraries raise."""
+    kind = kinds.kind_of(path)
+    if kind in (Kind.DEEP, Kind.RAW):
+        width, height = (deep if kind is Kind.DEEP else camera_raw).size(path)
+        return width * height * DEEP_BYTES
     with contextlib.suppress(Image.UnidentifiedImageError), _opened(path) as image:
         return large_stills.bytes_needed(image)
     return 0
@@ -164,6 +169,8 @@ def decode(path: Path) -> Frame:
         Whatever a library raises for damaged files.
     """
     kind = kinds.kind_of(path)
+    if kind in (Kind.DEEP, Kind.RAW):
+        large_stills.require_room(_bytes_needed(path))
     if kind is Kind.RAW:
         return Frame(np.ascontiguousarray(camera_raw.read(path)))
     if kind is Kind.DEEP:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..files.names import listed
 from ..frames.pixels import orientation
 from ..geometry.projection import cameras_from_blender
 from . import colmap
@@ -64,8 +65,14 @@ def colmap_views(cameras: Sequence[CameraRecord], sizes: Sequence[tuple[int, int
 
 
 def mirrored(cameras: Sequence[CameraRecord]) -> list[str]:
-    """Names of the files that hold a mirror image of what is to be seen."""
-    return [_file_name(c) for c in cameras if orientation.mirrors(c.orientation)]
+    """A warning about the files that hold a mirror image of what is to be seen; none where none does."""
+    names = [_file_name(c) for c in cameras if orientation.mirrors(c.orientation)]
+    if not names:
+        return []
+    return [
+        f"In the COLMAP model {listed(names)} stand upright: the files hold mirror images, which no camera sees. Save them "
+        "without EXIF's orientation for COLMAP"
+    ]
 
 
 def _file_name(camera: CameraRecord) -> str:

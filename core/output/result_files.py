@@ -181,11 +181,7 @@ class ResultFiles:
         if ply := self._ply:
             self._write(CLOUD, lambda: written.append(self._told(ply.path, ply.finish())))
         if self._settings.output_colmap is not ColmapExport.OFF:
-            if mirror := mirrored(cameras):
-                self.warnings.append(
-                    f"In the COLMAP model {names.listed(mirror)} stand upright: the files hold mirror images, which no "
-                    "camera sees. Save them without EXIF's orientation for COLMAP"
-                )
+            self.warnings += mirrored(cameras)
             self._write(COLMAP, lambda: written.extend(self._write_colmap(colmap_views(cameras, sizes))))
         return written + [picture for picture in self._pictures if picture.is_file()]
 
