@@ -6,10 +6,10 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
-from .input_files import IMAGE_SUFFIXES, VIDEO_SUFFIXES, images_in, open_file
+from .input_files import images_in, is_image, is_video, of_pattern, open_file
+from .pixels import orientation
 
 HEAD = 1 << 18  # bytes of a file that are read: a JPEG's size stands behind its EXIF and preview
-SIDEWAYS = frozenset({5, 6, 7, 8})  # EXIF orientations that exchange width and height
 _NO_SIZE = frozenset({0xC4, 0xC8, 0xCC})  # markers among JPEG's frame headers that are none
 
 
@@ -26,6 +26,8 @@ class Found:
 def look_at(path: Path) -> Found:
     """Look at a folder, an image or a video; what is wrong is told in ``problem``."""
     try:
+        if sequence := of_pattern(path):
+            return Found(len(sequence), size_of(sequence[0]))
         if not path.exists():
             return Found(problem="There is no such file or folder")
         if path.is_dir():
@@ -35,9 +37,9 @@ def look_at(path: Path) -> Found:
                 if images
                 else Found(problem="There are no images in this folder")
             )
-        if path.suffix.lower() in VIDEO_SUFFIXES:
+        if is_video(path):
             return Found(is_video=True)
-        if path.suffix.lower() in IMAGE_SUFFIXES:
+        if is_image(path):
             return Found(1, size_of(path))
     except (OSError, ValueError):  # ValueError: a text that can be no path
         return Found(problem="The input cannot be looked at")
@@ -62,7 +64,7 @@ def _jpeg_size(head: bytes) -> tuple[int, int] | None:
     while head[place] == 0xFF:
         marker, length = head[place + 1], struct.unpack(">H", head[place + 2 : place + 4])[0]
         if marker == 0xE1 and head[place + 4 : place + 10] == b"Exif\0\0":
-            is_sideways = _orientation(head[place + 10 : place + 2 + length]) in SIDEWAYS
+            is_sideways = orientation.lies(_orientation(head[place + 10 : place + 2 + length]))
         if 0xC0 <= marker <= 0xCF and marker not in _NO_SIZE:
             height, width = struct.unpack(">HH", head[place + 5 : place + 9])
             return (height, width) if is_sideways else (width, height)
@@ -78,5 +80,5 @@ def _orientation(tiff: bytes) -> int:
     for entry in range(start + 2, start + 2 + 12 * count, 12):
         tag, _, _, value = struct.unpack(order + "HHIH", tiff[entry : entry + 10])
         if tag == 0x0112:
-            return int(value)
-    return 1
+            return orientation.known(int(value))
+    return orientation.UPRIGHT

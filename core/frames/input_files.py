@@ -24,6 +24,10 @@ VIDEO_SUFFIXES = frozenset(
 )
 #: Files that programs leave in every folder, which nobody wants to hear of.
 QUIET = frozenset("thumbs.db desktop.ini ehthumbs.db".split())
+#: What lies beside photographs by the thousand and is none: not looked into.
+OTHER_SUFFIXES = frozenset(
+    ".txt .md .csv .json .xml .xmp .aae .thm .lrv .ini .log .db .bin .npy .npz .ply .obj .blend .blend1 .zip .pdf .html .py".split()
+)
 _PATTERN = re.compile(r"#+|%0?\d*d|\*")
 
 
@@ -72,7 +76,7 @@ def is_image(file: Path) -> bool:
     suffix = file.suffix.lower()
     if suffix in IMAGE_SUFFIXES:
         return True
-    return suffix not in VIDEO_SUFFIXES and kinds.kind_of(file) in kinds.PICTURES
+    return suffix not in VIDEO_SUFFIXES | OTHER_SUFFIXES and kinds.kind_of(file) in kinds.PICTURES
 
 
 def is_video(file: Path) -> bool:

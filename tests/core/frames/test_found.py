@@ -34,3 +34,12 @@ def test_what_cannot_be_used_says_why(tmp_path):
     assert look_at(tmp_path / "film.mp4").is_video
     broken = look_at(tmp_path / "broken.jpg")
     assert (broken.images, broken.size, broken.problem) == (1, None, "")
+
+
+def test_a_pattern_and_a_name_that_lies_are_what_a_run_makes_of_them(tmp_path):
+    for number in (1, 2, 3):
+        Image.new("RGB", (40, 30)).save(tmp_path / f"shot_{number:03d}.png")
+    assert look_at(tmp_path / "shot_###.png").images == 3
+    (tmp_path / "shot_001.png").rename(tmp_path / "photo")
+    (tmp_path / "clip.jpg").write_bytes(b"\0\0\0\x14ftypqt  ")
+    assert (look_at(tmp_path / "photo").images, look_at(tmp_path / "clip.jpg").is_video) == (1, True)
