@@ -21,8 +21,8 @@ from ...core.settings import Settings, options
 FREE_GROUPS = ("surfaces", "output", "animation")
 FREE = (
     "input", "start_frame", "end_frame", "frame_stride",  # what they choose is known by file and frame
-    "use_metric", "metric_mode", "field_of_view", "min_confidence", "merge_points", "merge_voxel_size", "detect_motion",
-    "motion_threshold", "loop_closure", "alignment_library", "depth_threshold", "conf_threshold_coef",
+    "use_metric", "metric_mode", "metric_source", "field_of_view", "min_confidence", "merge_points", "merge_voxel_size",
+    "detect_motion", "motion_threshold", "loop_closure", "alignment_library", "depth_threshold", "conf_threshold_coef",
     "separate_chunk_collections", "save_debug",
 )  # fmt: skip
 PATIENCE = 2.0  # seconds for a run that has just ended to let go of its folder
