@@ -121,9 +121,9 @@ def read(scene: Scene) -> Settings:
 
 
 def write(scene: Scene, settings: Settings) -> None:
-    """Set the scene's settings."""
+    """Set the scene's settings. Blender's strings are UTF-8: of a file's name that is not, the odd bytes become "?"."""
     for name, value in settings.to_json().items():
-        setattr(scene.da3, name, value)
+        setattr(scene.da3, name, value.encode("utf-8", "replace").decode() if isinstance(value, str) else value)
 
 
 CLASSES = (DA3_PG_settings,)
