@@ -27,6 +27,7 @@ from .options.choices import (
 )
 from .options.option import Choice, Option, option, row_of
 
+ALL_DEPTHS = 200.0  # Depth Threshold's default, as in DA3-blender; a scene whose unit nobody knows may be larger
 PATCH = 14  # pixels; DA3 sees an image as patches of 14 x 14
 
 
@@ -198,11 +199,12 @@ class Settings:
         AlignmentMethod.SIM3, "Alignment Method", "What may change from chunk to chunk", group="streaming"
     )
     depth_threshold: float = option(
-        15.0, "Depth Threshold", "Points farther from their camera are dropped, in scene units", group="streaming",
-        min=0.0, soft_max=200.0,
+        ALL_DEPTHS, "Depth Threshold",
+        "Points farther from their camera are dropped, in scene units; 200 keeps all", group="streaming",
+        min=0.0, soft_max=200.0, word="Keep All", instead=15.0,
     )  # fmt: skip
     conf_threshold_coef: float = option(
-        0.75, "Conf Threshold Coef", "Points below this part of a chunk's mean confidence are dropped",
+        0.0, "Conf Threshold Coef", "Points below this part of a chunk's mean confidence are dropped; 0 keeps all",
         group="streaming", min=0.0, soft_max=2.0,
     )  # fmt: skip
     separate_chunk_collections: bool = option(
@@ -215,6 +217,11 @@ class Settings:
     def resolution(self) -> int:
         """``process_resolution`` rounded to a multiple of 14 (pixels), at least one patch."""
         return max(PATCH, PATCH * round(self.process_resolution / PATCH))
+
+    @property
+    def farthest(self) -> float:
+        """Depth (scene units) beyond which DA3 Streaming drops points."""
+        return math.inf if self.depth_threshold == ALL_DEPTHS else self.depth_threshold
 
     @property
     def shares_collection(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -59,8 +60,10 @@ class Giver:
         self._run = run
         self._metric = metric
         output = run.settings.output_folder.strip()
-        place = Path(output).expanduser() if output else None
-        self._files = StreamingFiles(place, run.settings.min_confidence, origin)
+        folder = Path(output).expanduser() if output else None
+        clouds = run.settings.output_point_cloud
+        self._files = StreamingFiles(folder, run.settings.min_confidence, origin, clouds=clouds)
+        self._dropped = filters.Dropped()
         self._given: list[_Given] = []
         self._world: np.ndarray | None = None  # from the first chunk's world to the one given out: metres, where known
 
@@ -73,24 +76,35 @@ class Giver:
         """A batch: in metres where they are known, far and unsure points dropped; its cloud is written too."""
         self._note(placed)
         prediction = moved(placed.prediction, self._to_world())
-        filters.drop_unsure(prediction, self._run.settings)
+        self._dropped += filters.drop_unsure(prediction, self._run.settings)
         assert prediction.extrinsics is not None and prediction.intrinsics is not None
         poses = prediction.extrinsics, prediction.intrinsics
         self._given.append(_Given(placed.chunk, placed.indices, *poses, placed.blended))
         started = time.monotonic()
-        self._files.add(prediction)
+        self._files.add(prediction, placed.indices)
         self._run.pace.written(time.monotonic() - started, len(prediction))
         self._run.monitor.check()
         names = {int(number): name for number, name in self._run.store.notes.get("names", {}).items()}
         return Batch(placed.indices, prediction, names=names, warnings=placed.warnings)
 
-    def settle(self, solution: pose_graph.Solution, poses: list[np.ndarray]) -> np.ndarray:
+    @property
+    def dropped(self) -> filters.Dropped:
+        """How many points the thresholds have dropped so far."""
+        return self._dropped
+
+    def settle(
+        self,
+        solution: pose_graph.Solution,
+        poses: list[np.ndarray],
+        loops: Sequence[tuple[int, int, float]] = (),
+    ) -> np.ndarray:
         """Finish the files.
 
         Parameters
         ----------
         solution : the final places of the chunks
         poses : (4, 4) of each chunk, as it was given out
+        loops : that were looked at: two frames of the input, and the trust in them
 
         Returns
         -------
@@ -102,8 +116,10 @@ class Giver:
         moves = np.stack([_between(updates, given.chunk, given.blended) for given in self._given])
         rows = sorted((index, b, row) for b, given in enumerate(self._given) for row, index in enumerate(given.indices))
         extrinsics = np.stack([_moved_extrinsics(self._given[b].extrinsics[row], moves[b]) for _, b, row in rows])
-        self._files.finish(moves, extrinsics, np.stack([self._given[b].intrinsics[row] for _, b, row in rows]))
+        intrinsics = np.stack([self._given[b].intrinsics[row] for _, b, row in rows])
+        self._files.finish(moves, extrinsics, intrinsics, loops)
         self._run.frames.warnings.extend(self._files.warnings)
+        self._run.frames.warnings.extend(self._dropped.sentences(self._run.settings))
         self._run.monitor.progress(STAGE, 1.0)
         return moves
 

@@ -32,12 +32,19 @@ class LoopCloser:
         self.tried: list[loop_detection.Candidate] = []
         self.edges: list[pose_graph.Edge] = []
         self._run, self._placer = run, placer
+        self._edge_of: dict[int, int] = {}  # of a candidate, by its place in ``tried``
 
     def solve(self) -> pose_graph.Solution:
         """Final places of the chunks by all that is known so far."""
         if not self._placer.path:
             return pose_graph.Solution(np.eye(4)[None], np.zeros(0))
         return pose_graph.solve(self._placer.path, self.edges, self._run.settings.alignment_method)
+
+    def table(self, solution: pose_graph.Solution, known: dict[int, Known]) -> list[tuple[int, int, float]]:
+        """Every loop that was looked at: its two frames of the input, and the trust in it; 0 where it was refused."""
+        order = sorted(known)
+        edges = {number: float(solution.trust[edge]) for number, edge in self._edge_of.items()}
+        return [(order[c.first], order[c.second], edges.get(n, 0.0)) for n, c in enumerate(self.tried)]
 
     def close(self, known: dict[int, Known]) -> None:
         """Look for loops among the ``known`` frames: by looks, then, with the path corrected, by nearness."""
@@ -89,6 +96,7 @@ class LoopCloser:
             run.pace.pass_done(2 * self._side)
         if "matrix" in found:
             first, second = found["chunks"]
+            self._edge_of[len(self.tried) - 1] = len(self.edges)
             matrix, information = np.array(found["matrix"]), np.array(found["information"])
             self.edges.append(pose_graph.Edge(first, second, matrix, information))
 

@@ -12,6 +12,7 @@ from ..core.errors import Cancelled, DA3Error
 from ..core.frames.source import FrameSource
 from ..core.geometry.projection import BLENDER_FROM_OPENCV
 from ..core.monitor import Monitor
+from ..core.prediction import filters
 from ..core.prediction.batch import Batch
 from ..core.prediction.predictor import Predictor
 from ..core.settings import Settings
@@ -30,13 +31,15 @@ class Settled:
     """The last that a run yields: where its batches go, now that all is known.
 
     ``moves`` (B, 4, 4): a similarity for each batch yielded, in their order, from the world it was yielded in to the final
-    one, OpenCV axes; ``accepted`` and ``refused`` count the loops; ``failures``: sentences on what could not be written.
+    one, OpenCV axes; ``accepted`` and ``refused`` count the loops; ``failures``: sentences on what could not be written;
+    ``dropped``: how many points the thresholds cost.
     """
 
     moves: np.ndarray
     accepted: int
     refused: int
     failures: tuple[str, ...] = ()
+    dropped: filters.Dropped = filters.Dropped()
 
 
 def reconstruct(
@@ -82,8 +85,9 @@ def reconstruct(
                 failures = _close(loops, giver)
             solution = loops.solve()
             accepted = int((solution.trust > 0.5).sum())
-            moves = giver.settle(solution, placer.poses)
-            yield Settled(moves, accepted, len(loops.tried) - accepted, (*failures, *giver.failures))
+            moves = giver.settle(solution, placer.poses, loops.table(solution, giver.known))
+            settled = Settled(moves, accepted, len(loops.tried) - accepted, (*failures, *giver.failures), giver.dropped)
+            yield settled
         finally:
             frames.release()
         if not settings.save_debug and not failures:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 
@@ -47,18 +49,43 @@ def apply_anew(prediction: Prediction, settings: Settings) -> None:
         drop_unsure(prediction, settings)
 
 
-def drop_unsure(prediction: Prediction, settings: Settings) -> None:
-    """What DA3 Streaming drops: far points, and those of less confidence than a part of the mean.
+@dataclass(frozen=True)
+class Dropped:
+    """How many points DA3 Streaming's thresholds have dropped: ``far`` by Depth Threshold, ``unsure`` by Conf Threshold Coef.
+
+    A point that both would drop counts as unsure; ``points``: that there were before.
+    """
+
+    far: int = 0
+    unsure: int = 0
+    points: int = 0
+
+    def __add__(self, more: Dropped) -> Dropped:
+        return Dropped(self.far + more.far, self.unsure + more.unsure, self.points + more.points)
+
+    def sentences(self, settings: Settings) -> list[str]:
+        """What is to be said of it; nothing where nothing was dropped."""
+        dropped = {f"Depth Threshold {settings.depth_threshold:g}": self.far}
+        dropped[f"Conf Threshold Coef {settings.conf_threshold_coef:g}"] = self.unsure
+        return [f"{what} dropped {count:,} of {self.points:,} points" for what, count in dropped.items() if count]
+
+
+def drop_unsure(prediction: Prediction, settings: Settings) -> Dropped:
+    """What DA3 Streaming drops: far points, and those of less confidence than a part of the mean; how many.
 
     People's confidence, which is set, says nothing of it.
     """
     conf = prediction.conf
     people = prediction.people if prediction.people is not None else np.zeros(conf.shape, bool)
     seen = (conf > 0) & ~people
+    points = (conf > 0) & (conf >= settings.min_confidence) & (prediction.depth > 0)
+    unsure = np.zeros(conf.shape, bool)
     if seen.any():
-        conf[(conf < settings.conf_threshold_coef * float(conf[seen].mean(dtype=np.float64))) & ~people] = 0.0
-    conf[prediction.depth > settings.depth_threshold] = 0.0
+        unsure = (conf < settings.conf_threshold_coef * float(conf[seen].mean(dtype=np.float64))) & ~people
+    far = prediction.depth > settings.farthest
+    conf[unsure | far] = 0.0
     conf[people & (conf > 0)] = 1.0  # two passes may not agree where they are
+    return Dropped(int((far & ~unsure & points).sum()), int((unsure & points).sum()), int(points.sum()))
 
 
 def edges(depth: np.ndarray) -> np.ndarray:

@@ -149,6 +149,7 @@ CHINESE = {
     "This file names a model that is not known here: choose another": "此文件使用了未知的模型:请另选一个",
     "This is no image or video that can be read": "这不是可读取的图像或视频",
     "This run is not kept on disk: Generate it again to use this (Preferences: Kept Runs)": "此结果未保存在磁盘上:请重新生成(偏好设置:保留的结果)",
+    "Keep All": "全部保留",
     "To the End": "到末尾",
     "Torch": "Torch",
     "Unload Model": "卸载模型",

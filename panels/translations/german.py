@@ -149,6 +149,7 @@ GERMAN = {
     "This file names a model that is not known here: choose another": "Diese Datei nennt ein unbekanntes Modell: ein anderes wählen",
     "This is no image or video that can be read": "Das ist kein lesbares Bild oder Video",
     "This run is not kept on disk: Generate it again to use this (Preferences: Kept Runs)": "Dieser Lauf ist nicht aufbewahrt: dafür neu erzeugen (Einstellungen: Aufbewahrte Läufe)",
+    "Keep All": "Alle behalten",
     "To the End": "Bis zum Ende",
     "Torch": "Torch",
     "Unload Model": "Modell entladen",

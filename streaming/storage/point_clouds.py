@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +13,15 @@ from ...core.geometry.projection import homogeneous, unproject
 from ...core.output import result_files
 from ...core.output.ply import HEADER_BYTES, VERTEX, PlyWriter
 from ...core.prediction.prediction import Prediction
+from . import frame_files
 
 PART = 1 << 18  # points in memory at a time, where a cloud is moved
 COMMENT = "DA3 for Blender, OpenCV axes, as camera_poses.txt"
 
 
 class StreamingFiles:
-    """``pcd/<k>_pcd.ply``, ``pcd/combined_pcd.ply``, ``camera_poses.txt`` and ``intrinsic.txt``.
+    """``pcd/<k>_pcd.ply``, ``pcd/combined_pcd.ply``, ``camera_poses.txt``, ``camera_poses.ply``, ``intrinsic.txt``,
+    ``intrinsic_image_size.txt``, ``loop_closures.txt`` and ``results_output/frame_<n>.npz``.
 
     Nothing is ever held in memory but a part of one cloud.
 
@@ -27,26 +29,40 @@ class StreamingFiles:
     ----------
     folder : the output folder; None writes nothing
     origin : (3,) of the scene in the known cameras' own world, for the header
+    clouds : whether the point clouds are wanted
 
     What cannot be written is given up, and ``failures`` says so: the scene goes on.
     """
 
-    def __init__(self, folder: Path | None, min_confidence: float, origin: np.ndarray | None = None):
+    def __init__(
+        self, folder: Path | None, min_confidence: float, origin: np.ndarray | None = None, *, clouds: bool = True
+    ):
         self._comment = COMMENT if origin is None else f"{COMMENT}; {local_origin.comment(origin)}"
         self.warnings: list[str] = []
         self._folder = folder
         self._min_confidence = min_confidence
+        self._wants_clouds = clouds
+        self._frames: frame_files.FrameFiles | None = None
+        self._size = (0, 0)  # width, height of the frames
         self._clouds: list[Path] = []
         self.failures: list[str] = []
         self._try(self._make_folder)
 
     def _make_folder(self) -> None:
         assert self._folder
-        (self._folder / "pcd").mkdir(parents=True, exist_ok=True)
+        (self._folder / "pcd" if self._wants_clouds else self._folder).mkdir(parents=True, exist_ok=True)
 
-    def add(self, prediction: Prediction) -> None:
-        """The points of the next chunk's frames, where they are so far."""
-        self._try(lambda: self._add(prediction))
+    def add(self, prediction: Prediction, indices: Sequence[int]) -> None:
+        """The next chunk's frames, where they are so far; ``indices``: N, in the input."""
+        self._size = prediction.depth.shape[2], prediction.depth.shape[1]
+        if self._wants_clouds:
+            self._try(lambda: self._add(prediction))
+        self._try(lambda: self._add_frames(prediction, indices))
+
+    def _add_frames(self, prediction: Prediction, indices: Sequence[int]) -> None:
+        assert self._folder
+        self._frames = self._frames or frame_files.FrameFiles(self._folder)
+        self._frames.add(prediction, indices)
 
     def _add(self, prediction: Prediction) -> None:
         assert self._folder
@@ -61,34 +77,47 @@ class StreamingFiles:
                 ply.add(position, color, conf.ravel().take(rows))
             self._clouds.append(self._told(path, ply.finish()))
 
-    def finish(self, moves: np.ndarray, extrinsics: np.ndarray, intrinsics: np.ndarray) -> list[Path]:
+    def finish(
+        self,
+        moves: np.ndarray,
+        extrinsics: np.ndarray,
+        intrinsics: np.ndarray,
+        loops: Sequence[tuple[int, int, float]] = (),
+    ) -> list[Path]:
         """Put everything in its final place.
 
         Parameters
         ----------
         moves : (B, 4, 4), a similarity for each cloud
         extrinsics, intrinsics : of all N frames in their order, (N, 3, 4) final and (N, 3, 3)
+        loops : that were looked at: two frames of the input, and the trust in them
 
         Returns
         -------
         the files
         """
         written: list[Path] = []
-        self._try(lambda: written.extend(self._finish_clouds(moves)))
-        self._try(lambda: written.extend(self._write_cameras(extrinsics, intrinsics)), also_after_failures=True)
+        if self._wants_clouds:
+            self._try(lambda: written.extend(self._finish_clouds(moves)))
+        if frames := self._frames:
+            self._try(lambda: frames.finish(moves))
+        self._try(lambda: written.extend(self._write_cameras(extrinsics, intrinsics, loops)), also_after_failures=True)
         return written
 
-    def _write_cameras(self, extrinsics: np.ndarray, intrinsics: np.ndarray) -> list[Path]:
+    def _write_cameras(
+        self, extrinsics: np.ndarray, intrinsics: np.ndarray, loops: Sequence[tuple[int, int, float]]
+    ) -> list[Path]:
         assert self._folder
         own = ownership.share(self._folder, result_files.KIND)
+        cameras = np.linalg.inv(homogeneous(extrinsics))
         tables = {
-            "camera_poses.txt": np.linalg.inv(homogeneous(extrinsics)).reshape(-1, 16),
-            "intrinsic.txt": intrinsics[:, [0, 1, 0, 1], [0, 1, 2, 2]],
+            "camera_poses.txt": _rows(cameras.reshape(-1, 16)),
+            "camera_poses.ply": frame_files.camera_path(cameras[:, :3, 3]),
+            "intrinsic.txt": _rows(intrinsics[:, [0, 1, 0, 1], [0, 1, 2, 2]]),
+            "intrinsic_image_size.txt": "{} {}\n".format(*self._size).encode("ascii"),
+            "loop_closures.txt": frame_files.loop_table(loops),
         }
-        return [
-            self._told(self._folder / name, self._folder / own.write(name, _rows(rows)))
-            for name, rows in tables.items()
-        ]
+        return [self._told(self._folder / name, self._folder / own.write(name, data)) for name, data in tables.items()]
 
     def _finish_clouds(self, moves: np.ndarray) -> list[Path]:
         assert self._folder

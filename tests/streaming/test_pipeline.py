@@ -200,7 +200,7 @@ def test_photographs_in_the_places_of_chunks_and_results_stay_and_the_run_says_w
 
 def test_the_files_hold_every_frame_and_every_point(walk, tmp_path):
     chosen = settings(walk, output_folder=str(tmp_path / "out"))
-    batches, _, poses = run(walk, DisturbedPredictor(walk), None, chosen)
+    batches, settled, poses = run(walk, DisturbedPredictor(walk), None, chosen)
     out = tmp_path / "out"
     written = np.loadtxt(out / "camera_poses.txt").reshape(-1, 4, 4)
     np.testing.assert_allclose(written[:, :3], [poses[i] for i in sorted(poses)], atol=1e-9)
@@ -210,13 +210,56 @@ def test_the_files_hold_every_frame_and_every_point(walk, tmp_path):
     np.testing.assert_array_equal(rows(out / "pcd" / "combined_pcd.ply"), np.concatenate(parts))
     assert not (out / "streaming").exists()
     assert not list(out.rglob("*part"))
+    final = np.loadtxt(out / "camera_poses.ply", skiprows=10)
+    np.testing.assert_allclose(final[:, :3], written[:, :3, 3], rtol=1e-6, atol=1e-6)
+    height, width = batches[0].prediction.depth.shape[1:]
+    assert (out / "intrinsic_image_size.txt").read_text() == f"{width} {height}\n"
+    loops = np.loadtxt(out / "loop_closures.txt", delimiter=",", ndmin=2).reshape(-1, 3)
+    assert len(loops) == settled.accepted + settled.refused and (loops[:, 2] > 0.5).sum() == settled.accepted
+    whole = []
+    for index in range(60):  # each frame's depth at the scale of its final camera: its points are those of the cloud
+        with np.load(out / "results_output" / f"frame_{index}.npz") as frame:
+            assert frame["image"].shape == (height, width, 3)
+            world = point_clouds.unproject(
+                frame["depth"][None], frame["intrinsics"][None], invert_rigid(written[[index], :3])
+            )
+            whole.append(world[0][frame["conf"] > 0])
+    cloud = np.concatenate(parts)["position"]
+    off = np.linalg.norm(np.concatenate(whole) - cloud, axis=1)
+    assert np.median(off) < 1e-4, np.median(off)
 
 
-def test_far_and_unsure_points_are_dropped(walk, tmp_path):
+def test_far_and_unsure_points_are_dropped_and_counted(walk, tmp_path):
+    def kept(chosen):
+        batches, settled, _ = run(walk, DisturbedPredictor(walk), tmp_path, chosen, end=29)
+        return [b.prediction for b in batches], settled.dropped
+
+    whole, none = kept(settings(walk))
+    assert (none.far, none.unsure) == (0, 0) and not none.sentences(settings(walk))
     chosen = settings(walk, depth_threshold=4.0, conf_threshold_coef=0.5)
-    for batch in run(walk, DisturbedPredictor(walk), tmp_path, chosen, end=29)[0]:
-        kept = batch.prediction.conf > 0
-        assert batch.prediction.depth[kept].max() <= 4.0
+    filtered, dropped = kept(chosen)
+    assert max(p.depth[p.conf > 0].max() for p in filtered) <= 4.0
+    before, after = (sum(int((p.conf > 0).sum()) for p in made) for made in (whole, filtered))
+    assert dropped.points == before and dropped.far > 0 and dropped.far + dropped.unsure == before - after
+    assert dropped.sentences(chosen)[0] == f"Depth Threshold 4 dropped {dropped.far:,} of {before:,} points"
+
+
+def test_a_walk_of_400_metres_loses_no_point_by_default(walk, tmp_path):
+    large = copy.copy(walk)
+    large.__dict__.update(
+        depth=walk.depth * 20, extrinsics=walk.extrinsics.copy(), camera_to_world=walk.camera_to_world.copy()
+    )
+    large.extrinsics[:, :3, 3] *= 20
+    large.camera_to_world[:, :3, 3] *= 20
+    exact = Disturbance(scales=(1.0, 1.0))
+    batches, settled, _ = run(large, DisturbedPredictor(large, disturbance=exact), tmp_path, settings(walk), end=29)
+    dropped = settled.dropped
+    far = max(float(b.prediction.depth[b.prediction.conf > 0].max()) for b in batches)
+    points = sum(int((b.prediction.conf > 0).sum()) for b in batches)
+    print(
+        f"walk x 20: depths to {far:.0f} m, {points} of {dropped.points} points, dropped {dropped.far} and {dropped.unsure}"
+    )
+    assert far > 200 and points == dropped.points and (dropped.far, dropped.unsure) == (0, 0)
 
 
 def test_save_debug_keeps_the_chunks(walk, tmp_path):

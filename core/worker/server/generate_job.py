@@ -113,11 +113,13 @@ def generate(
     )
     moves: list[list[list[float]]] = []
     cut_short: tuple[str, ...] = ()
+    dropped: dict[str, int] = {}
     with files, keeping(request, frames, settings) as kept:
         for batch in batches:
             if isinstance(batch, streaming.Settled):
                 moves = streaming.moves_to_blender(batch.moves).tolist()
-                cut_short = batch.failures
+                cut_short, lost = batch.failures, batch.dropped
+                dropped = {"depth_threshold": lost.far, "conf_threshold_coef": lost.unsure}
                 continue
             if things is not None:
                 batch.names = things.names_in(batch.prediction)
@@ -148,6 +150,7 @@ def generate(
         "cameras_by": frames.cameras_by,
         "batches": sender.batches,
         "points": sender.points,
+        "dropped": dropped,  # of streaming: points, by the threshold that dropped them
         "seconds": seconds,
         "peak_memory": {"worker": peak_memory(), "device": peak_device_memory()},
         "warnings": teller.warnings,

@@ -49,7 +49,7 @@ def stream(output):
             store.save([2, 3, 4, 5], prediction())
             again = Store(output / "streaming", fingerprint)
             assert again.chunks == [[0, 1, 2, 3], [2, 3, 4, 5]]
-            files.add(again.load(1))
+            files.add(again.load(1), [2, 3, 4, 5])
             files.finish(np.eye(4)[None], np.eye(4)[None, :3], np.eye(3)[None])
             if fingerprint == "b":
                 again.remove()

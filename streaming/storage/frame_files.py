@@ -1,0 +1,83 @@
+"""What DA3 Streaming's own tools read: each frame's depth, and short texts on size, path and loops."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ...core.files import ownership
+from ...core.prediction.prediction import Prediction
+from ..registration import sim3
+
+FOLDER = "results_output"
+SAME_SCALE = 1e-6  # a batch whose scale moves by less at the end is left as it was written
+PATH_COLOUR = "255 0 0"  # of the cameras in camera_poses.ply, as the official tool has it
+LOOPS_HEADER = "# Loops that were looked at: frame, frame, trust (0: refused, 1: accepted)\n"
+QUICK = 1  # of deflate's levels: half the size in a fifth of the default's time
+
+
+class FrameFiles:
+    """``results_output/frame_<n>.npz``: ``image`` (H, W, 3) uint8 RGB, ``depth`` and ``conf`` (H, W) float32 (confidence 0: makes no
+    point), ``intrinsics`` (3, 3); n is the frame's number in the input.
+
+    Parameters
+    ----------
+    folder : the output folder, which is there; what cannot be written raises OSError or NotOurs
+    """
+
+    def __init__(self, folder: Path):
+        self._own = ownership.share(folder, "results")
+        self._batches: list[list[str]] = []  # names of the files
+
+    def add(self, prediction: Prediction, indices: Sequence[int]) -> None:
+        """The frames of the next batch, N of each."""
+        (self._own.path / FOLDER).mkdir(exist_ok=True)
+        assert prediction.intrinsics is not None
+        self._batches.append([])
+        for i, index in enumerate(indices):
+            arrays = {
+                "image": prediction.images[i], "depth": prediction.depth[i].astype(np.float32),
+                "conf": prediction.conf[i].astype(np.float32), "intrinsics": prediction.intrinsics[i],
+            }  # fmt: skip
+            self._batches[-1].append(self._own.write(f"{FOLDER}/frame_{index}.npz", _packed(arrays)))
+
+    def finish(self, moves: np.ndarray) -> None:
+        """Depths at the scale of the final cameras; ``moves`` (B, 4, 4), a similarity for each batch."""
+        for names, move in zip(self._batches, moves, strict=True):
+            scale = float(sim3.scale_of(move))
+            if abs(scale - 1.0) < SAME_SCALE:
+                continue
+            for name in names:
+                with np.load(self._own.path / name) as kept:
+                    arrays = dict(kept)
+                arrays["depth"] = (arrays["depth"] * scale).astype(np.float32)
+                self._own.write(name, _packed(arrays))
+
+
+def camera_path(positions: np.ndarray) -> bytes:
+    """(N, 3) as a PLY file of text: a point for each camera."""
+    lines = [
+        "ply", "format ascii 1.0", f"element vertex {len(positions)}", "property float x", "property float y",
+        "property float z", "property uchar red", "property uchar green", "property uchar blue", "end_header",
+        *(" ".join(f"{float(v):.9g}" for v in position) + f" {PATH_COLOUR}" for position in positions),
+    ]  # fmt: skip
+    return ("\n".join(lines) + "\n").encode("ascii")
+
+
+def loop_table(loops: Sequence[tuple[int, int, float]]) -> bytes:
+    """Two frames of the input and how much the graph trusts that they show one place."""
+    return (LOOPS_HEADER + "".join(f"{a}, {b}, {trust:.4f}\n" for a, b, trust in loops)).encode("ascii")
+
+
+def _packed(arrays: dict[str, np.ndarray]) -> bytes:
+    """As ``numpy.savez_compressed`` packs it, only quicker."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=QUICK) as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                np.lib.format.write_array(entry, np.ascontiguousarray(array), allow_pickle=False)
+    return file.getvalue()
