@@ -6,8 +6,10 @@ import io
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...core.files import ownership
 from ...core.prediction.prediction import Prediction
@@ -45,7 +47,7 @@ class FrameFiles:
             }  # fmt: skip
             self._batches[-1].append(self._own.write(f"{FOLDER}/frame_{index}.npz", _packed(arrays)))
 
-    def finish(self, moves: np.ndarray) -> None:
+    def finish(self, moves: NDArray[Any]) -> None:
         """Depths at the scale of the final cameras; ``moves`` (B, 4, 4), a similarity for each batch."""
         for names, move in zip(self._batches, moves, strict=True):
             scale = float(sim3.scale_of(move))
@@ -58,7 +60,7 @@ class FrameFiles:
                 self._own.write(name, _packed(arrays))
 
 
-def camera_path(positions: np.ndarray) -> bytes:
+def camera_path(positions: NDArray[Any]) -> bytes:
     """(N, 3) as a PLY file of text: a point for each camera."""
     lines = [
         "ply", "format ascii 1.0", f"element vertex {len(positions)}", "property float x", "property float y",
@@ -73,11 +75,11 @@ def loop_table(loops: Sequence[tuple[int, int, float]]) -> bytes:
     return (LOOPS_HEADER + "".join(f"{a}, {b}, {trust:.4f}\n" for a, b, trust in loops)).encode("ascii")
 
 
-def _packed(arrays: dict[str, np.ndarray]) -> bytes:
+def _packed(arrays: dict[str, NDArray[Any]]) -> bytes:
     """As ``numpy.savez_compressed`` packs it, only quicker."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=QUICK) as archive:
         for name, array in arrays.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
-                np.lib.format.write_array(entry, np.ascontiguousarray(array), allow_pickle=False)
+                np.save(entry, np.ascontiguousarray(array), allow_pickle=False)
     return file.getvalue()
