@@ -5,6 +5,7 @@ from __future__ import annotations
 import bpy
 from bpy.types import Collection, Context, Menu, UILayout
 
+from ..nodes.datablocks import scene as scenes
 from ..nodes.edits import look, transforming
 from ..operators.jobs.showing import gray_views
 from ..operators.state.kept_run import NOT_KEPT, why_not_kept
@@ -25,6 +26,8 @@ def draw_result(layout: UILayout, context: Context, run: Collection) -> None:
     kinds = [kind for kind in look.KINDS if look.objects_of(run, kind)]
     if gray_views(context):
         box.operator("da3.show_colours", icon="SHADING_TEXTURE")
+    if not scenes.has_photo_colors(context.scene):
+        box.operator("da3.photo_colors", icon="COLOR")
     draw_look(box, context, run, kinds)
     draw_visible(box, run, kinds)
     draw_buttons(box)

@@ -322,7 +322,6 @@ def test_every_operator_of_use_has_a_button(enabled):
     """In the tab, the preferences or a menu."""
     used = "".join(file.read_text("utf-8") for file in Path(sidebar.__file__).parent.glob("*.py"))
     own = {"da3.listen", "da3.ask_to_cancel"}
-    own.add("da3.photo_colors")  # its place in the result box is to be found yet; until then for scripts and shortcuts
     assert {f"da3.{name}" for name in dir(bpy.ops.da3)} - own <= set(re.findall(r"da3\.[a-z_]+", used))
 
 
