@@ -32,7 +32,12 @@ from .payload import CameraRecord
 VERSION = 2
 KIND = "kept-run"  # of folder, for ``ownership``
 MANIFEST = "manifest.json"
-_BATCH = {"indices": [int], "names": {"#": str}, "is_metric": bool, "cameras_known": bool, "records": [dict]}
+_CAMERA = {  # ``CameraRecord``
+    "name": str, "frame": int, "camera_to_world": [manifests.NUMBER],
+    **dict.fromkeys(("fx", "fy", "cx", "cy"), manifests.NUMBER), "width": int, "height": int,
+    "image": str, "placement": [manifests.NUMBER], "orientation?": int, "photo?": [int],
+}  # fmt: skip
+_BATCH = {"indices": [int], "names": {"#": str}, "is_metric": bool, "cameras_known": bool, "records": [_CAMERA]}
 SCHEMA: dict[str, Any] = {
     "version": int, "name": str, "frame_rate": (None, *manifests.NUMBER), "settings": dict, "batches": [_BATCH],
     "moves?": [manifests.MATRIX], "done?": bool,
