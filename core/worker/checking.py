@@ -104,7 +104,7 @@ def _check_place(place: Any, what: str) -> None:
 
 
 def _check_report(report: Mapping[str, Any]) -> None:
-    for name in ("frames", "batches", "points"):
+    for name in ("frames", "frames_wanted", "batches", "points"):
         whole(report.get(name), 0, MOST_BYTES, name)
     for name in ("model", "run"):
         text(report.get(name), name)

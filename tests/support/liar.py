@@ -78,7 +78,7 @@ def batch(job: int, parts: list[Any], cameras: list[Any] | None = None, **change
 
 def report(**changes: Any) -> dict[str, Any]:
     return {
-        "model": "da3-small", "frames": 1, "batches": 1, "points": 6, "seconds": {"total": 1.0},
+        "model": "da3-small", "frames": 1, "frames_wanted": 1, "batches": 1, "points": 6, "seconds": {"total": 1.0},
         "peak_memory": {"worker": 1, "device": 0}, "warnings": [], "files": [], "run": "", "moves": [], **changes,
     }  # fmt: skip
 

@@ -121,7 +121,9 @@ def _target(run: Running, moment: float, to_blender: bool, dice: random.Random) 
     """The process to hit, at that moment or as soon as there is one; None where the run is over."""
     while run.process.poll() is None:
         if time.monotonic() - run.started >= moment:
-            others = [pid for pid in run.others() if _is_ours(pid)] if not to_blender else [run.process.pid]
+            others = [run.process.pid]
+            if not to_blender:  # a child that still has Blender's own words has not begun: to stop it stops Blender
+                others = [pid for pid in run.others() if _is_ours(pid) and _words(pid) != _words(run.process.pid)]
             if others:
                 return dice.choice(sorted(others))
         time.sleep(0.01)
@@ -137,8 +139,14 @@ def _is_ours(pid: int) -> bool:
     return False
 
 
+def _words(pid: int) -> bytes:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    return b""  # it has ended this moment
+
+
 def _name(pid: int) -> str:
-    words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    words = _words(pid).split(b"\0")
     scripts = [Path(os.fsdecode(word)).name for word in words if word.endswith((b".py", b"/uv"))]
     return scripts[0] if scripts else Path(os.fsdecode(words[0])).name
 
