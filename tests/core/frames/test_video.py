@@ -20,7 +20,8 @@ from da3_blender.core.settings import BatchMode, Settings
 
 WIDTH, HEIGHT = 96, 64
 BITS = 10  # of a frame's number, as black and white fields
-QUIET = {"x264-params": "log-level=none", "x265-params": "log-level=none:pools=1"}
+# x265 gives clips shorter than its reordering arbitrary decoding times, which the container sometimes refuses: no B-frames
+QUIET = {"x264-params": "log-level=none", "x265-params": "log-level=none:pools=1:bframes=0"}
 
 
 def marked(number, width=WIDTH, height=HEIGHT):
