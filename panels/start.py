@@ -12,11 +12,13 @@ from ..core.models import catalogue
 from ..core.models.catalogue import NON_COMMERCIAL, ModelInfo
 from ..core.models.folder import size_text
 from ..core.options.presets import Result
-from ..core.settings import BatchMode
+from ..core.settings import BatchMode, ResizeMethod
+from ..core.worker import pace
 from ..operators.state import first_model
 from ..operators.state.needs import Lack, Mend
 from ..operators.state.places import places
-from ..operators.state.session import session
+from ..operators.state.properties import rounded_resolution
+from ..operators.state.session import session, time_text
 from .boxes import draw_environment_button, draw_online_access
 from .wording import fits, label, tr
 
@@ -152,13 +154,34 @@ def draw_generate(layout: UILayout, context: Context) -> None:
     settings = context.scene.da3
     found = session(context).inputs.get(bpy.path.abspath(settings.input)) if settings.input else None
     if found is not None and found.images:
-        label(layout, context, use_text(settings, found.images))
+        words = use_text(settings, found.images)
+        seconds = seconds_text(context, found)
+        label(layout, context, f"{words}, {seconds}" if seconds else words)
+
+
+def images_used(settings: PropertyGroup, images: int) -> int:
+    """How many of the input's images a run takes."""
+    end = images if settings.end_frame < 0 else min(images, settings.end_frame + 1)
+    return len(range(settings.start_frame, end, settings.frame_stride))
+
+
+def seconds_text(context: Context, found: Found) -> str:
+    """About how long a run will take; empty where no such run was made on this machine yet."""
+    settings, here = context.scene.da3, places(context)
+    if not found.size or not here.kept_bytes or settings.batch_mode == str(BatchMode.DA3_STREAMING):
+        return ""  # where no runs are kept, nothing is learned; streaming knows only once it runs
+    short, long = sorted(found.size)
+    is_upper = settings.resize_method == str(ResizeMethod.UPPER_BOUND)
+    pixels = round(rounded_resolution(settings.process_resolution) ** 2 * (short / long if is_upper else long / short))
+    seconds = session(context).seconds_of(
+        here.kept_runs, pace.work_of(settings), images_used(settings, found.images), pixels
+    )
+    return tr("about {time}").format(time=time_text(seconds)) if seconds else ""
 
 
 def use_text(settings: PropertyGroup, images: int) -> str:
     """How many images a run takes, in how many passes as far as that is known before it."""
-    end = images if settings.end_frame < 0 else min(images, settings.end_frame + 1)
-    used = len(range(settings.start_frame, end, settings.frame_stride))
+    used = images_used(settings, images)
     words = [tr("Uses {used} of {all} images").format(used=used, all=images)]
     model, mode = catalogue.known(settings.model), settings.batch_mode
     is_one = mode == str(BatchMode.IGNORE_BATCH_SIZE) or (model is not None and not model.needs_file)

@@ -20,6 +20,8 @@ FORMAT = "da3-pace-1"
 MOST = 40  # runs that are remembered
 LEAST_DISTURBED = 3  # of the runs most like this one: the fastest of them had the machine for itself
 NOT_WORK = ("total", "build", "save", "render")  # of a report's seconds
+#: Settings that are work of their own, and so make another kind of run.
+EXTRAS = ("use_metric", "use_segmentation", "detect_motion", "generate_meshes", "merge_points", "fuse_frames", "fp16")
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,26 @@ class Kind:
     def distance(self, other: Kind) -> float:
         """How unlike two runs of one model are."""
         return abs(math.log(self.images / other.images)) + abs(math.log(self.pixels / other.pixels))
+
+
+def work_of(settings: Any) -> str:
+    """The model and what else there is to do, as ``Kind.model``; ``settings``: ``Settings``, or the panel's with the same names."""
+    return str(settings.model) + "".join(f"+{name}" for name in EXTRAS if getattr(settings, name))
+
+
+def before_a_run(folder: Path | None, work: str, images: int, pixels: int) -> float | None:
+    """Seconds that a run will take, on the device of this machine's newest run of that work; None before the first.
+
+    Parameters
+    ----------
+    folder, work : as ``expected`` and ``work_of`` have them
+    images : that take part
+    pixels : of one processed image
+    """
+    devices = [run["kind"]["device"] for run in _read(folder) if run["kind"]["model"] == work]
+    if not devices or images < 1 or pixels < 1:
+        return None
+    return sum(expected(folder, Kind(work, devices[-1], images, pixels)).values())
 
 
 def expected(folder: Path | None, kind: Kind) -> dict[str, float]:

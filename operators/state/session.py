@@ -14,6 +14,7 @@ from ...core.frames import found
 from ...core.installer import condition, environment
 from ...core.models.catalogue import SUFFIX, ModelInfo
 from ...core.models.folder import partial_bytes
+from ...core.worker import pace
 from .looking import Looked
 from .places import Places
 
@@ -89,6 +90,9 @@ class Session:
         self._infos: Looked[Path, Info | None] = Looked(lambda folder: environment.Environment(folder).info())
         self._folders = Looked(self._folder_contents)
         self._partial: Looked[tuple[Path, str], int] = Looked(lambda key: partial_bytes(*key))
+        self._seconds: Looked[tuple[Path, str, int, int], float | None] = Looked(
+            lambda key: pace.before_a_run(*key), waits_first=False
+        )
         self._kept: Looked[Path, bool] = Looked(lambda folder: (folder / KEPT_MARKER).is_file())
         self._contents: tuple[object, model_files.Contents] | None = None
 
@@ -134,6 +138,10 @@ class Session:
     def partial_bytes(self, folder: Path, name: str) -> int:
         """How much of an interrupted download of a model is there to go on from."""
         return self._partial.get((folder, name)) or 0
+
+    def seconds_of(self, folder: Path, work: str, images: int, pixels: int) -> float | None:
+        """How long a run will take (``pace.before_a_run``); None where that is not known, or not yet."""
+        return self._seconds.get((folder, work, images, pixels))
 
     def is_kept(self, folder: Path) -> bool:
         """Whether the folder of a kept run is there and whole."""

@@ -162,6 +162,7 @@ CHINESE = {
     "Use for Rendering": "用于渲染",
     "Uses {used} of {all} images": "使用 {all} 张图像中的 {used} 张",
     "Voxel Size": "体素大小",
+    "about {time}": "约 {time}",
     "{count} images": "{count} 张图像",
     "{count} warnings": "{count} 条警告",
     "{model} is not downloaded": "{model} 尚未下载",

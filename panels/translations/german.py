@@ -162,6 +162,7 @@ GERMAN = {
     "Use for Rendering": "Zum Rendern",
     "Uses {used} of {all} images": "Verwendet {used} von {all} Bildern",
     "Voxel Size": "Voxelgröße",
+    "about {time}": "ungefähr {time}",
     "{count} images": "{count} Bilder",
     "{count} warnings": "{count} Warnungen",
     "{model} is not downloaded": "{model} ist nicht heruntergeladen",

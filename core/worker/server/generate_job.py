@@ -43,9 +43,6 @@ from .progress import CLASSIC, CLASSIC_START, NETWORK, Progress
 from .rebuild_job import SURFACE, try_surface
 from .reporting import Emit, Teller
 
-#: Settings that are work of their own, and so make another kind of run.
-EXTRAS = ("use_metric", "use_segmentation", "detect_motion", "generate_meshes", "merge_points", "fuse_frames", "fp16")
-
 
 def generate(
     request: protocol.Generate, model: LoadedModel, emit: Emit, cancelled: Callable[[], bool]
@@ -180,8 +177,7 @@ def _kind(settings: Settings, frames: FrameSource, predictor: Predictor, images:
     """What the run's time depends on."""
     sizes = [(frames.headers[i].width, frames.headers[i].height) for i in frames.selected]
     width, height, _ = layout(sizes, settings.resolution, settings.resize_method)
-    extras = "".join(f"+{name}" for name in EXTRAS if getattr(settings, name))
-    return pace.Kind(settings.model + extras, _kind_of(predictor), images, width * height)
+    return pace.Kind(pace.work_of(settings), _kind_of(predictor), images, width * height)
 
 
 def _checked(request: protocol.Generate, settings: Settings, frames: FrameSource, teller: Teller) -> ResultFiles:

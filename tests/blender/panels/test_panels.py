@@ -10,6 +10,7 @@ import pytest
 from addon_fixtures import new_run, step_until
 from da3_blender import addon
 from da3_blender.core.settings import options
+from da3_blender.core.worker import pace
 from da3_blender.operators import inputs, models, results
 from da3_blender.operators.jobs import job
 from da3_blender.operators.state import first_model, needs, places
@@ -156,6 +157,14 @@ def test_what_an_input_holds_is_said(enabled, tmp_path):
     settings = bpy.context.scene.da3
     settings.model = "classic"
     assert "3 images, 56 x 42" in texts(draw_all()) and "Uses 3 of 3 images, 1 pass" in texts(draw_all())
+    here = places.places(bpy.context).kept_runs
+    here.mkdir(parents=True, exist_ok=True)
+    pace.learn(
+        here,
+        pace.Kind(pace.work_of(settings), "cpu", 6, settings.process_resolution**2 * 3 // 4),
+        {"cameras": 100.0, "depth": 100.0},
+    )
+    assert "Uses 3 of 3 images, 1 pass, about 1 min 40 s" in " ".join(texts(draw_all()))
     settings.start_frame, settings.frame_stride = 1, 2
     assert start.use_text(settings, 14) == "Uses 7 of 14 images, 1 pass"
     settings.input = str(tmp_path)

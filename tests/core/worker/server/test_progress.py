@@ -1,6 +1,7 @@
 """The fraction of a job that is done never falls, and the time left is that of what is still to do."""
 
 import pytest
+from da3_blender.core.settings import Settings
 from da3_blender.core.worker import pace
 from da3_blender.core.worker.server.progress import Progress
 from da3_blender.streaming.time_left import Pace
@@ -111,6 +112,16 @@ def test_what_runs_like_this_one_took_is_remembered_and_scaled(tmp_path):
     assert pace.expected(tmp_path, kind) == {"load": 2.0, "depth": 28.0}
     assert pace.expected(tmp_path, pace.Kind("classic", "cpu", 28, 504 * 336)) == {"load": 2.0, "depth": 56.0}
     assert pace.expected(tmp_path, pace.Kind("da3-small", "cpu", 14, 504 * 336)) == {}
+
+
+def test_before_a_run_it_is_said_how_long_such_runs_took_here_and_nothing_before_the_first(tmp_path):
+    work = pace.work_of(Settings(model="classic", use_metric=True))
+    assert pace.before_a_run(tmp_path, work, 14, 1000) is None
+    pace.learn(tmp_path, pace.Kind(work, "cuda", 14, 1000), {"load": 2.0, "depth": 40.0})
+    pace.learn(tmp_path, pace.Kind(work, "cpu", 14, 1000), {"load": 2.0, "depth": 400.0})
+    assert pace.before_a_run(tmp_path, work, 28, 1000) == 802.0  # where the newest ran, not where the fastest did
+    assert pace.before_a_run(tmp_path, "classic", 28, 1000) is None
+    assert pace.before_a_run(tmp_path, work, 0, 1000) is None and pace.before_a_run(None, work, 5, 1000) is None
 
 
 @pytest.mark.parametrize(
