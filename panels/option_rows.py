@@ -26,6 +26,8 @@ ELSEWHERE = {
     "point_scale": GEOMETRY, "field_of_view": CAMERAS, "use_ray_pose": CAMERAS, "use_metric": CAMERAS,
     "metric_mode": CAMERAS, "metric_source": CAMERAS, "per_frame_geometry": MOTION,
 }  # fmt: skip
+#: The switch in a sub-panel's header.
+SWITCH = {MOTION: "detect_motion"}
 #: These stand above, or Result is made of them.
 ABOVE = frozenset({"input", "model", "generate_meshes", "fuse_frames"})
 
@@ -52,6 +54,8 @@ def draw_rows(layout: UILayout, context: Context, panel: str) -> None:
     column = layout.column()
     group = ""
     for option in rows_of(panel, settings):
+        if option.name == SWITCH.get(panel):
+            continue
         if group and option.group != group:
             column.separator(factor=0.5)
         group = option.group

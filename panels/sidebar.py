@@ -59,6 +59,10 @@ def _sub_panel(panel: str) -> type[Panel]:
         if panel == option_rows.ADVANCED and session(context).model:
             column.operator("da3.free_model", icon="X")
 
+    def draw_header(self: Panel, context: Context) -> None:
+        self.layout.enabled = session(context).job is None
+        self.layout.prop(context.scene.da3, option_rows.SWITCH[panel], text="")
+
     def poll(_cls: type[Panel], context: Context) -> bool:
         return next(rows_of(panel, context.scene.da3), None) is not None
 
@@ -69,6 +73,8 @@ def _sub_panel(panel: str) -> type[Panel]:
         "bl_category": "DA3", "bl_parent_id": "DA3_PT_main", "bl_options": {"DEFAULT_CLOSED"},
         "draw": draw, "poll": classmethod(poll),
     }  # fmt: skip
+    if panel in option_rows.SWITCH:
+        words["draw_header"] = draw_header
     return type(name, (Panel,), words)
 
 

@@ -24,6 +24,8 @@ def draw_all(context=None):
     drawn = MagicMock()
     for panel in sidebar.CLASSES:
         panel.draw(SimpleNamespace(layout=drawn), context or bpy.context)
+        if hasattr(panel, "draw_header"):
+            panel.draw_header(SimpleNamespace(layout=drawn), context or bpy.context)
     return drawn
 
 
@@ -84,6 +86,13 @@ def test_every_setting_has_a_place_and_is_shown_where_it_has_an_effect(enabled):
                     seen |= {o.name for panel in sidebar.TITLES for o in option_rows.rows_of(panel, settings)}
     assert {o.name for o in options()} - option_rows.ABOVE == seen
     assert {"input", "quality", "results"} <= shown_settings()
+
+
+def test_whether_motion_is_looked_for_is_seen_with_the_panel_closed(enabled):
+    drawn = MagicMock()
+    bpy.types.DA3_PT_motion.draw_header(SimpleNamespace(layout=drawn), bpy.context)
+    drawn.prop.assert_called_once_with(bpy.context.scene.da3, "detect_motion", text="")
+    assert [call.args[1] for call in draw_all().mock_calls if "detect_motion" in call.args] == ["detect_motion"]
 
 
 def test_a_setting_that_does_nothing_is_left_out(enabled):
