@@ -16,8 +16,10 @@ import os
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 from xml.etree import ElementTree
 
 import paths
@@ -60,12 +62,16 @@ def main(arguments: list[str]) -> int:
     if "--lint" not in arguments:
         worker = paths.executable(paths.worker_environment(), "python")
         checked = FAST if "--check" in arguments else (*IN_WORKER, IN_BLENDER)
-        for python, extra, folders in (
-            (worker, {"PYTHONPATH": str(paths.test_packages())}, IN_WORKER),
-            (Path(sys.executable), {}, (IN_BLENDER,)),
-        ):
-            which = [name for name in chosen or checked if name.startswith(folders)]
-            count += run_tests(which, python, rest, **extra) if which else Count()
+        in_worker, in_blender = (
+            [name for name in chosen or checked if name.startswith(folders)] for folders in (IN_WORKER, IN_BLENDER)
+        )
+        # Both wait a good part of their time for processes that they started: side by side they take less.
+        with ThreadPoolExecutor(1) as beside, tempfile.TemporaryFile() as output:
+            blender = beside.submit(run_tests, in_blender, Path(sys.executable), rest, output if in_worker else None)
+            count += run_tests(in_worker, worker, rest, PYTHONPATH=str(paths.test_packages()))
+            count += blender.result()
+            output.seek(0)
+            print(output.read().decode("utf-8", "replace"), end="", flush=True)
     print(count, flush=True)
     return 1 if count.failed else 0
 
@@ -101,9 +107,17 @@ def check(name: str, command: list[str], cwd: Path = paths.ROOT) -> Count:
     return Count(passed=1) if passed else Count(failed=1)
 
 
-def run_tests(places: list[str], python: Path, arguments: list[str], **extra: str) -> Count:
-    """pytest on folders or files of tests, in an isolated Blender configuration."""
-    print(f"--- {' '.join(places)}", flush=True)
+def run_tests(
+    places: list[str], python: Path, arguments: list[str], output: IO[bytes] | None = None, **extra: str
+) -> Count:
+    """pytest on folders or files of tests, in an isolated Blender configuration; what it says goes to ``output``."""
+    if not places:
+        return Count()
+    if output is None:
+        print(f"--- {' '.join(places)}", flush=True)
+    else:
+        output.write(f"--- {' '.join(places)}\n".encode())
+        output.flush()
     with tempfile.TemporaryDirectory(prefix="da3-test-") as temporary:
         report = Path(temporary) / "report.xml"
         environ = {
@@ -118,7 +132,7 @@ def run_tests(places: list[str], python: Path, arguments: list[str], **extra: st
         }
         command = [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junit-xml={report}"]
         command += [*places, *arguments]
-        code = subprocess.call(command, cwd=paths.ROOT, env=environ, stdin=subprocess.DEVNULL)
+        code = subprocess.call(command, cwd=paths.ROOT, env=environ, stdin=subprocess.DEVNULL, stdout=output)
         if code == NO_TESTS:
             return Count()
         count = read(report)
