@@ -126,6 +126,8 @@ def _draw_device(layout: UILayout, context: Context, session: Session) -> None:
         free = f", {size_text(state.free_memory)} free" if state.free_memory else ""
         row.label(text=f"Device: {state.device_name or state.device} ({state.device}{free})")
     row.operator("da3.check_device", text="Check", icon="VIEWZOOM")
+    if state is not None and state.warning:
+        label(layout, context, state.warning, "ERROR", nested=1)
 
 
 def _draw_buttons(layout: UILayout, context: Context, here: Places, state: State) -> None:

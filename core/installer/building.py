@@ -48,7 +48,7 @@ def fill(
 
     Parameters
     ----------
-    backend : as in ``torch_builds.backend``: where it is not None, torch comes from PyTorch's own index, which gives no
+    backend : as in ``torch_builds.Build``: where it is not None, torch comes from PyTorch's own index, which gives no
         hashes, and the rest of the lock by its hashes
     wheels : the only source, where given; all of the lock is then taken by its hashes
 

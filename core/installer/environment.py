@@ -19,6 +19,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from ..devices.cards import Graphics, find_graphics
 from ..errors import BadInput, Cancelled, MissingEnvironment
 from ..files import ownership
 from ..files.file_lock import file_lock
@@ -181,7 +182,8 @@ class Environment:
             status = self.state()
             run = Run(self.log, on_progress, cancelled, self._variables())
             damaged = building.damaged(run, self.folder, self._base_python)
-            if status.state is State.READY and not damaged and not status.warning:
+            better = status.warning and not torch_builds.build_for(device, find_graphics()).warning  # it may be had now
+            if status.state is State.READY and not damaged and not better:
                 run.tell("nothing was broken", 1.0)
                 return status
             if damaged and wheels is None:  # files are shared with the cache, where they are just as damaged
@@ -228,9 +230,10 @@ class Environment:
     def _build(self, run: Run, device: Device | None, wheels: Path | None) -> None:
         """Make the environment in a folder of its own and put it in its place."""
         refuse_others(self.folder)
-        backend = torch_builds.backend(device, torch_builds.find_graphics()) if device else None
+        graphics = find_graphics() if device else Graphics()
+        build = torch_builds.build_for(device, graphics)
+        backend, warning = build.backend, build.warning
         part = self._part()
-        warning = ""
         if self._cache is not None:
             with contextlib.suppress(BadInput):  # a person has files there: uv may use it, but nothing of it is deleted
                 ownership.claim(self._cache, trash.KIND)
@@ -239,7 +242,7 @@ class Environment:
             try:
                 building.fill(run, uv, part, self._base_python, self._lock, backend, wheels)
             except building.NoTorchBuild as error:
-                warning = f"{error} The package index's own build of PyTorch was installed instead"
+                warning = f"{error} {torch_builds.instead(graphics)}"
                 run.note(warning)
                 trash.discard(part)
                 building.fill(run, uv, part, self._base_python, self._lock, None, wheels)
@@ -258,7 +261,7 @@ class Environment:
 
     def _serves(self, device: Device) -> bool:
         """Whether what is there is what that device gets; "auto" is content with any."""
-        wanted = torch_builds.backend(device, torch_builds.find_graphics()) or ""
+        wanted = torch_builds.build_for(device, find_graphics()).backend or ""
         return device is Device.AUTO or (read_marker(self.folder) or {}).get("backend", "") == wanted
 
     def _get_uv(self, run: Run, wheels: Path | None) -> Path:

@@ -5,16 +5,12 @@ Standard library only.
 
 from __future__ import annotations
 
-import contextlib
 import enum
-import re
-import shutil
-import subprocess
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
+from ..devices.cards import Graphics
 from ..errors import BadInput
 from .lock_file import Requirement
 
@@ -23,6 +19,11 @@ TORCH = ("torch", "torchvision")
 NVIDIA_DRIVER = 580
 #: Names of ``uv pip install --torch-backend``: of the locked build's CUDA, and of the newest ROCm that this uv knows.
 CUDA, ROCM = "cu130", "rocm7.2"
+#: The lowest compute capability that the locked build and those of newer CUDA have kernels for (``torch.cuda.get_arch_list()``).
+LOCKED_FROM = (7, 5)
+#: The build for older cards, the lowest that it has kernels for, and the oldest driver that runs it (CUDA 12's minor versions
+#: are compatible with each other: CUDA release notes, table 2).
+LEGACY, LEGACY_FROM, LEGACY_FROM_ON_WINDOWS, LEGACY_DRIVER = "cu126", (5, 0), (6, 1), 525
 
 
 class Device(enum.Enum):
@@ -55,22 +56,20 @@ _TEXTS = {
 
 
 @dataclass(frozen=True)
-class Graphics:
-    """What kind of graphics card is there; ``nvidia`` is the driver's major version, 0 where it is not known."""
+class Build:
+    """Which build of PyTorch.
 
-    nvidia: int | None = None
-    amd: bool = False
+    ``backend`` is the ``--torch-backend`` to ask uv for; None means the locked build of the package index, which is for
+    CUDA 13 on Linux, for Metal on macOS and for the processor on Windows; "auto" lets uv pick by driver. ``warning`` is one
+    sentence where a graphics card that is there cannot be used.
+    """
+
+    backend: str | None
+    warning: str = ""
 
 
-def find_graphics() -> Graphics:
-    """Look for graphics cards; takes up to a second, where a driver is slow up to ten."""
-    return Graphics(nvidia=_nvidia_driver(), amd=sys.platform == "linux" and Path("/dev/kfd").exists())
-
-
-def backend(device: Device | None, graphics: Graphics, platform: str = sys.platform) -> str | None:
-    """The ``--torch-backend`` to ask uv for; None means the locked build of the package index.
-
-    That one is for CUDA 13 on Linux, for Metal on macOS and for the processor on Windows. "auto" lets uv pick by driver.
+def build_for(device: Device | None, graphics: Graphics, platform: str = sys.platform) -> Build:
+    """The build for a device on this machine.
 
     Parameters
     ----------
@@ -82,24 +81,53 @@ def backend(device: Device | None, graphics: Graphics, platform: str = sys.platf
         PyTorch has no such build for this platform.
     """
     if device is None:
-        return None
+        return Build(None)
     linux, windows = platform == "linux", platform == "win32"
     if (device is Device.CUDA and not (linux or windows)) or (device is Device.ROCM and not linux):
         raise BadInput(f"{device.label} is not available on this system: choose {Device.AUTO.label}")
     if device is Device.METAL and platform != "darwin":
         raise BadInput(f"{device.label} is available on macOS only: choose {Device.AUTO.label}")
     if not (linux or windows):
-        return None
-    outdated = linux and graphics.nvidia is not None and 0 < graphics.nvidia < NVIDIA_DRIVER
-    if device is Device.CUDA:
-        return "auto" if outdated else None if linux else CUDA
+        return Build(None)
+    if device is Device.CUDA or (device is Device.AUTO and graphics.nvidia is not None):
+        return _for_nvidia(device, graphics, linux)
     if device is Device.ROCM:
-        return ROCM
-    if device is Device.AUTO and graphics.nvidia is not None:
-        return "auto" if outdated or windows else None
+        return Build(ROCM)
     if device is Device.AUTO and graphics.amd:
-        return "auto"
-    return "cpu" if linux else None
+        return Build("auto")
+    return _processor(linux)
+
+
+def _for_nvidia(device: Device, graphics: Graphics, linux: bool) -> Build:
+    capability, driver = graphics.capability, graphics.nvidia or 0
+    if capability is not None and capability < LOCKED_FROM:
+        sentence = f"{graphics.name or 'The graphics card'} (compute capability {capability[0]}.{capability[1]}) cannot be used"
+        if capability < (LEGACY_FROM if linux else LEGACY_FROM_ON_WINDOWS):
+            return _processor(linux, f"{sentence}: PyTorch has no build for cards of its age. The processor computes")
+        if 0 < driver < LEGACY_DRIVER:
+            advice = (
+                f"needs a driver of version {LEGACY_DRIVER} or newer, and {driver} is installed. The processor computes"
+            )
+            return _processor(linux, f"{sentence}: PyTorch {advice}")
+        return Build(LEGACY)
+    outdated = 0 < driver < NVIDIA_DRIVER
+    if linux:
+        return Build("auto" if outdated else None)
+    return Build("auto" if outdated or device is Device.AUTO else CUDA)
+
+
+def _processor(linux: bool, warning: str = "") -> Build:
+    return Build("cpu" if linux else None, warning)
+
+
+def instead(graphics: Graphics) -> str:
+    """What is said where a build is out of reach and the locked one was taken."""
+    said = "The package index's own build of PyTorch was installed instead"
+    if graphics.capability is not None and graphics.capability < LOCKED_FROM:
+        said += (
+            f", which has no kernels for {graphics.name or 'the graphics card'}: the processor computes until Repair"
+        )
+    return said
 
 
 def origin(backend: str) -> list[str]:
@@ -116,22 +144,3 @@ def without_torch(requirements: Iterable[Requirement]) -> str:
 def torch_pins(requirements: Iterable[Requirement]) -> list[str]:
     """``torch==...`` and its kin at the locked versions, as far as the lock has them."""
     return [f"{requirement.name}=={requirement.version}" for requirement in requirements if requirement.name in TORCH]
-
-
-def _nvidia_driver() -> int | None:
-    """Major version of the NVIDIA driver; 0 if it is there and does not tell; None without one."""
-    with contextlib.suppress(OSError):
-        said = Path("/proc/driver/nvidia/version").read_text("utf-8", "replace")
-        match = re.search(r"\s(\d+)\.\d+[\d.]*\s", said)
-        return int(match[1]) if match else 0
-    program = shutil.which("nvidia-smi")
-    if program is None:
-        return None
-    command = [program, "--query-gpu=driver_version", "--format=csv,noheader"]
-    flags = getattr(subprocess, "CREATE_NO_WINDOW", 0)
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, creationflags=flags)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    match = re.match(r"(\d+)\.", done.stdout.strip())
-    return int(match[1]) if done.returncode == 0 and match else None

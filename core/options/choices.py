@@ -68,7 +68,7 @@ class ColmapExport(Choice):
 
 
 class AlignmentLibrary(Choice):
-    TORCH = "torch", "Torch", "On the graphics card where there is one"
+    TORCH = "torch", "Torch", "On the processor: the points are too few for a graphics card"
     NUMPY = "numpy", "NumPy", "On the processor"
 
 

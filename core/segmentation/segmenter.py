@@ -206,10 +206,10 @@ def _finder(
     file = segmentation_download.require(model, folder, monitor, online=online)
     if remembered := segmentation_catalogue.check(model, file, monitor.check):
         frames.warnings.append(remembered)
-    from ..predictors.da3.network import choose_device  # late: brings torch
+    from ..devices.choosing import choose  # late: brings torch
     from .yolo import YoloFinder
 
-    finder = YoloFinder(file, settings.seg_confidence, str(choose_device(device)))
+    finder = YoloFinder(file, settings.seg_confidence, str(choose(device).device))
     if not finder.names:
         frames.warnings.append(f"{model.label} has no names for what it finds: things are called class0, class1, ...")
     return finder

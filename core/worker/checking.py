@@ -148,4 +148,5 @@ def _state(event: protocol.State) -> protocol.State:
     if event.free_memory is not None:
         whole(event.free_memory, 0, MOST_BYTES, "free_memory")
     versions = {plain(str(name)): plain(str(version)) for name, version in event.versions.items()}
-    return replace(event, device=plain(event.device), device_name=plain(event.device_name), versions=versions)
+    device, name, warning = plain(event.device), plain(event.device_name), plain(event.warning)
+    return replace(event, device=device, device_name=name, versions=versions, warning=warning)

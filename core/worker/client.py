@@ -78,7 +78,9 @@ class WorkerClient:
             protocol.Generate(self._jobs, "", dict(settings), str(model_folder), device, cameras, folder, limit, online)
         )
 
-    def rebuild(self, settings: Mapping[str, Any], kept_folder: Path, run: str, what: str = "all") -> int:
+    def rebuild(
+        self, settings: Mapping[str, Any], kept_folder: Path, run: str, what: str = "all", device: str | None = None
+    ) -> int:
         """Build a kept run again, without the model, and return the job's number; see ``protocol.Rebuild``.
 
         Raises
@@ -86,7 +88,7 @@ class WorkerClient:
         MissingEnvironment
         """
         self._jobs += 1
-        return self._begin(protocol.Rebuild(self._jobs, "", dict(settings), str(kept_folder), run, what))
+        return self._begin(protocol.Rebuild(self._jobs, "", dict(settings), str(kept_folder), run, what, device))
 
     def download(self, model: str, model_folder: Path, endpoint: str | None = None, token: str | None = None) -> int:
         """Start to download a model and return the job's number. A worker of its own leaves a loaded model in peace.

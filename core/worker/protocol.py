@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Union, get_args, get_origin, get_type_hints
 
 from .requests import Cancel, Download, Generate, Hello, Info, Job, Message, ProtocolError, Quit, Rebuild, Unload  # noqa: F401  one vocabulary
 
-VERSION = 4
+VERSION = 5
 MAX_LINE = 16 << 20  # bytes; the cameras of 10,000 images take about 10 MB
 
 
@@ -140,6 +140,7 @@ class State(Message):
     free_memory: int | None
     versions: dict[str, str]
     model: str | None
+    warning: str = ""  # why it is not the graphics card that is there
 
 
 REQUESTS: Mapping[str, type[Message]] = {

@@ -53,7 +53,7 @@ class Generate(Job):
 class Rebuild(Job):
     """Build a run that was kept again, with other settings and without the model; arrays are written into ``folder``.
 
-    ``what`` is "all", or "fused" for a surface from all frames alone.
+    ``what`` is "all", or "fused" for a surface from all frames alone; ``device`` as in ``Generate``, for that surface.
     """
 
     type: ClassVar[str] = "rebuild"
@@ -62,6 +62,7 @@ class Rebuild(Job):
     kept_folder: str  # that all kept runs are in
     run: str  # its id, as ``Done`` told it
     what: str
+    device: str | None = None
 
 
 @dataclass(frozen=True)

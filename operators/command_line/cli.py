@@ -204,6 +204,8 @@ def _doctor(_arguments: argparse.Namespace, asked_to_stop: Callable[[], bool]) -
     print(f"Worker: {packages}")
     free = f", {state.free_memory / 2**30:.1f} GiB free" if state.free_memory else ""
     print(f"Device: {here.device or state.device} ({state.device_name}{free})")
+    if state.warning:
+        _say(state.warning)
     print("Ready: yes")
     return 0
 

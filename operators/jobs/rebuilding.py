@@ -49,7 +49,8 @@ class RebuildJob(GenerateJob):
     def _start(self) -> None:
         self._started = time.monotonic()
         self._client = self.session.client(self._places)
-        self._number = self._client.rebuild(self._settings.to_json(), self._places.kept_runs, self._id, self._what)
+        kept, device = self._places.kept_runs, self._places.device
+        self._number = self._client.rebuild(self._settings.to_json(), kept, self._id, self._what, device)
 
     def _require_target(self) -> None:
         super()._require_target()

@@ -153,15 +153,15 @@ class _NumpyPairs:
 
 
 class _TorchPairs:
-    """On the GPU where CUDA has one; in float64, which Apple's GPUs do not have."""
+    """On the processor, whatever computes the passes: a few thousand points are fitted there before a card has been asked
+    twice how far they are, and in float64, which Apple's cards do not have and GeForce cards are slow at."""
 
     def __init__(self, source: np.ndarray, target: np.ndarray, weights: np.ndarray):
         import torch  # here, so that NumPy alone is enough for the other library
 
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.torch, self.device = torch, device
+        self.torch = torch
         self.source, self.target, self.weights = (
-            torch.as_tensor(array, dtype=torch.float64, device=device) for array in (source, target, weights)
+            torch.as_tensor(array, dtype=torch.float64) for array in (source, target, weights)
         )
 
     def moments(self, weights: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, float, float]:
@@ -170,10 +170,10 @@ class _TorchPairs:
         x, y = self.source - a, self.target - b
         spread = (y * w[:, None]).T @ x
         sizes = float(w @ (x * x).sum(dim=1)), float(w @ (y * y).sum(dim=1))
-        return a.cpu().numpy(), b.cpu().numpy(), spread.cpu().numpy(), *sizes
+        return a.numpy(), b.numpy(), spread.numpy(), *sizes
 
     def distances(self, matrix: np.ndarray) -> Any:
-        m = self.torch.as_tensor(matrix, dtype=self.torch.float64, device=self.device)
+        m = self.torch.as_tensor(matrix, dtype=self.torch.float64)
         return (self.source @ m[:3, :3].T + m[:3, 3] - self.target).norm(dim=1)
 
     def huber(self, distances: Any, delta: float) -> Any:

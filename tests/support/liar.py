@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-VERSION = 4
+VERSION = 5
 LIES: dict[str, Callable[[int, Path], bytes | None]] = {}
 
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-import torch
 
+from ...devices.choosing import choose
 from ...frames.resizing import Placement, place
 from ...frames.source import FrameSource
 from ...monitor import Monitor
@@ -33,13 +33,14 @@ class ClassicPredictor:
     ----------
     focals : focal length of every frame of the input, pixels of the original upright image, None where EXIF has none
     monitor : hears the stages "cameras" and "depth"
-    device : where learned features are found; a GPU if torch sees one, by default. Depth takes the processor
+    device : where learned features are found; CUDA if it is there and works, by default. Depth takes the processor
     """
 
     def __init__(self, focals: Sequence[float | None], monitor: Monitor, device: str | None = None):
         self.focals = list(focals)
         self.monitor = monitor
-        self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        choice = choose(device, ("cuda",))
+        self.device, self.device_warning = str(choice.device), choice.warning
         self.warnings: list[str] = []
         self._scene: Scene | None = None
 

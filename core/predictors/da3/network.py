@@ -13,31 +13,9 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from ...errors import BadInput
 from ...models.catalogue import ModelInfo
 from ...monitor import Monitor
 from .weights import read_weights
-
-
-def choose_device(name: str | None = None) -> torch.device:
-    """The best device there is, or the named one ("cuda", "cuda:1", "mps", "cpu").
-
-    Raises
-    ------
-    BadInput
-        The named one is not there.
-    """
-    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if name is None:
-        return torch.device(next(kind for kind, there in present.items() if there))
-    try:
-        device = torch.device(name)
-        there = present.get(device.type, False) and (device.index or 0) < max(1, torch.cuda.device_count())
-    except RuntimeError:  # torch's way to say that it does not know the word
-        there = False
-    if not there:
-        raise BadInput(f"There is no device '{name}' here. Devices: {', '.join(k for k, v in present.items() if v)}")
-    return device
 
 
 def build(model: ModelInfo) -> nn.Module:

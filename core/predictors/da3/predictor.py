@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from ...devices.choosing import choose, short_type
 from ...errors import BadInput, DA3Error, OutOfMemory
 from ...frames.resizing import Placement, place
 from ...memory import is_out_of_memory
@@ -27,7 +28,7 @@ from ...settings import BatchMode, Settings
 from . import cameras as known
 from .forward_hooks import SkyOfNested, watched
 from .frame_descriptors import Looks
-from .network import bytes_held, choose_device, load, repeatable
+from .network import bytes_held, load, repeatable
 
 # Of ImageNet, which the backbone was trained on; the package's input processor has the same.
 MEAN = (0.485, 0.456, 0.406)
@@ -39,15 +40,16 @@ SEED = 0
 class DA3Predictor:
     """A loaded DA3 model; see ``Predictor``.
 
-    Precision: float32 on the CPU and on Apple's GPUs; on CUDA the package's own choice (autocast to bfloat16, or to
-    float16 where the GPU has none). With ``fp16`` backbones are float16 everywhere.
+    Precision: float32 on the CPU and on Apple's GPUs; on CUDA autocast to bfloat16 where the card has it, else to float16
+    where that is faster than float32 (``short_type``). With ``fp16`` backbones are float16 everywhere.
 
     Parameters
     ----------
     model : row of the table of models
     file : its weights
     watch : of the job that loads it; set the attribute before each further job
-    device : "cuda", "mps", "cpu"; None takes the first of these that is there
+    device : "cuda", "mps", "cpu"; None takes the first of these that is there and works; ``device_warning`` says where it
+        is another than this
 
     Raises
     ------
@@ -70,7 +72,8 @@ class DA3Predictor:
         self.model = model
         self.monitor = monitor or Monitor()
         self.fp16 = fp16
-        self.device = choose_device(device)
+        choice = choose(device)
+        self.device, self.device_warning = choice.device, choice.warning
         with _readable_failures(self):
             self._net: nn.Module | None = load(model, file, self.device, fp16=fp16, monitor=self.monitor)
 
@@ -182,10 +185,8 @@ class DA3Predictor:
         return images.sub_(mean).div_(deviation)
 
     def _precision(self) -> contextlib.AbstractContextManager[Any]:
-        if self.device.type != "cuda" or self.fp16:
-            return contextlib.nullcontext()
-        short = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
-        return torch.autocast("cuda", dtype=short)
+        short = None if self.fp16 else short_type(self.device)
+        return torch.autocast(self.device.type, dtype=short) if short else contextlib.nullcontext()
 
     def _to_prediction(self, raw: dict[str, np.ndarray | None], canvas: np.ndarray, valid: np.ndarray) -> Prediction:
         depth, conf, extrinsics, intrinsics = (raw[k] for k in ("depth", "depth_conf", "extrinsics", "intrinsics"))

@@ -137,7 +137,7 @@ def generate(
         for message in (*cut_short, *files.failures, *kept.failures):
             teller.fail(message)
         if settings.fuse_frames:
-            try_surface(run, settings, sender, monitor, teller)
+            try_surface(run, settings, sender, monitor, teller, request.device)
     seconds = teller.finish()
     pace.learn(learns_in, kind, seconds)
     return {
@@ -215,6 +215,7 @@ def _loaded(
     where = (Path(request.model_folder), frames, monitor, settings.fp16, request.device)
     predictor = model.get(settings.model, *where)
     metric = model.get_metric(_wants_metric(settings), *where)
+    frames.warnings.extend(filter(None, [getattr(predictor, "device_warning", "")]))
     monitor.progress("load", 1.0)
     return predictor, metric
 

@@ -59,9 +59,9 @@ def rebuild(request: protocol.Rebuild, emit: Emit, cancelled: Callable[[], bool]
             sender.send(batch, cameras, pictures=_copies(run.pictures(batch.indices), cameras, is_video=bool(rate)))
             progress.pass_done()
     if wants_surface and wants_parts:
-        try_surface(run, settings, sender, monitor, teller)
+        try_surface(run, settings, sender, monitor, teller, request.device)
     elif wants_surface:
-        send_surface(run, settings, sender, monitor, warnings)
+        send_surface(run, settings, sender, monitor, warnings, request.device)
     teller.warn_all([])
     return {
         "model": run.settings.model,
@@ -122,13 +122,15 @@ def filtered(
     return detection.detect(batches(), settings, monitor) if settings.detect_motion and not same else batches()
 
 
-def try_surface(run: KeptRun | None, settings: Settings, sender: Sender, monitor: Monitor, teller: Teller) -> None:
+def try_surface(
+    run: KeptRun | None, settings: Settings, sender: Sender, monitor: Monitor, teller: Teller, device: str | None
+) -> None:
     """``send_surface`` where the rest of the scene is there and must not be lost: what goes wrong is said as a failure."""
     reason = "the run could not be kept, and all its frames are needed again" if run is None else ""
     if run is not None:
         warnings: list[str] = []
         try:
-            send_surface(run, settings, sender, monitor, warnings)
+            send_surface(run, settings, sender, monitor, warnings, device)
         except Cancelled:
             raise
         except DA3Error as error:
@@ -141,10 +143,11 @@ def try_surface(run: KeptRun | None, settings: Settings, sender: Sender, monitor
         teller.fail(f"The frames were not fused: {reason}")
 
 
-def send_surface(run: KeptRun, settings: Settings, sender: Sender, monitor: Monitor, warnings: list[str]) -> None:
-    """One surface from all frames of a run, without what moves in them."""
-
-    from ...predictors.da3.network import choose_device
+def send_surface(
+    run: KeptRun, settings: Settings, sender: Sender, monitor: Monitor, warnings: list[str], device: str | None
+) -> None:
+    """One surface from all frames of a run, without what moves in them; ``device`` as in ``protocol.Generate``."""
+    from ...devices.choosing import choose
     from ...surfaces import fused_part  # late, all three: they bring torch, and filters alone need none
     from ...surfaces.fused_surface import fuse
 
@@ -154,6 +157,7 @@ def send_surface(run: KeptRun, settings: Settings, sender: Sender, monitor: Moni
                 batch.prediction.conf[batch.moving] = 0.0
             yield batch.indices, batch.prediction
 
-    mesh = fuse(pieces, settings, monitor, device=str(choose_device(None)))
-    warnings.extend(mesh.warnings)
+    choice = choose(device)
+    mesh = fuse(pieces, settings, monitor, device=str(choice.device))
+    warnings.extend([choice.warning] * bool(choice.warning) + mesh.warnings)
     sender.send_whole([fused_part.part(mesh, sender.folder)])

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from ...errors import BY_NAME, Cancelled, DA3Error
+from ...memory import free_memory
 from .. import protocol
 from ..life import private_folder, pulse
 from ..lines import read_lines
@@ -204,15 +205,15 @@ def _default_opener() -> OpenPredictor:
 def _state(model: str | None) -> protocol.State:
     import torch
 
-    if torch.cuda.is_available():
-        free, _total = torch.cuda.mem_get_info()
-        return protocol.State("cuda", torch.cuda.get_device_name(), int(free), versions(), model)
-    if torch.backends.mps.is_available():
-        return protocol.State("mps", platform.machine(), None, versions(), model)
-    free_memory = None
-    if "SC_AVPHYS_PAGES" in getattr(os, "sysconf_names", {}):
-        free_memory = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return protocol.State("cpu", platform.processor() or platform.machine(), free_memory, versions(), model)
+    from ...devices.choosing import choose
+
+    choice = choose()
+    kind, name = choice.device.type, platform.machine()
+    if kind == "cuda":
+        name = torch.cuda.get_device_name(choice.device)
+    elif kind == "cpu":
+        name = platform.processor() or name
+    return protocol.State(kind, name, free_memory(kind), versions(), model, choice.warning)
 
 
 def _shorten_log() -> None:

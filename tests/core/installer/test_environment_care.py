@@ -20,7 +20,7 @@ from da3_blender.core.installer import get_uv, lock_file, torch_builds, trash
 from da3_blender.core.installer import place as installed_place
 from da3_blender.core.installer.condition import State
 from da3_blender.core.installer.environment import MARKER, Environment
-from da3_blender.core.installer.torch_builds import Device, Graphics
+from da3_blender.core.installer.torch_builds import Device
 from pebble import NAME, nothing_stays, soon, wheel
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -170,42 +170,7 @@ def test_a_wheel_folder_that_is_not_there_is_bad_input(environment, shelf):
         environment.install(wheels=shelf / "nowhere")
 
 
-# Builds of PyTorch
-
-NOTHING, NEW, OLD, AMD = Graphics(), Graphics(nvidia=580), Graphics(nvidia=550), Graphics(amd=True)
-
-
-@pytest.mark.parametrize(
-    ("device", "graphics", "platform", "expected"),
-    [
-        (None, OLD, "linux", None),
-        (Device.AUTO, NEW, "linux", None),
-        (Device.AUTO, OLD, "linux", "auto"),
-        (Device.AUTO, AMD, "linux", "auto"),
-        (Device.AUTO, NOTHING, "linux", "cpu"),
-        (Device.AUTO, NEW, "win32", "auto"),
-        (Device.AUTO, NOTHING, "win32", None),
-        (Device.AUTO, NOTHING, "darwin", None),
-        (Device.CUDA, NOTHING, "linux", None),
-        (Device.CUDA, NOTHING, "win32", torch_builds.CUDA),
-        (Device.CPU, NEW, "linux", "cpu"),
-        (Device.CPU, NEW, "win32", None),
-        (Device.CPU, NOTHING, "darwin", None),
-        (Device.ROCM, NOTHING, "linux", torch_builds.ROCM),
-        (Device.METAL, NOTHING, "darwin", None),
-    ],
-)
-def test_the_locked_build_is_taken_where_it_serves_the_device(device, graphics, platform, expected):
-    assert torch_builds.backend(device, graphics, platform) == expected
-
-
-@pytest.mark.parametrize(
-    ("device", "platform"),
-    [(Device.CUDA, "darwin"), (Device.ROCM, "win32"), (Device.ROCM, "darwin"), (Device.METAL, "linux")],
-)
-def test_a_device_that_this_system_cannot_have_is_bad_input(device, platform):
-    with pytest.raises(BadInput, match="choose Automatic"):
-        torch_builds.backend(device, NOTHING, platform)
+# Builds of PyTorch (which one: test_torch_builds.py)
 
 
 @pytest.fixture

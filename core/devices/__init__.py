@@ -1,0 +1,1 @@
+"""What computes: which graphics cards the driver tells of, which device torch can really use, and in which precision."""
