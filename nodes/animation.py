@@ -12,6 +12,7 @@ import bpy
 import numpy as np
 from mathutils import Matrix, Quaternion
 
+from ..core.output.calibration import consensus
 from ..core.output.payload import CameraRecord
 from ..core.settings import Settings
 from . import cameras
@@ -52,6 +53,7 @@ class Path:
     poses: bpy.types.Action
     lenses: bpy.types.Action
     frames: list[int]  # of the input, one for each key
+    consensus: dict[str, float]  # and standard deviation of the cameras' intrinsics, by the names of custom properties
 
 
 def path_steps(
@@ -96,12 +98,19 @@ def path_steps(
             write_curve(channels, name, 0, frames, curve)
         write_curve(channels, "sensor_width", 0, frames[:1], np.array([sensor]))
         yield
-    return Path(camera, poses, lenses, [record.frame for record in ordered])
+    agreed = {
+        f"{key}_{kind}": value
+        for key, pair in consensus(ordered).items()
+        for kind, value in zip(("consensus", "std"), pair, strict=True)
+    }
+    return Path(camera, poses, lenses, [record.frame for record in ordered], agreed)
 
 
 def follow(path: Path) -> None:
     """Put the camera on its way; the one it was on before is gone."""
     path.camera["frames"] = path.frames
+    for key, value in path.consensus.items():
+        path.camera[key] = value
     for owner, action in ((path.camera, path.poses), (path.camera.data, path.lenses)):
         before = owner.animation_data.action if owner.animation_data else None
         assign(owner, action)

@@ -9,15 +9,16 @@ import bpy
 import numpy as np
 from mathutils import Matrix
 
+from ..core.output.calibration import camera_report
 from ..core.output.payload import CameraRecord, MeshArrays, Part, camera_table
 from . import animation, cameras, mesh, placing, point_cloud
 from .datablocks import borrowed, collections, materials, mesh_trees, point_trees, scene
 from .datablocks.created import Created, is_there
 from .timeline import Timeline
 
-TEXT = "DA3_Camera_Intrinsics"
-#: Kept with a run's collection: the id it is kept under on disk, its table of cameras, and what it wants of the timeline.
-RUN, TABLE, RANGE, RATE = "da3_run", "da3_table", "da3_range", "da3_frame_rate"
+TEXT, REPORT_TEXT = "DA3_Camera_Intrinsics", "DA3_Camera_Report"  # for a table, and for a person
+#: Kept with a run's collection: the id it is kept under on disk, its texts on cameras, and what it wants of the timeline.
+RUN, TABLE, REPORT, RANGE, RATE = "da3_run", "da3_table", "da3_report", "da3_range", "da3_frame_rate"
 PLACE_ON_EARTH = "da3_gps_origin"  # latitude, longitude (degrees) and altitude (metres) of the scene's origin
 ORIGIN = "da3_origin"  # three numbers: the scene's origin in the world of the known cameras, Blender's axes
 BUILT = "da3_built"  # values of the modifiers' inputs as they were built, by name: others are the person's
@@ -40,6 +41,7 @@ class Run:
     material: bpy.types.Material
     tree: bpy.types.NodeTree
     text: bpy.types.Text
+    report: bpy.types.Text
     play: animation.Play = animation.Play()
     frame_rate: float | None = None  # per second
     shares_collection: bool = False  # all batches go into one collection, as a long way's chunks do
@@ -82,11 +84,11 @@ def begin(
         top = made.add(collections.new_top(input_name))
         material = made.add(materials.point_material())
         tree = made.add(point_trees.point_cloud_tree(material))
-        text = made.add(bpy.data.texts.new(TEXT))
-        top[RUN], top[TABLE] = "", text
+        text, report = (made.add(bpy.data.texts.new(name)) for name in (TEXT, REPORT_TEXT))
+        top[RUN], top[TABLE], top[REPORT] = "", text, report
         into.collection.children.link(top)
     return Run(
-        into, top, material, tree, text, play or animation.Play(), frame_rate, shares_collection, takes_scene=takes_scene,
+        into, top, material, tree, text, report, play or animation.Play(), frame_rate, shares_collection, takes_scene=takes_scene,
         timeline=Timeline(into.frame_start, is_video=frame_rate is not None),
     )  # fmt: skip
 
@@ -171,7 +173,9 @@ def batch_steps(
             point_trees.THRESHOLD: threshold, point_trees.POINT_SIZE: scale, point_trees.DISPLAY: 100.0,
             mesh_trees.EDGE_LENGTH: edge_length,
         }  # fmt: skip
-        run.text.from_string(camera_table([*run.records, *records]))
+        if known := [*run.records, *records]:
+            run.text.from_string(camera_table(known))
+            run.report.from_string(camera_report(known, run.top.name))
         for obj in filter(is_there, run.held):  # its end is known now that more frames have come
             animation.hold(obj, run.timeline)
         run.held = held if records else [*run.held, *held]
@@ -245,7 +249,7 @@ def discard(run: Run) -> None:
     made = Created()
     if is_there(run.top) and is_there(run.scene):
         borrowed.give_back(run.scene, run.top)
-    for datablock in (*run.built, run.top, run.material, run.tree, run.text):
+    for datablock in (*run.built, run.top, run.material, run.tree, run.text, run.report):
         made.add(datablock)
     made.discard()
     run.built.clear()

@@ -136,17 +136,16 @@ def set_up(camera: bpy.types.Object, record: CameraRecord, spacing: float) -> No
     data.clip_start, data.clip_end = min(0.01, 0.1 * spacing), max(1000.0, 1e4 * spacing)
     camera.rotation_mode = "QUATERNION"  # no angle at which a float32 Euler loses digits
     camera.matrix_world = Matrix(np.reshape(record.camera_to_world, (4, 4)).tolist())
-    horizontal, vertical = record.field_of_view
     values = {
-        "fx": record.fx, "fy": record.fy, "cx": record.cx, "cy": record.cy,
-        "fov_h_deg": horizontal, "fov_v_deg": vertical,
+        **record.intrinsics,
         "width": record.width, "height": record.height,
         "pixel_aspect_x": lens.pixel_aspect_x, "pixel_aspect_y": lens.pixel_aspect_y, "frame": record.frame,
         "picture": list(record.picture),  # the photograph's size, which is the render's
         "placement": list(record.placement),  # of the original in the picture, for nodes/scene_cameras.py
     }  # fmt: skip
-    for key, value in values.items():
-        camera[key] = value
+    for owner, own in ((camera, values), (data, record.intrinsics)):
+        for key, value in own.items():
+            owner[key] = value
 
 
 def _add_background(data: bpy.types.Camera, record: CameraRecord) -> bpy.types.Image | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..files.names import listed
+from ..files.names import listed, readable
 from ..frames.pixels import orientation
 from ..geometry.projection import cameras_from_blender
 from . import colmap
@@ -24,6 +24,37 @@ def original_intrinsics(camera: CameraRecord, size: tuple[int, int]) -> np.ndarr
     ])  # fmt: skip
 
 
+def consensus(cameras: Sequence[CameraRecord]) -> dict[str, tuple[float, float]]:
+    """Median and standard deviation over the frames of each of ``CameraRecord.intrinsics``, by its name.
+
+    Parameters
+    ----------
+    cameras : N, at least one; where the photographs' sizes differ, the frames of the commonest count
+    """
+    chosen = [camera.intrinsics for camera, _ in _commonest(cameras, [camera.photo for camera in cameras])]
+    values = np.array([list(one.values()) for one in chosen])
+    pairs = np.stack([np.median(values, axis=0), values.std(axis=0)], axis=-1).tolist()
+    return {key: (median, std) for key, (median, std) in zip(chosen[0], pairs, strict=True)}
+
+
+def camera_report(cameras: Sequence[CameraRecord], name: str) -> str:
+    """What the cameras agree on, to be read by a person; ``cameras``: N, at least one of the input ``name``."""
+    chosen = _commonest(cameras, [camera.photo for camera in cameras])
+    first, size = chosen[0]
+    of_all = f" of {len(cameras)}, whose photographs have the commonest size" if len(chosen) < len(cameras) else ""
+    lines = [
+        f"Cameras of {readable(name)}: {len(chosen)} frames{of_all}", "",
+        f"Processed image, {first.width} x {first.height} pixels (fov in degrees)",
+        f"{'':10}{'consensus':>14}{'deviation':>14}",
+        *(f"{key:10}{median:14.4f}{std:14.4f}" for key, (median, std) in consensus(cameras).items()),
+    ]  # fmt: skip
+    if all(size):
+        original = _median_original(chosen)
+        lines += ["", f"Photograph, {size[0]} x {size[1]} pixels", f"{'':10}{'consensus':>14}"]
+        lines += [f"{key:10}{value:14.4f}" for key, value in zip(("fx", "fy", "cx", "cy"), original, strict=True)]
+    return "\n".join([*lines, "", "Consensus: median over the frames. Deviation: standard deviation.", ""])
+
+
 def calibration(cameras: Sequence[CameraRecord], sizes: Sequence[tuple[int, int]], name: str) -> Mapping[str, str]:
     """The two calibration files by their names: "fx fy cx cy", the median over the frames.
 
@@ -32,14 +63,11 @@ def calibration(cameras: Sequence[CameraRecord], sizes: Sequence[tuple[int, int]
     cameras : N, at least one
     sizes : N, (width, height) of the originals; where they differ, the frames of the commonest count
     """
-    commonest = Counter(sizes).most_common(1)[0][0]
-    chosen = [(camera, size) for camera, size in zip(cameras, sizes, strict=True) if size == commonest]
+    chosen = _commonest(cameras, sizes)
     processed = np.median([(c.fx, c.fy, c.cx, c.cy) for c, _ in chosen], axis=0)
-    matrices = np.median([original_intrinsics(c, size) for c, size in chosen], axis=0)
-    original = matrices[[0, 1, 0, 1], [0, 1, 2, 2]]
     return {
         f"calib_{name}{suffix}.txt": " ".join(f"{value:.6f}" for value in values) + "\n"
-        for suffix, values in (("_da3", processed), ("", original))
+        for suffix, values in (("_da3", processed), ("", _median_original(chosen)))
     }
 
 
@@ -73,6 +101,20 @@ def mirrored(cameras: Sequence[CameraRecord]) -> list[str]:
         f"In the COLMAP model {listed(names)} stand upright: the files hold mirror images, which no camera sees. Save them "
         "without EXIF's orientation for COLMAP"
     ]
+
+
+def _commonest(
+    cameras: Sequence[CameraRecord], sizes: Sequence[tuple[int, int]]
+) -> list[tuple[CameraRecord, tuple[int, int]]]:
+    """Those with the size that most have, and that size."""
+    commonest = Counter(sizes).most_common(1)[0][0]
+    return [(camera, size) for camera, size in zip(cameras, sizes, strict=True) if size == commonest]
+
+
+def _median_original(chosen: Sequence[tuple[CameraRecord, tuple[int, int]]]) -> np.ndarray:
+    """(4,) median fx fy cx cy in pixels of the originals."""
+    matrices = np.median([original_intrinsics(camera, size) for camera, size in chosen], axis=0)
+    return np.asarray(matrices[[0, 1, 0, 1], [0, 1, 2, 2]])
 
 
 def _file_name(camera: CameraRecord) -> str:

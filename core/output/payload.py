@@ -159,6 +159,14 @@ class CameraRecord:
         )
 
     @property
+    def intrinsics(self) -> dict[str, float]:
+        """Pixels of the processed image, and degrees, by the names that files and custom properties have."""
+        horizontal, vertical = self.field_of_view
+        return {
+            "fx": self.fx, "fy": self.fy, "cx": self.cx, "cy": self.cy, "fov_h_deg": horizontal, "fov_v_deg": vertical
+        }  # fmt: skip
+
+    @property
     def picture(self) -> tuple[int, int]:
         """(width, height) of the picture in pixels of the original; of the processed image where that is not known."""
         (wide, high), (across, down) = self.photo, self.placement[2:]
@@ -211,6 +219,6 @@ def camera_table(cameras: Iterable[CameraRecord]) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("frame", "name", "fx", "fy", "cx", "cy", "fov_h_deg", "fov_v_deg"))
     for camera in cameras:
-        numbers = (camera.fx, camera.fy, camera.cx, camera.cy, *camera.field_of_view)
+        numbers = camera.intrinsics.values()
         writer.writerow((camera.frame, readable(camera.name), *(f"{number:.6f}" for number in numbers)))
     return text.getvalue()

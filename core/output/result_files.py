@@ -26,12 +26,13 @@ from ..prediction.prediction import Prediction
 from ..settings import ColmapExport, Settings
 from . import colmap, debug_images
 from .blender_arrays import srgb_from_linear
-from .calibration import calibration, colmap_views, mirrored
+from .calibration import calibration, camera_report, colmap_views, mirrored
 from .payload import CameraRecord, PointArrays, camera_table, split
 from .ply import VERTEX, PlyWriter
 
 KIND = "results"  # of folder, for ``ownership``
-TABLE = "camera_intrinsics.csv"
+TABLE, REPORT = "camera_intrinsics.csv", "camera_report.txt"
+GENERAL = ("frames", "images")  # names of folders that say nothing: many shots have one
 COLMAP_POINTS = 200_000  # at most; enough to start a radiance field from, and COLMAP's tools stay quick
 PART = 1 << 20  # points whose colours are converted at a time
 PLY_COMMENT = "DA3 for Blender, z up, as in the scene"
@@ -56,7 +57,7 @@ class ResultFiles:
 
     def __init__(self, settings: Settings, name: str):
         self._settings = settings
-        self._name = name
+        self._name = telling_name(settings.input, name)
         self._own = _writable(settings.output_folder) if settings.output_folder.strip() else None
         self._folder = self._own.path if self._own else None
         self._cameras: dict[int, CameraRecord] = {}  # by frame
@@ -190,7 +191,8 @@ class ResultFiles:
     ) -> None:
         assert self._own
         name = self._named("calib_", "_da3.txt").removeprefix("calib_").removesuffix("_da3.txt")
-        for file, text in {TABLE: camera_table(cameras), **calibration(cameras, sizes, name)}.items():
+        tables = {TABLE: camera_table(cameras), REPORT: camera_report(cameras, self._name)}
+        for file, text in {**tables, **calibration(cameras, sizes, name)}.items():
             wanted = self._own.path / file
             written.append(self._told(wanted, self._own.path / self._own.write(file, text.encode("utf-8"))))
 
@@ -283,6 +285,15 @@ class _Sample:
 def beside(wanted: Path, written: Path) -> str:
     """What is said where a person's file has the name of a result."""
     return f"'{wanted}' is not a file that this add-on wrote: it stays as it is, and the new one is '{written}'"
+
+
+def telling_name(path: str, name: str) -> str:
+    """What files of an input are called: of a folder ``frames`` or ``images`` it is the folder around it.
+
+    So shots that share an output folder do not write over each other's calibration.
+    """
+    folder = Path(path).expanduser()
+    return folder.resolve().parent.name or name if name.casefold() in GENERAL and folder.is_dir() else name
 
 
 def _writable(path: str) -> ownership.Folder:

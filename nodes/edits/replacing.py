@@ -118,7 +118,7 @@ def _twin(target: bpy.types.Collection, child: bpy.types.Collection, name: str) 
 def _settle(run: Run, top: bpy.types.Collection) -> None:
     """Take away what a run was built in, and give what it has built its names."""
     before = run.top.name
-    bpy.data.texts.remove(run.text)  # the cameras' table is there already
+    bpy.data.batch_remove([run.text, run.report])  # the cameras' table is there already
     bpy.data.batch_remove([child for child in run.top.children_recursive if child not in set(top.children_recursive)])
     for made in run.built:
         if is_there(made):

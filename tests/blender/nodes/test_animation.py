@@ -110,6 +110,21 @@ def test_halfway_between_two_keys_the_camera_is_halfway_and_level(scene):
         assert np.einsum("i,i", seen[:3, 2], ends[0][:3, 2] + ends[1][:3, 2]) > 0.0
 
 
+def test_consensus_and_deviation_stand_on_the_camera_and_in_a_text(scene):
+    records = orbit(range(4), zoom=0.1)  # fx 500, 550, 600, 650
+    run = build(scene, [records[:2], records[2:]], SEQUENCE)
+    camera = moving(scene)
+    assert camera["fx_consensus"] == pytest.approx(575.0) and camera["fx_std"] == pytest.approx(
+        np.std([0, 50, 100, 150])
+    )
+    assert camera["cx_consensus"] == pytest.approx(300.0) and camera["cx_std"] == 0.0
+    assert camera.data["fx"] == camera["fx"] == 500.0
+    (line,) = [line for line in bpy.data.texts["DA3_Camera_Report"].as_string().splitlines() if line.startswith("fx ")]
+    assert [float(word) for word in line.split()[1:]] == pytest.approx([575.0, 55.9017])
+    assembly.discard(run)
+    assert not bpy.data.texts
+
+
 def test_quaternions_never_jump_to_the_other_side():
     matrices = np.array([np.reshape(r.camera_to_world, (4, 4)) for r in orbit(range(400))])
     turns = animation.quaternions(matrices)

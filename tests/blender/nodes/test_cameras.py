@@ -15,6 +15,7 @@ from mathutils import Vector
 
 # A tenth of a pixel is what the eye cannot see; the cameras' own error is float32's, some thousandths.
 PIXELS = 0.1
+INTRINSICS = ("fx", "fy", "cx", "cy", "fov_h_deg", "fov_v_deg")
 
 
 def build(records, scene):
@@ -83,6 +84,7 @@ def test_a_camera_carries_its_name_and_its_intrinsics(scene):
     assert [camera[key] for key in ("fx", "fy", "cx", "cy", "frame")] == [500.0, 510.0, 300.0, 220.0, 7]
     assert camera["fov_h_deg"] == pytest.approx(np.degrees(np.arctan(300 / 500) + np.arctan(340 / 500)))
     assert camera["fov_v_deg"] == pytest.approx(np.degrees(np.arctan(220 / 510) + np.arctan(208 / 510)))
+    assert dict(camera.data.items()) == {key: camera[key] for key in INTRINSICS}
 
 
 def test_a_centred_camera_has_no_shift_and_the_lens_a_photographer_knows(scene):

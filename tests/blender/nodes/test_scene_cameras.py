@@ -129,4 +129,11 @@ def test_a_run_with_animation_and_result_files_is_built_as_its_settings_say(enab
         assert [o.name for o in scene.objects if o.type == "MESH" and not o.hide_render] == [f"Frame_{frame}"]
         assert scene.objects["DA3_Camera"].location.x == pytest.approx(0.1 * frame)
     names = {path.name for path in (tmp_path / "out").glob("[!.]*")}  # without what says which files are ours
-    assert names == {"wall.ply", "camera_intrinsics.csv", "calib_wall.txt", "calib_wall_da3.txt", "colmap"}
+    assert names == {
+        "wall.ply",
+        "camera_intrinsics.csv",
+        "camera_report.txt",
+        "calib_wall.txt",
+        "calib_wall_da3.txt",
+        "colmap",
+    }

@@ -53,7 +53,7 @@ def test_rebuild_replaces_what_was_built_and_loads_no_model(run, tmp_path):
     assert sorted(obj.name for obj in run.all_objects) == names
     assert (tmp_path / "loads.txt").read_text() == loaded
     assert bpy.context.scene.collection.children[:] == [run]
-    assert run.name in bpy.data.collections and len(bpy.data.texts) == 1
+    assert run.name in bpy.data.collections and len(bpy.data.texts) == 2  # the cameras' table and report
     assert len(bpy.data.materials) == 1 and len(bpy.data.node_groups) == 1
     assert len(bpy.data.meshes) == 1 and len(bpy.data.cameras) == 3
     assert not run.hide_viewport and not run.hide_render

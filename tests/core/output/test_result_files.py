@@ -3,6 +3,7 @@
 import csv
 import os
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import payloads
@@ -119,6 +120,40 @@ def test_calibration_is_the_median_at_the_processed_and_at_the_original_size(tmp
     assert (tmp_path / "calib_room_da3.txt").read_text() == "500.000000 510.000000 252.000000 252.000000\n"
     # cy: (252 - 63) * 4
     assert (tmp_path / "calib_room.txt").read_text() == "2000.000000 2040.000000 1008.000000 756.000000\n"
+
+
+def test_a_folder_with_a_general_name_gives_the_name_of_the_one_around_it(tmp_path):
+    out = tmp_path / "out"
+    for shot in ("harbour", "tower"):
+        for general in ("Frames", "images"):
+            folder = tmp_path / shot / general
+            folder.mkdir(parents=True)
+            with result_files.ResultFiles(settings_for(out, input=str(folder)), folder.name) as files:
+                files.add([], payloads.random_records(2), [(640, 428)] * 2)
+                files.finish()
+    assert {f"calib_{shot}{kind}.txt" for shot in ("harbour", "tower") for kind in ("", "_da3")} == {
+        path.name for path in out.glob("calib_*")
+    }
+    video = tmp_path / "frames.mp4"
+    video.touch()
+    assert result_files.telling_name(str(video), "frames") == "frames"  # a file's name is its own
+    assert result_files.telling_name(str(tmp_path / "harbour"), "harbour") == "harbour"
+
+
+def test_consensus_and_deviation_are_numpys_over_the_commonest_size():
+    rng = np.random.default_rng(1)
+    records = [replace(r, fx=float(rng.uniform(480, 520)), photo=(1280, 856)) for r in payloads.random_records(5)]
+    odd = replace(records[0], frame=9, fx=9000.0, photo=(100, 100))
+    agreed = calibration.consensus([*records, odd])
+    focal = [record.fx for record in records]
+    assert agreed["fx"] == pytest.approx((np.median(focal), np.std(focal)))
+    assert list(agreed) == ["fx", "fy", "cx", "cy", "fov_h_deg", "fov_v_deg"]
+    lines = calibration.camera_report([*records, odd], "walk").splitlines()
+    assert lines[0] == "Cameras of walk: 5 frames of 6, whose photographs have the commonest size"
+    table = {words[0]: [float(word) for word in words[1:]] for line in lines if len(words := line.split()) == 3}
+    assert table["fx"] == pytest.approx([np.median(focal), np.std(focal)], abs=1e-4)
+    (last,) = [line.split() for line in lines[-8:] if line.startswith("fx ")]
+    assert float(last[1]) == pytest.approx(2 * np.median(focal), abs=1e-4)  # the photograph is twice as large
 
 
 def test_the_table_lists_every_camera_once_in_the_order_of_the_frames(tmp_path):
@@ -273,7 +308,7 @@ def test_parts_of_a_cloud_are_written_in_their_order(tmp_path):
     with result_files.ResultFiles(settings_for(tmp_path, output_colmap=ColmapExport.OFF), "room") as files:
         files.add(parts, payloads.random_records(1), [(640, 428)])
         names = {p.name for p in files.finish()}
-    assert names == {"camera_intrinsics.csv", "calib_room.txt", "calib_room_da3.txt", "room.ply"}
+    assert names == {"camera_intrinsics.csv", "camera_report.txt", "calib_room.txt", "calib_room_da3.txt", "room.ply"}
     assert np.array_equal(read_ply(tmp_path / "room.ply")["x"][:7], parts[0].position[:, 0])
 
 
