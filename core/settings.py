@@ -177,6 +177,10 @@ class Settings:
     output_debug_images: bool = option(
         False, "Output Debug Images", "Write pictures of each frame's depth, confidence and filters", group="output"
     )
+    debug_beside_input: bool = option(
+        False, "Debug Images Beside Input", "Without an Output Folder: into a folder <name>_debug next to the input",
+        group="output",
+    )  # fmt: skip
     animate_sequence: bool = option(
         False, "Animate Sequence", "One camera, DA3_Camera, that moves along the path", group="animation"
     )

@@ -31,8 +31,10 @@ def why_unused(name: str, settings: PropertyGroup) -> str:
             return "Only with a Blender collection"
         case "feature_matching" if model.needs_file and settings.known_cameras != "structure_from_motion":
             return "Only for Classic, and for Known Cameras by Structure from Motion"
-        case "output_point_cloud" | "output_colmap" | "output_debug_images" if not settings.output_folder:
+        case "output_point_cloud" | "output_colmap" if not settings.output_folder:
             return "Only with an Output Folder"
+        case "debug_beside_input" if settings.output_folder or not settings.output_debug_images:
+            return "Only for Output Debug Images without an Output Folder"
         case "keep_individual_cameras" if not settings.animate_sequence:
             return "Only with Animate Sequence"
         case "batch_size" if all_at_once:

@@ -1,4 +1,4 @@
-"""Which objects a batch becomes: what stands still, what moves, and things with names."""
+"""Which objects a batch becomes: what stands still, what moves, and things with names; a sample of all points of a run."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
+from ..geometry.projection import points_from_blender
 from ..prediction.prediction import Prediction
 from ..settings import Settings
 from . import blender_arrays
@@ -91,3 +92,36 @@ def _by_object(cloud: PointArrays) -> Iterator[tuple[int, PointArrays]]:
         return
     for number in np.unique(cloud.object_id).tolist():
         yield number, cloud.select(cloud.object_id == number)
+
+
+class EvenSample:
+    """Evenly spaced points of a stream that is longer than one wants to keep; ``most``: how many at most."""
+
+    def __init__(self, most: int):
+        self._most = most
+        self._step = 1
+        self._seen = 0
+        self._position = np.zeros((0, 3), np.float32)
+        self._color = np.zeros((0, 3), np.float32)
+        self._batch = np.zeros(0, np.int32)
+
+    def add(self, cloud: PointArrays, batch: int) -> None:
+        first = -self._seen % self._step
+        self._position = np.concatenate([self._position, cloud.position[first :: self._step]])
+        self._color = np.concatenate([self._color, cloud.point_color[first :: self._step, :3]])
+        added = len(self._position) - len(self._batch)
+        self._batch = np.concatenate([self._batch, np.full(added, batch, np.int32)])
+        self._seen += len(cloud)
+        while len(self._position) > self._most:
+            self._position, self._color, self._batch = self._position[::2], self._color[::2], self._batch[::2]
+            self._step *= 2
+
+    def move(self, moves: Sequence[np.ndarray]) -> None:
+        """The points of each batch by its (4, 4) similarity."""
+        for batch, matrix in enumerate(moves):
+            own = self._batch == batch
+            self._position[own] = self._position[own] @ matrix[:3, :3].T + matrix[:3, 3]
+
+    def points(self) -> tuple[np.ndarray, np.ndarray]:
+        """(P, 3) in OpenCV axes and (P, 3) uint8 sRGB."""
+        return points_from_blender(self._position), blender_arrays.srgb_from_linear(self._color)

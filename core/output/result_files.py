@@ -22,13 +22,15 @@ from ..errors import BadInput, Cancelled, DA3Error
 from ..files import names, ownership
 from ..geometry import local_origin
 from ..geometry.projection import points_from_blender
-from ..prediction.prediction import Prediction
+from ..prediction.batch import Batch
 from ..settings import ColmapExport, Settings
-from . import colmap, debug_images
+from . import colmap
 from .blender_arrays import srgb_from_linear
 from .calibration import calibration, camera_report, colmap_views, mirrored
+from .debug_images import DebugImages
 from .payload import CameraRecord, PointArrays, camera_table, split
 from .ply import VERTEX, PlyWriter
+from .point_clouds import EvenSample
 
 KIND = "results"  # of folder, for ``ownership``
 TABLE, REPORT = "camera_intrinsics.csv", "camera_report.txt"
@@ -64,11 +66,11 @@ class ResultFiles:
         self._sizes: dict[int, tuple[int, int]] = {}
         self._batches: dict[int, int] = {}  # by frame
         self._batch = -1  # that was added last
-        self._sample = _Sample(COLMAP_POINTS)
+        self._sample = EvenSample(COLMAP_POINTS)
         self._ply: PlyWriter | None = None
-        self._pictures: list[Path] = []
         self._given_up: dict[str, str] = {}  # why, by kind of file
         self.warnings: list[str] = []
+        self._pictures = self._debug_images()
         self.origin: np.ndarray | None = None  # (3,) of the scene in the known cameras' own world, Blender's axes
 
     def __enter__(self) -> ResultFiles:
@@ -90,7 +92,7 @@ class ResultFiles:
             return []
         kinds, reasons = ", ".join(self._given_up), ", ".join(dict.fromkeys(self._given_up.values()))
         return [
-            f"Not written into '{self._folder}': {kinds} ({reasons}). The scene is not affected; free some space or choose "
+            f"Not written into '{self._folder or (self._pictures and self._pictures.folder)}': {kinds} ({reasons}). The scene is not affected; free some space or choose "
             "another output folder, and run again"
         ]
 
@@ -108,11 +110,6 @@ class ResultFiles:
             f"The point cloud may take {needed / 1e9:.3g} GB in '{self._folder}', where {free / 1e9:.3g} GB are free: should "
             "they not do, it is left out"
         ]
-
-    @property
-    def wants_pictures(self) -> bool:
-        """Whether debug images are to be written."""
-        return self.wanted and self._settings.output_debug_images
 
     def add(
         self, clouds: Iterable[PointArrays], cameras: Sequence[CameraRecord], sizes: Sequence[tuple[int, int]]
@@ -147,20 +144,22 @@ class ResultFiles:
         for part in split(cloud, PART):
             self._ply.add(part.position, srgb_from_linear(part.point_color[:, :3]), part.conf)
 
-    def add_pictures(self, prediction: Prediction, indices: Sequence[int], stems: Sequence[str]) -> None:
-        """Write the debug images of N frames; ``indices`` in the input and ``stems``: N."""
-        if not (self._own and self.wants_pictures):
-            return
-        own, folder = self._own, self._own.path / "debug"
+    def _debug_images(self) -> DebugImages | None:
+        """Where the debug images go: into the output folder, else beside the input, where that is wanted."""
+        wanted, least = self._settings.output_debug_images, self._settings.min_confidence
+        if wanted and self._own:
+            return DebugImages(self._own, "debug", least)
+        if wanted and self._settings.debug_beside_input:
+            around = Path(self._settings.input).expanduser().resolve().parent
+            return DebugImages(_writable(str(around / names.file_name("", self._name, "_debug"))), "", least)
+        if wanted:
+            self.warnings.append("No debug images: they want an Output Folder, or Debug Images Beside Input")
+        return None
 
-        def write() -> None:
-            folder.mkdir(exist_ok=True)
-            for i, (index, stem) in enumerate(zip(indices, stems, strict=True)):
-                for kind, picture in debug_images.pictures(prediction, i, self._settings.min_confidence).items():
-                    file = names.file_name(f"{index:06d}_", stem, f"_{kind}.png", folder)
-                    self._pictures.append(debug_images.save(picture, own, f"debug/{file}"))
-
-        self._write(PICTURES, write)
+    def add_pictures(self, batch: Batch, stems: Sequence[str]) -> None:
+        """Write the debug images of a batch's N frames; ``stems``: N."""
+        if pictures := self._pictures:
+            self._write(PICTURES, lambda: pictures.add(batch, stems), pictures.folder.parent)
 
     def finish(self, moves: Sequence[np.ndarray] = ()) -> list[Path]:
         """Write what needs all cameras, and give the point cloud its name; every file that was written.
@@ -171,7 +170,7 @@ class ResultFiles:
             reach the COLMAP model; a point cloud that is written as it comes cannot be moved
         """
         if self._own is None or not self._cameras:
-            return list(self._pictures)
+            return self._pictures.written if self._pictures else []
         cameras = [self._cameras[frame] for frame in sorted(self._cameras)]
         if len(moves):
             cameras = [camera.moved(moves[self._batches[camera.frame]]) for camera in cameras]
@@ -184,7 +183,9 @@ class ResultFiles:
         if self._settings.output_colmap is not ColmapExport.OFF:
             self.warnings += mirrored(cameras)
             self._write(COLMAP, lambda: written.extend(self._write_colmap(colmap_views(cameras, sizes))))
-        return written + [picture for picture in self._pictures if picture.is_file()]
+        return written + [
+            picture for picture in (self._pictures.written if self._pictures else ()) if picture.is_file()
+        ]
 
     def _write_tables(
         self, cameras: Sequence[CameraRecord], sizes: Sequence[tuple[int, int]], written: list[Path]
@@ -230,12 +231,13 @@ class ResultFiles:
         """A file's name with the input's in it."""
         return names.file_name(before, self._name, after, self._folder)
 
-    def _write(self, kind: str, work: Callable[[], None]) -> None:
-        """Write files of a kind, unless that has failed before."""
-        if self._folder is None or kind in self._given_up:
+    def _write(self, kind: str, work: Callable[[], None], into: Path | None = None) -> None:
+        """Write files of a kind into the output folder or another, unless that has failed before."""
+        folder = into or self._folder
+        if folder is None or kind in self._given_up:
             return
         try:
-            if not self._folder.is_dir():
+            if not folder.is_dir():
                 raise FileNotFoundError(errno.ENOENT, "the folder is gone")
             work()
         except Cancelled:
@@ -247,39 +249,6 @@ class ResultFiles:
         except Exception as error:  # noqa: BLE001  # the edge of a side product: whatever it was, the scene goes on
             traceback.print_exc()
             self._given_up[kind] = f"unexpected {type(error).__name__}: {error}"
-
-
-class _Sample:
-    """Evenly spaced points of a stream that is longer than one wants to keep."""
-
-    def __init__(self, most: int):
-        self._most = most
-        self._step = 1
-        self._seen = 0
-        self._position = np.zeros((0, 3), np.float32)
-        self._color = np.zeros((0, 3), np.float32)
-        self._batch = np.zeros(0, np.int32)
-
-    def add(self, cloud: PointArrays, batch: int) -> None:
-        first = -self._seen % self._step
-        self._position = np.concatenate([self._position, cloud.position[first :: self._step]])
-        self._color = np.concatenate([self._color, cloud.point_color[first :: self._step, :3]])
-        added = len(self._position) - len(self._batch)
-        self._batch = np.concatenate([self._batch, np.full(added, batch, np.int32)])
-        self._seen += len(cloud)
-        while len(self._position) > self._most:
-            self._position, self._color, self._batch = self._position[::2], self._color[::2], self._batch[::2]
-            self._step *= 2
-
-    def move(self, moves: Sequence[np.ndarray]) -> None:
-        """The points of each batch by its (4, 4) similarity."""
-        for batch, matrix in enumerate(moves):
-            own = self._batch == batch
-            self._position[own] = self._position[own] @ matrix[:3, :3].T + matrix[:3, 3]
-
-    def points(self) -> tuple[np.ndarray, np.ndarray]:
-        """(P, 3) in OpenCV axes and (P, 3) uint8 sRGB."""
-        return points_from_blender(self._position), srgb_from_linear(self._color)
 
 
 def beside(wanted: Path, written: Path) -> str:

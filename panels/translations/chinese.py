@@ -98,6 +98,7 @@ CHINESE = {
     "NumPy": "NumPy",
     "Obsolete": "已过时",
     "Off": "关闭",
+    "Debug Images Beside Input": "调试图像放在输入旁",
     "Output COLMAP Model": "输出 COLMAP 模型",
     "Output Debug Images": "输出调试图像",
     "Output Folder": "输出文件夹",

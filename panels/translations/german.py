@@ -98,6 +98,7 @@ GERMAN = {
     "NumPy": "NumPy",
     "Obsolete": "Veraltet",
     "Off": "Aus",
+    "Debug Images Beside Input": "Diagnosebilder neben die Eingabe",
     "Output COLMAP Model": "COLMAP-Modell schreiben",
     "Output Debug Images": "Diagnosebilder schreiben",
     "Output Folder": "Ausgabeordner",

@@ -84,6 +84,8 @@ def test_every_setting_has_a_place_and_is_shown_where_it_has_an_effect(enabled):
                     settings.model, settings.batch_mode, settings.known_cameras = model, mode, known
                     settings.generate_meshes = meshes
                     seen |= {o.name for panel in sidebar.TITLES for o in option_rows.rows_of(panel, settings)}
+    settings.output_folder, settings.output_debug_images = "", True
+    seen |= {o.name for o in option_rows.rows_of(option_rows.FILES, settings)}
     assert {o.name for o in options()} - option_rows.ABOVE == seen
     assert {"input", "quality", "results"} <= shown_settings()
 

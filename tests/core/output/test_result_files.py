@@ -14,10 +14,12 @@ from da3_blender.core import pipeline
 from da3_blender.core.errors import BadInput
 from da3_blender.core.files import ownership
 from da3_blender.core.frames.source import FrameSource
-from da3_blender.core.output import calibration, colmap, result_files
+from da3_blender.core.output import calibration, colmap, debug_images, result_files
 from da3_blender.core.output.blender_arrays import linear_from_srgb
 from da3_blender.core.output.payload import PointArrays
 from da3_blender.core.output.ply import VERTEX, PlyWriter
+from da3_blender.core.output.point_clouds import EvenSample
+from da3_blender.core.prediction.batch import Batch
 from da3_blender.core.settings import BatchMode, ColmapExport, Settings
 from PIL import Image
 from truth_predictor import TruthPredictor
@@ -213,7 +215,7 @@ def test_debug_images_show_each_frame_five_times(tmp_path):
     prediction = TruthPredictor(known).predict(known.images, range(3), settings)
     prediction.conf[0, :10] = 0.0
     with result_files.ResultFiles(settings, "portrait") as files:
-        files.add_pictures(prediction, [0, 1, 2], ["000", "001", "002"])
+        files.add_pictures(Batch([0, 1, 2], prediction), ["000", "001", "002"])
         files.finish()
     names = {p.name for p in (tmp_path / "debug").iterdir()}
     kinds = ("bad_confidence", "color", "confidence", "depth", "gradient")
@@ -223,12 +225,53 @@ def test_debug_images_show_each_frame_five_times(tmp_path):
     bad = np.asarray(Image.open(tmp_path / "debug" / "000000_000_bad_confidence.png"))
     marked = (bad != color).any(axis=-1)
     assert marked[:10].mean() > 0.9  # a red pixel may be red already
-    clear = (prediction.conf[0] > 0) & (prediction.depth[0] > 0)
+    clear = (prediction.conf[0] > 2) & (prediction.depth[0] > 0)
     assert not marked[clear].any()
     depth = np.asarray(Image.open(tmp_path / "debug" / "000000_000_depth.png")).astype(int).sum(axis=-1)
     z = prediction.depth[0]
     known_z = z > 0
     assert depth[z == z[known_z].min()].mean() > depth[z == z[known_z].max()].mean()
+
+
+def test_bad_confidence_has_three_colours():
+    conf = np.full((1, 9), 5.0)
+    conf[0, 1], conf[0, 3:7] = 1.7, (1.0, 0.0, 1.0, 5.0)
+    gone = np.zeros((1, 9), bool)
+    gone[0, 6] = True  # a pixel without depth
+    picture = debug_images.bad_confidence(np.zeros((1, 9, 3), np.uint8), conf, gone)[0]
+    on = [tuple((pixel > 0).tolist()) for pixel in picture]
+    red, magenta, yellow, none = (True, False, False), (True, False, True), (True, True, False), (False, False, False)
+    assert on == [none, yellow, none, magenta, red, red, magenta, none, none]
+
+
+def test_masks_keep_a_thing_s_colour_from_frame_to_frame_and_motion_is_white():
+    known = truth.load("portrait")
+    prediction = TruthPredictor(known).predict(known.images[:2], range(2), Settings())
+    prediction.object_id = np.zeros(prediction.depth.shape, np.int32)
+    prediction.object_id[0, :40], prediction.object_id[1, 40:60], prediction.object_id[0, 90:] = 3, 3, 4
+    moving = prediction.object_id == 4
+    first, second = (debug_images.pictures(Batch([0, 1], prediction, moving=moving), i, 0.5) for i in range(2))
+    (thing,) = {tuple(pixel) for pixel in first["mask"][:40].reshape(-1, 3).tolist()}
+    (other,) = {tuple(pixel) for pixel in first["mask"][90:].reshape(-1, 3).tolist()}
+    assert {tuple(pixel) for pixel in second["mask"][40:60].reshape(-1, 3).tolist()} == {thing}
+    assert thing != other and not first["mask"][40:90].any()
+    assert np.array_equal(first["moving"] == 255, np.repeat(moving[0][..., None], 3, axis=-1))
+
+
+def test_beside_the_input_only_when_asked(tmp_path):
+    known = truth.load("portrait")
+    (tmp_path / "shots").mkdir()
+    batch = Batch([0], TruthPredictor(known).predict(known.images[:1], range(1), Settings()))
+    for asked in (False, True):
+        settings = Settings(input=str(tmp_path / "shots"), output_debug_images=True, debug_beside_input=asked)
+        with result_files.ResultFiles(settings, "shots") as files:
+            files.add_pictures(batch, ["000"])
+            written = files.finish()
+        assert {path.name for path in tmp_path.iterdir()} == {"shots", *(["shots_debug"] if asked else [])}
+        assert not list((tmp_path / "shots").iterdir())
+        assert asked != any("Beside Input" in warning for warning in files.warnings)
+        assert {path.parent for path in written} == ({tmp_path / "shots_debug"} if asked else set())
+    assert (tmp_path / "shots_debug" / "000000_000_depth.png").is_file() and len(written) == 5
 
 
 def test_a_folder_that_cannot_be_made_or_written_is_found_before_the_work(tmp_path):
@@ -272,7 +315,7 @@ def test_a_file_that_cannot_be_finished_leaves_the_old_one_and_nothing_half(tmp_
 
 
 def test_the_sample_for_colmap_is_evenly_spread_over_a_long_stream():
-    sample = result_files._Sample(100)
+    sample = EvenSample(100)
     total = 0
     for seed in range(30):
         cloud = payloads.random_cloud(37, seed)
@@ -324,7 +367,7 @@ def test_a_move_of_the_cameras_and_one_of_the_points_keep_what_is_seen():
     point = np.array([0.2, 3.0, -0.4, 1.0])
     seen = np.linalg.inv(np.reshape(camera.camera_to_world, (4, 4))) @ point
     np.testing.assert_allclose((np.linalg.inv(moved) @ move @ point)[:3], scale * seen[:3], atol=1e-12)
-    sample = result_files._Sample(10)
+    sample = EvenSample(10)
     for batch in range(2):
         sample.add(payloads.random_cloud(4), batch)
     before = sample._position.copy()
