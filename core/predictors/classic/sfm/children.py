@@ -25,7 +25,7 @@ def run(script: str, folder: Path, result: str, log: str, monitor: Monitor, told
 
     Parameters
     ----------
-    script : the file beside this one
+    script : a file of ``processes``
     folder : its only argument, which is also where it works
     result, log : files that it leaves there
     told : hears the fraction of its work that is done
@@ -37,7 +37,7 @@ def run(script: str, folder: Path, result: str, log: str, monitor: Monitor, told
         It ended without a result, or was silent for too long.
     """
     process = subprocess.Popen(
-        [sys.executable, str(Path(__file__).with_name(script)), str(folder)],
+        [sys.executable, str(Path(__file__).parent / "processes" / script), str(folder)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()

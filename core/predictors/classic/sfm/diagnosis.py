@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .pair_motion import MOVED, STATIC, TURNED
+from .processes.pair_motion import MOVED, STATIC, TURNED
 
 MODELS_HINT = "use a DA3 model such as DA3 Small"  # finds cameras where there is little to measure
 DEPTH_HINT = "use the model DA3 Small or DA3 Mono Large, which need no second place"

@@ -14,8 +14,8 @@ from da3_blender.core.monitor import Monitor
 from da3_blender.core.predictors.classic import structure_from_motion
 from da3_blender.core.predictors.classic.sfm.diagnosis import Evidence, why_not, why_nothing
 from da3_blender.core.predictors.classic.sfm.lenses import believable, rungs
-from da3_blender.core.predictors.classic.sfm.pair_motion import MOVED, STATIC, TURNED, UNKNOWN, kind_of_motion
-from da3_blender.core.predictors.classic.sfm.retrieval import likely_pairs, pooled
+from da3_blender.core.predictors.classic.sfm.processes.pair_motion import MOVED, STATIC, TURNED, UNKNOWN, kind_of_motion
+from da3_blender.core.predictors.classic.sfm.processes.retrieval import likely_pairs, pooled
 
 SIZE, FOCAL = (480, 360), 420.0
 

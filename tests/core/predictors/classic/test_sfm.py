@@ -178,7 +178,7 @@ def test_a_child_that_is_killed_becomes_an_error_that_says_so(room, temporary):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
 def test_the_child_ends_when_its_parent_is_gone():
-    script = Path(reconstruction.__file__).with_name("child.py")
+    script = Path(reconstruction.__file__).parent / "processes" / "child.py"
     code = f"import runpy; runpy.run_path({str(script)!r})['die_with_parent']()"
     child = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE)
     time.sleep(1.0)

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import aliked
 import cv2
 import numpy as np
 import retrieval
@@ -75,12 +76,13 @@ def _extract(
 
 
 def _features(network: Any, image: np.ndarray, device: torch.device) -> Features:
-    raw = network({"image": torch.from_numpy(image).to(device).permute(2, 0, 1)[None].float() / 255.0})
-    scores, order = raw["keypoint_scores"][0].sort(descending=True)
+    picture = torch.from_numpy(image).to(device).permute(2, 0, 1)[None].float() / 255.0
+    places, scores, descriptors = aliked.features(network, picture, MOST.get(device.type, MOST["cpu"]))
+    scores, order = scores.sort(descending=True)
     order = order[scores > FAINTEST]
     return {
-        "keypoints": raw["keypoints"][0][order].float().cpu(),
-        "descriptors": raw["descriptors"][0][order].half().cpu(),
+        "keypoints": places[order].float().cpu(),
+        "descriptors": descriptors[order].half().cpu(),
         "image_size": torch.tensor([image.shape[1], image.shape[0]]).float(),
     }
 
@@ -133,8 +135,7 @@ def _matches(network: Any, a: Features, b: Features, most: int | None, device: t
 
 def _aliked(device: torch.device) -> Any:
     """Its own loading opens the weights too; torch reads nothing but tensors unless told otherwise."""
-    most = MOST.get(device.type, MOST["cpu"])
-    return ALIKED(model_name="aliked-n16", max_num_keypoints=most, detection_threshold=0.0).eval().to(device)
+    return ALIKED(model_name="aliked-n16").eval().to(device)
 
 
 def _lightglue(device: torch.device) -> Any:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pair_graph
 import pycolmap
 import retrieval
 from pair_motion import kind_of_motion
@@ -117,7 +118,7 @@ def match(job: dict[str, Any], folder: Path, database: Path, report: Callable[[f
             device=pycolmap.Device.cpu,
         )  # fmt: skip
         report(EXTRACTED + (MATCHED - EXTRACTED) * (k + 1) / len(steps))
-    _sort_pairs(database)
+    _settle(database)
 
 
 def matched_pairs(database: Path, names: dict[int, int]) -> np.ndarray:
@@ -143,7 +144,7 @@ def matched_pairs(database: Path, names: dict[int, int]) -> np.ndarray:
 
 def _verify(folder: Path, database: Path, pairs: list[tuple[int, int]], learned: bool) -> None:
     pycolmap.verify_matches(database, _listing(folder, pairs), _verification(learned))
-    _sort_pairs(database)
+    _settle(database)
 
 
 def _verification(learned: bool = False) -> Any:
@@ -170,15 +171,35 @@ def _likely_pairs(job: dict[str, Any], database: Path) -> list[tuple[int, int]]:
     return retrieval.likely_pairs(retrieval.pooled(features))
 
 
-def _sort_pairs(database: Path) -> None:
-    """The order of the matched pairs, which threads leave to chance, decides how sums are rounded."""
+def _settle(database: Path) -> None:
+    """The matched pairs in order, which threads leave to chance and decides how sums are rounded; contradicting ones emptied."""
     with pycolmap.Database.open(database) as db:
         ids = sorted(image.image_id for image in db.read_all_images())
         pairs = [(a, b) for a in ids for b in ids if a < b and db.exists_two_view_geometry(a, b)]
         geometries = [db.read_two_view_geometry(a, b) for a, b in pairs]
+        for k in _contradicting(db, ids, pairs, geometries):
+            geometries[k] = pycolmap.TwoViewGeometry()
         db.clear_two_view_geometries()
         for (a, b), geometry in zip(pairs, geometries, strict=True):
             db.write_two_view_geometry(a, b, geometry)
+
+
+def _contradicting(db: Any, ids: list[int], pairs: list[tuple[int, int]], geometries: list[Any]) -> list[int]:
+    """Which of the pairs show things that look alike and are not the same (``pair_graph``)."""
+    cameras = {camera.camera_id: camera for camera in db.read_all_cameras()}
+    seen = {i: cameras[db.read_image(i).camera_id] for i in ids}
+    places = {i: np.asarray(db.read_keypoints(i))[:, :2].astype(np.float64) for i in ids}
+    known, rotations = [], []
+    for k, ((a, b), geometry) in enumerate(zip(pairs, geometries, strict=True)):
+        fits = len(geometry.inlier_matches) > 0
+        if fits and pycolmap.estimate_two_view_geometry_pose(seen[a], places[a], seen[b], places[b], geometry):
+            known.append(k)
+            rotations.append(geometry.cam2_from_cam1.rotation.matrix())
+    row = {image: k for k, image in enumerate(ids)}
+    ends = np.array([[row[a], row[b]] for a, b in (pairs[k] for k in known)]).reshape(-1, 2)
+    weights = np.array([len(geometries[k].inlier_matches) for k in known], np.float64)
+    wrong = pair_graph.contradicting(len(ids), ends, np.array(rotations).reshape(-1, 3, 3), weights)
+    return [k for k, is_wrong in zip(known, wrong, strict=True) if is_wrong]
 
 
 def _slices(items: list[Any], size: int) -> Iterator[list[Any]]:

