@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..core.alignment import pass_alignment
+from ..core.prediction.executor import Listed
 from . import chunk_alignment
 from .registration import frame_descriptors, loop_detection, pose_graph, sim3
 from .registration.bundle_adjustment import polish
@@ -77,22 +78,27 @@ class LoopCloser:
             self._run.loops_seen = len(loop_detection.by_looks(looks, apart, most)) / most
 
     def _try_all(self, order: Sequence[int], candidates: Sequence[loop_detection.Candidate]) -> None:
-        for number, candidate in enumerate(candidates):
+        pairs = [[order[one.first], order[one.second]] for one in candidates]
+        new = [pair for n, pair in enumerate(pairs) if self._looked_at(pair) is None and pair not in pairs[:n]]
+        joint = Listed([[*a, *b] for a, b in (self._sides(*pair) for pair in new)])
+        for number, (candidate, pair) in enumerate(zip(candidates, pairs, strict=True)):
             self._run.joint_left = len(candidates) - number
             self._run.report()
-            self._try(order, candidate)
+            self._try(candidate, pair, joint)
         self._run.joint_left = 0
 
-    def _try(self, order: Sequence[int], candidate: loop_detection.Candidate) -> None:
+    def _looked_at(self, pair: list[int]) -> dict[str, Any] | None:
+        """What this run, or one that it goes on from, has found of two frames."""
+        return next((one for one in self._run.store.notes["loops"] if one["frames"] == pair), None)
+
+    def _try(self, candidate: loop_detection.Candidate, pair: list[int], joint: Listed) -> None:
         """Verify a candidate by a joint pass, unless an earlier run has."""
         run = self._run
         self.tried.append(candidate)
-        pair = [order[candidate.first], order[candidate.second]]
-        looked_at = run.store.notes["loops"]
-        found = next((one for one in looked_at if one["frames"] == pair), None)
+        found = self._looked_at(pair)
         if found is None:
-            found = {"frames": pair, **self._verify(*pair)}
-            run.store.keep(loops=[*looked_at, found])
+            found = {"frames": pair, **self._verify(pair, joint)}
+            run.store.keep(loops=[*run.store.notes["loops"], found])
             run.pace.pass_done(2 * self._side)
         if "matrix" in found:
             first, second = found["chunks"]
@@ -100,17 +106,19 @@ class LoopCloser:
             matrix, information = np.array(found["matrix"]), np.array(found["information"])
             self.edges.append(pose_graph.Edge(first, second, matrix, information))
 
-    def _verify(self, first: int, second: int) -> dict[str, Any]:
+    def _sides(self, *pair: int) -> list[list[int]]:
+        """The frames around each of two, in the chunk that has it nearest to its middle."""
+        chunks, side = self._run.store.chunks, self._side
+        return [loop_detection.window(chunks[self._chunk_around(frame)], frame, side) for frame in pair]
+
+    def _verify(self, pair: list[int], passes: Listed) -> dict[str, Any]:
         """Both sides of a loop in one pass of the model; what it says, as plain values."""
         run, side = self._run, self._side
         chunks = run.store.chunks
-        a, b = (self._chunk_around(frame) for frame in (first, second))
-        sides = [loop_detection.window(chunks[n], frame, side) for n, frame in ((a, first), (b, second))]
-        wanted = sides[0] + sides[1]
-        if len(run.frames.usable(wanted, run.monitor)) < len(wanted):
-            return {}
-        joint = run.predictor.predict(run.frames.images(wanted), wanted, run.settings)
-        if joint.extrinsics is None:
+        a, b = (self._chunk_around(frame) for frame in pair)
+        sides = self._sides(*pair)
+        _, joint = run.executor.ask(passes.take(), passes)
+        if joint is None or joint.extrinsics is None:
             return {}
         run.filtered(joint)
         if not loop_detection.sides_agree(pass_alignment.without_people(joint), len(sides[0])):

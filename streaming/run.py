@@ -10,6 +10,7 @@ from ..core.frames.resizing import layout
 from ..core.frames.source import FrameSource
 from ..core.monitor import Monitor
 from ..core.prediction import filters
+from ..core.prediction.executor import Executor, executor
 from ..core.prediction.passes import find_cameras, images_per_pass
 from ..core.prediction.prediction import Prediction
 from ..core.prediction.predictor import Predictor
@@ -37,6 +38,7 @@ class Run:
     store: Store
     planner: ChunkPlanner
     pace: Pace
+    executor: Executor  # of the joint passes
     loops_seen: float = 0.0  # of the joint passes that loops of the path so far may cost, those that they will
     joint_left: int | None = None  # joint passes still to come, once that is known
 
@@ -63,7 +65,8 @@ class Run:
         width, height, _ = layout(list(sizes), settings.resolution, settings.resize_method)
         store.require_space(planner.frames_left, width * height, clouds=bool(settings.output_folder.strip()))
         monitor.progress(STAGE, 0.0)
-        return cls(frames, settings, predictor, monitor, store, planner, Pace())
+        passes = executor(frames, settings, predictor, monitor)
+        return cls(frames, settings, predictor, monitor, store, planner, Pace(), passes)
 
     def load(self, number: int) -> Prediction:
         """A chunk from disk, in its own frame, filtered."""

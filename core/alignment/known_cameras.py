@@ -115,6 +115,16 @@ class ConditionedPredictor:
         prediction = replace(prediction, cameras_known=True)
         return prediction if chosen == list(indices) else select(prediction, [chosen.index(i) for i in indices])
 
+    def begin(self, indices: Sequence[int], settings: Settings, cameras: Cameras | None = None) -> None:
+        """Of a predictor that computes ahead; see ``AheadPredictor``."""
+        chosen = self._known.sufficient(indices)
+        self._predictor.begin(chosen, settings, self._known.of(chosen))  # type: ignore[attr-defined]
+
+    def unreadable(self, indices: Sequence[int]) -> dict[int, str]:
+        """See ``AheadPredictor``; what was added to a pass and cannot be read is replaced by ``predict``."""
+        lost = self._predictor.unreadable(self._known.sufficient(indices))  # type: ignore[attr-defined]
+        return {index: reason for index, reason in lost.items() if index in indices}
+
     def _readable(self, index: int) -> bool:
         try:
             self._frames.load(index)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYet
 from dataclasses import dataclass, field
@@ -245,6 +245,10 @@ class FrameSource:
             return self.reader.read(index, ahead)
         except Unreadable as error:
             return error.with_traceback(None)  # which holds what was decoded so far
+
+    def leave_out(self, broken: Mapping[int, str]) -> None:
+        """Name frames that somebody else could not decode; the reason is the end of a sentence."""
+        self._leave_out({index: Unreadable(reason) for index, reason in broken.items()})
 
     def _leave_out(self, broken: dict[int, Unreadable]) -> None:
         """Name what is broken: each file, but of a video the first few frames."""

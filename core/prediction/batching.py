@@ -40,6 +40,7 @@ class Planner:
         self._new = frames  # frames that no pass had yet
         self._before: tuple[list[int], list[int]] | None = None  # both, before the pass handed out last
         self._handed_out = 0
+        self._reserved: list[list[int]] = []  # passes to come that stay as they are, for somebody computes them already
 
     def next(self) -> list[int] | None:
         """The next pass's frames, those it shares with the pass before in front; None at the end."""
@@ -48,11 +49,29 @@ class Planner:
             self._before = self._shared, self._new
             self._shared, self._new = self._after(made, self._shared, self._new)
             self._handed_out += 1
+            self._reserved = self._reserved[1:]
         return made
 
     def peek(self) -> list[int] | None:
         """What ``next`` will give."""
-        return self._pass(self._shared, self._new)
+        return self._reserved[0] if self._reserved else self._pass(self._shared, self._new)
+
+    def reserve(self, most: int) -> list[int] | None:
+        """Fix one pass more beyond what ``next`` gave, of ``most`` frames at most; ``halve`` and ``drop`` undo it.
+
+        Returns
+        -------
+        its frames; None at the end
+        """
+        shared, new = self._shared, self._new
+        for before in self._reserved:
+            shared, new = self._after(before, shared, new)
+        size, self.batch_size = self.batch_size, max(min(self.batch_size, most), self._smallest)
+        made = self._pass(shared, new)
+        self.batch_size = size
+        if made is not None:
+            self._reserved = [*self._reserved, made]
+        return made
 
     def halve(self) -> int:
         """The pass handed out last did not fit: it is taken back, and the plan from there on is made with half the size.
@@ -117,6 +136,7 @@ class Planner:
         if self._before is None:
             raise ValueError("no pass to take back")
         (self._shared, self._new), self._before = self._before, None
+        self._reserved = []
         self._handed_out -= 1
 
 

@@ -3,7 +3,7 @@ passes smaller instead of ending the run."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from .. import memory
@@ -14,6 +14,7 @@ from ..models import catalogue
 from ..monitor import Monitor
 from ..settings import PATCH, BatchMode, Settings
 from .batching import plan
+from .executor import executor
 from .prediction import Prediction
 from .predictor import Predictor
 
@@ -94,6 +95,7 @@ def predictions(
     Cancelled
     """
     found = False
+    passes = executor(frames, settings, predictor, monitor)
     if settings.batch_size == 1 and settings.batch_mode in OVERLAPPING and len(frames.selected) > 1:
         label = settings.batch_mode.label
         frames.warnings.append(f"Batch Size is 1, but passes of '{label}' share images: they take {planner.batch_size}")
@@ -101,18 +103,20 @@ def predictions(
         while (wanted := planner.next()) is not None:
             fits = True
             try:
-                indices = frames.usable(wanted, monitor)
-                if len(indices) < len(wanted):
-                    planner.drop(set(wanted) - set(indices))
-                    continue
-                frames.prefetch(planner.peek() or ())
-                prediction = predictor.predict(frames.images(indices), indices, settings)
+                indices, prediction = passes.ask(wanted, planner)
             except Exception as error:  # what libraries raise for it has no common class
                 if not memory.is_out_of_memory(error):
                     raise
                 fits = False
             if not fits:  # after the exception, which holds on to the memory that was too much
-                _make_room(frames, predictor, planner, wanted)
+                passes.make_room(wanted)
+                smaller = planner.halve()
+                frames.warnings.append(
+                    f"Memory ran out with {len(wanted)} images in one pass of the model; the run goes on with {smaller}"
+                )
+                continue
+            if prediction is None:
+                planner.drop(set(wanted) - set(indices))
                 continue
             found = True
             yield indices, prediction
@@ -120,15 +124,3 @@ def predictions(
             raise BadInput(f"No readable image left: {'; '.join(frames.warnings)}")
     finally:
         frames.release()
-
-
-def _make_room(frames: FrameSource, predictor: Predictor, planner: Planner, wanted: Sequence[int]) -> None:
-    """Free what can be freed, and go on with smaller passes."""
-    frames.release(keep=wanted)
-    free_cache = getattr(predictor, "free_cache", None)
-    if free_cache is not None:
-        free_cache()
-    smaller = planner.halve()
-    frames.warnings.append(
-        f"Memory ran out with {len(wanted)} images in one pass of the model; the run goes on with {smaller}"
-    )
