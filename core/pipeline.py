@@ -19,7 +19,7 @@ from .geometry.projection import pinhole
 from .monitor import Monitor
 from .output import blender_arrays, voxel_merging
 from .output.payload import CameraRecord, Part, PointArrays
-from .output.point_clouds import point_parts
+from .output.point_clouds import frame_labels, point_parts
 from .prediction import filters
 from .prediction.batch import Batch
 from .prediction.batching import Planner
@@ -118,7 +118,7 @@ def deliver(
         return (merger or voxel_merging.Merger(settings.merge_voxel_size)).add(cloud, footprint)
 
     given: dict[str, Any] = {"motion": batch.motion, "moving": batch.moving, "names": batch.names}
-    parts = point_parts(prediction, batch.indices, settings, merge=merge, **given)
+    parts = point_parts(prediction, batch.indices, settings, labels=frame_labels(records), merge=merge, **given)
     clouds = [part.arrays for part in parts if isinstance(part.arrays, PointArrays)]
     if settings.generate_meshes:
         parts = mesh_parts(prediction, batch.indices, records, settings, packed=packed, **given)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
+from ..files.names import cut, readable
 from ..geometry.projection import points_from_blender
 from ..prediction.prediction import Prediction
 from ..settings import Settings
 from . import blender_arrays
-from .payload import Part, PointArrays, by_frame, in_order_of_frames
+from .payload import CameraRecord, Part, PointArrays, by_frame, in_order_of_frames
 
 MOVING, SEGMENTED = "Moving", "Segmented"  # collections
 BACKGROUND = "Background"
 POINTS = "_Points"
+#: Bytes of an image's name in an object's, so that both fit into the 63 that Blender before 5.0 has for a name.
+LONGEST_LABEL = 32
 
 
 def point_parts(
@@ -25,12 +29,13 @@ def point_parts(
     motion: np.ndarray | None = None,
     moving: np.ndarray | None = None,
     names: Mapping[int, str] | None = None,
+    labels: Mapping[int, str] | None = None,
     merge: Callable[[PointArrays], PointArrays] = lambda cloud: cloud,
 ) -> list[Part]:
     """The objects of N frames as point clouds.
 
     Static points of all frames are one object, or with ``prediction.object_id`` one for each thing and ``Background``. Moving
-    points are an object for each frame, ``Moving_<frame>``, that shows at that frame only; those of a tracked thing are one
+    points are an object for each frame, ``Moving_<image>``, that shows at that frame only; those of a tracked thing are one
     object that plays.
 
     Parameters
@@ -40,24 +45,42 @@ def point_parts(
     motion : (N, H, W) float32, becomes an attribute
     moving : (N, H, W) bool
     names : of the ids in ``prediction.object_id``
+    labels : of the frames, as ``frame_labels`` makes them; else their numbers
     merge : what is done to the static points before they are shared out
     """
-    names = names or {}
+    names, labels = names or {}, labels or {index: str(index) for index in indices}
     still = None if moving is None else ~moving
-    parts = list(_static_parts(merge(_cloud(prediction, indices, settings, still, motion)), settings, names))
+    parts = list(_static_parts(merge(_cloud(prediction, indices, settings, still, motion)), settings, names, labels))
     if moving is not None and moving.any():
         cloud = in_order_of_frames(_cloud(prediction, indices, settings, moving, motion))
         for number, thing in _by_object(cloud):
             if number:
                 parts.append(Part(name_of(number, names), thing, MOVING, plays=True))
                 continue
-            parts += [Part(f"Moving_{frame}", points, MOVING, frame) for frame, points in by_frame(thing, indices)]
+            own = by_frame(thing, indices)
+            parts += [Part(f"Moving_{labels[frame]}", points, MOVING, frame) for frame, points in own]
     return parts
 
 
 def name_of(number: int, names: Mapping[int, str]) -> str:
     """Of a tracked thing, also of one that nobody has named."""
     return names.get(number, f"thing_{number}")
+
+
+def frame_labels(records: Sequence[CameraRecord]) -> dict[int, str]:
+    """What the objects of each frame are called after: its image; where that is too long or not the only one, its number too.
+
+    Parameters
+    ----------
+    records : of a batch's cameras
+    """
+    count = Counter(readable(record.name) for record in records)
+    labels = {}
+    for record in records:
+        name = readable(record.name)
+        label = cut(name, LONGEST_LABEL)
+        labels[record.frame] = label if label == name and count[name] == 1 else f"{label}_{record.frame}"
+    return labels
 
 
 def _cloud(
@@ -70,7 +93,9 @@ def _cloud(
     return blender_arrays.points(prediction, indices, settings.min_confidence, chosen=chosen, motion=motion)
 
 
-def _static_parts(cloud: PointArrays, settings: Settings, names: Mapping[int, str]) -> Iterator[Part]:
+def _static_parts(
+    cloud: PointArrays, settings: Settings, names: Mapping[int, str], labels: Mapping[int, str]
+) -> Iterator[Part]:
     groups: list[tuple[str, str, PointArrays]] = [(POINTS, "", cloud)]
     if cloud.object_id is not None:
         groups = [
@@ -82,7 +107,8 @@ def _static_parts(cloud: PointArrays, settings: Settings, names: Mapping[int, st
             continue
         ordered = in_order_of_frames(points)
         for frame, own in by_frame(ordered, np.unique(ordered.frame).tolist()):
-            yield Part(f"_Frame_{frame}" if name == POINTS else f"{name}_{frame}", own, group, frame)
+            label = labels.get(frame, str(frame))  # merged points may be of a frame of an earlier batch
+            yield Part(f"_Frame_{label}" if name == POINTS else f"{name}_{label}", own, group, frame)
 
 
 def _by_object(cloud: PointArrays) -> Iterator[tuple[int, PointArrays]]:

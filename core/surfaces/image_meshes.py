@@ -14,7 +14,7 @@ from ..frames.pixels.orientation import STORED_AT, UPRIGHT
 from ..geometry.projection import points_to_blender, unproject
 from ..output.blender_arrays import rgba
 from ..output.payload import CameraRecord, MeshArrays, Part
-from ..output.point_clouds import BACKGROUND, MOVING, SEGMENTED, name_of
+from ..output.point_clouds import BACKGROUND, MOVING, SEGMENTED, frame_labels, name_of
 from ..prediction.prediction import Prediction
 from ..settings import Settings
 
@@ -56,7 +56,7 @@ def mesh_parts(
     """
     assert prediction.extrinsics is not None and prediction.intrinsics is not None
     grid = Grid.of(*prediction.depth.shape[1:])
-    parts = []
+    parts, labels = [], frame_labels(records)
     for i, (index, record) in enumerate(zip(indices, records, strict=True)):
         one = slice(i, i + 1)
         (world,) = unproject(prediction.depth[one], prediction.intrinsics[one], prediction.extrinsics[one])
@@ -79,7 +79,16 @@ def mesh_parts(
             )  # fmt: skip
             shown = index if group == MOVING or settings.per_frame_geometry else None
             copy = packed[i] if packed else ""
-            parts.append(Part(f"{name}_{index}", arrays, group, shown, image=copy or record.image, packed=bool(copy)))
+            parts.append(
+                Part(
+                    f"{name}_{labels[record.frame]}",
+                    arrays,
+                    group,
+                    shown,
+                    image=copy or record.image,
+                    packed=bool(copy),
+                )
+            )
     return parts
 
 

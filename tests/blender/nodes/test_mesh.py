@@ -154,7 +154,9 @@ def test_the_parts_of_one_image_share_one_material_and_one_image(scene, tmp_path
     records = surfaces.records_of(prediction, paths)
     parts = image_meshes.mesh_parts(prediction, range(2), records, Settings(), names={1: "cup_1"})
     _, objects = build(scene, parts, records)
-    assert [obj.name for obj in objects] == ["Background_0", "cup_1_0", "Background_1", "cup_1_1"]
+    assert [obj.name for obj in objects] == [
+        f"{name}_photo_00{i}" for i in range(2) for name in ("Background", "cup_1")
+    ]
     used = [obj.data.materials[0].name for obj in objects]
     assert used == ["photo_000", "photo_000", "photo_001", "photo_001"]
     assert sorted(image.name for image in bpy.data.images) == ["photo_000.png", "photo_001.png"]  # the cameras' too

@@ -47,7 +47,7 @@ def records():
 
 
 def as_meshes(names=None, tracked=False):
-    """Moving_<frame>, or with a name; the wall is built of all frames."""
+    """Moving_<image>, or with a name; the wall is built of all frames."""
     prediction, moving = walk()
     if tracked:
         prediction.object_id = np.where(moving, 5, 0).astype(np.int32)
@@ -188,7 +188,9 @@ def test_the_moving_objects_have_their_names_and_their_collection(scene):
 
 def test_a_tracked_thing_as_meshes_has_one_for_each_frame_under_its_name(scene):
     run = build(scene, as_meshes({5: "person_5"}, tracked=True))
-    assert sorted(obj.name for obj in run.top.children["Moving"].objects) == [f"person_5_{f}" for f in FRAMES]
-    assert sorted(obj.name for obj in run.top.children["Segmented"].objects) == [f"Background_{f}" for f in FRAMES]
+    assert sorted(obj.name for obj in run.top.children["Moving"].objects) == [f"person_5_walk_{f:03d}" for f in FRAMES]
+    assert sorted(obj.name for obj in run.top.children["Segmented"].objects) == [
+        f"Background_walk_{f:03d}" for f in FRAMES
+    ]
     scene.frame_set(5)
-    assert [name for name in in_view(scene) if name.startswith("person")] == ["person_5_5"]
+    assert [name for name in in_view(scene) if name.startswith("person")] == ["person_5_walk_005"]

@@ -1,9 +1,12 @@
 """A run as a whole: collections, names, the scene's size and frame range, and what a cancelled batch leaves."""
 
+from dataclasses import replace
+
 import bpy
 import payloads
 import pytest
-from da3_blender.core.output import payload
+from da3_blender.core.output import payload, point_clouds
+from da3_blender.core.output.payload import Part
 from da3_blender.nodes import assembly, placing, point_cloud
 from da3_blender.nodes.datablocks import collections, point_trees
 from da3_blender.nodes.datablocks import scene as scenes
@@ -126,6 +129,25 @@ def test_a_name_of_any_length_and_script_keeps_its_batch_number(scene, name):
             assert [o.name.endswith(f"_Batch_{number}_Points") for o in batch.objects] == [True]
             assert len(batch.name.encode()) <= collections.LONGEST_NAME
     assert first.top != second.top
+
+
+@pytest.mark.parametrize("name", ["x" * 200, "院" * 80])
+def test_objects_called_after_images_fit_and_stay_apart_in_any_batch(scene, name):
+    records = [replace(r, name=f"{name}{r.frame}") for r in payloads.random_records(3)]
+    labels = point_clouds.frame_labels(records)
+    begun = assembly.begin(scene, name)
+    for number in range(2):
+        parts = [
+            Part(f"{kind}_{label}", payloads.random_cloud(5))
+            for kind in ("_Mesh", "Moving", "table_12")
+            for label in labels.values()
+        ]
+        point_cloud.run_all(assembly.batch_steps(begun, number, parts, records))
+    assembly.end(begun)
+    names = [obj.name for obj in begun.top.all_objects if obj.type == "MESH"]
+    assert len(set(names)) == 18 and all(len(n.encode("utf-8")) <= collections.LONGEST_NAME for n in names)
+    for kind in ("_Mesh", "Moving", "table_12"):
+        assert sum(f"{kind}_{label}" in n for n in names for label in labels.values()) == 6
 
 
 def test_more_points_than_one_object_holds_become_two_objects(scene, monkeypatch):

@@ -126,7 +126,7 @@ def test_a_run_with_animation_and_result_files_is_built_as_its_settings_say(enab
     assert [o.name for o in scene.objects if o.type == "CAMERA"] == ["DA3_Camera"]
     for frame in range(3):
         scene.frame_set(frame)
-        assert [o.name for o in scene.objects if o.type == "MESH" and not o.hide_render] == [f"Frame_{frame}"]
+        assert [o.name for o in scene.objects if o.type == "MESH" and not o.hide_render] == [f"Frame_photo_{frame:03d}"]
         assert scene.objects["DA3_Camera"].location.x == pytest.approx(0.1 * frame)
     names = {path.name for path in (tmp_path / "out").glob("[!.]*")}  # without what says which files are ours
     assert names == {

@@ -2,6 +2,7 @@
 
 import av
 import numpy as np
+import payloads
 import pytest
 import truth
 from da3_blender.core import pipeline
@@ -9,7 +10,7 @@ from da3_blender.core.errors import BadInput
 from da3_blender.core.frames.resizing import place
 from da3_blender.core.frames.source import FrameSource
 from da3_blender.core.geometry import projection
-from da3_blender.core.output import blender_arrays
+from da3_blender.core.output import blender_arrays, point_clouds
 from da3_blender.core.output.payload import MeshArrays, Part
 from da3_blender.core.prediction.prediction import Prediction
 from da3_blender.core.settings import BatchMode, ResizeMethod, Settings
@@ -109,7 +110,7 @@ def test_a_whole_image_is_a_whole_grid():
     [part] = parts_of(flat())
     mesh = part.arrays
     assert (len(mesh), len(mesh.corners), len(mesh.edges)) == (48 * 64, 47 * 63, 48 * 63 + 47 * 64)
-    assert (part.name, part.group, part.frame) == ("_Mesh_0", "", None)
+    assert (part.name, part.group, part.frame) == ("_Mesh_photo_000", "", None)
     assert {key: a.dtype.name for key, a in mesh.given().items()} == {
         "position": "float32", "corners": "int32", "point_color": "float32", "conf": "float32", "depth": "float32",
         "uv": "float32", "edges": "int32", "corner_edges": "int32", "frame": "int32",
@@ -192,7 +193,7 @@ def test_filtered_pixels_make_no_face_and_unsure_ones_stay_for_the_threshold():
 def test_a_frame_without_a_surface_makes_no_mesh():
     prediction = flat(3)
     prediction.conf[1] = 0.0
-    assert [part.name for part in parts_of(prediction)] == ["_Mesh_0", "_Mesh_2"]
+    assert [part.name for part in parts_of(prediction)] == ["_Mesh_photo_000", "_Mesh_photo_002"]
 
 
 def test_vertices_lie_on_their_pixels_rays_and_keep_what_is_known_of_them():
@@ -225,7 +226,13 @@ def test_each_thing_is_a_mesh_of_its_own_and_no_face_is_lost_or_double():
     prediction.object_id = np.where(box(slice(10, 30), slice(20, 40), 2), 7, 0).astype(np.int32)
     prediction.object_id[1, 35:45, 5:15] = 9
     found = parts_of(prediction, names={7: "person_7"})
-    names = ["Background_0", "person_7_0", "Background_1", "person_7_1", "thing_9_1"]
+    names = [
+        "Background_photo_000",
+        "person_7_photo_000",
+        "Background_photo_001",
+        "person_7_photo_001",
+        "thing_9_photo_001",
+    ]
     assert [(part.name, part.group, part.frame) for part in found] == [(name, "Segmented", None) for name in names]
     for frame in (0, 1):
         own = [part for part in found if part.arrays.frame[0] == frame]
@@ -240,7 +247,7 @@ def test_what_moves_is_seen_at_its_frame_only_and_is_joined_to_nothing():
     moving = box(slice(10, 30), slice(20, 40), 2)
     found = parts_of(prediction, moving=moving)
     assert [(part.name, part.group, part.frame) for part in found] == [
-        ("_Mesh_0", "", None), ("Moving_0", "Moving", 0), ("_Mesh_1", "", None), ("Moving_1", "Moving", 1),
+        ("_Mesh_photo_000", "", None), ("Moving_photo_000", "Moving", 0), ("_Mesh_photo_001", "", None), ("Moving_photo_001", "Moving", 1),
     ]  # fmt: skip
     rest, ball = found[0].arrays, found[1].arrays
     assert (len(ball), len(ball.corners)) == (400, 361)
@@ -254,13 +261,17 @@ def test_a_tracked_thing_that_moves_has_its_name_and_one_that_stands_is_segmente
     prediction.object_id = np.where(moving, 3, np.where(box(slice(35, 45), slice(5, 15)), 4, 0)).astype(np.int32)
     found = parts_of(prediction, moving=moving, names={3: "person_3", 4: "chair_4"})
     assert [(part.name, part.group, part.frame) for part in found] == [
-        ("Background_0", "Segmented", None), ("chair_4_0", "Segmented", None), ("person_3_0", "Moving", 0),
+        ("Background_photo_000", "Segmented", None), ("chair_4_photo_000", "Segmented", None), ("person_3_photo_000", "Moving", 0),
     ]  # fmt: skip
 
 
 def test_with_per_frame_geometry_every_mesh_shows_at_its_frame():
     found = parts_of(flat(3), Settings(generate_meshes=True, per_frame_geometry=True))
-    assert [(part.name, part.frame) for part in found] == [("_Mesh_0", 0), ("_Mesh_1", 1), ("_Mesh_2", 2)]
+    assert [(part.name, part.frame) for part in found] == [
+        ("_Mesh_photo_000", 0),
+        ("_Mesh_photo_001", 1),
+        ("_Mesh_photo_002", 2),
+    ]
 
 
 def test_the_result_files_still_get_points():
@@ -321,3 +332,23 @@ def test_a_video_that_is_gone_is_told(video, tmp_path):
     video.unlink()
     with pytest.raises(BadInput, match="clip_000003 cannot be read: the file is gone"):
         image_meshes.write_frames(frames, [3], tmp_path)
+
+
+NAMES = ["IMG_0042", "twin", "twin", "é" * 40, "院" * 60, "PXL_20240501_123456789.PORTRAIT-01", "Zo\udce9", "", "a.b c"]
+
+
+def test_names_of_images_in_names_of_objects_are_unique_short_and_whole_text():
+    records = [payloads.record(np.eye(3, 4), np.eye(3), (4, 4), frame=i, name=n) for i, n in enumerate(NAMES)]
+    labels = point_clouds.frame_labels(records)
+    assert len(set(labels.values())) == len(NAMES)
+    for label in labels.values():
+        assert len(label.encode("utf-8")) <= point_clouds.LONGEST_LABEL + len("_0")
+    assert [labels[i] for i in (0, 1, 2, 3, 6, 8)] == ["IMG_0042", "twin_1", "twin_2", "é" * 16 + "_3", "Zoé", "a.b c"]
+
+
+def test_points_are_called_after_images_too():
+    prediction = flat(2)
+    moving = box(slice(10, 30), slice(20, 40), 2)
+    settings = Settings(per_frame_geometry=True)
+    parts = point_clouds.point_parts(prediction, [5, 7], settings, moving=moving, labels={5: "IMG_5", 7: "b"})
+    assert [part.name for part in parts] == ["_Frame_IMG_5", "_Frame_b", "Moving_IMG_5", "Moving_b"]
