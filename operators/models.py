@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import bpy
-from bpy.props import StringProperty
+from bpy.props import BoolProperty, StringProperty
 from bpy.types import Context, Event, Operator, OperatorProperties
 
 from ..core.errors import BadInput, DA3Error
@@ -139,7 +139,12 @@ class DA3_OT_bring_models(JobOperator, Operator):
     directory: StringProperty(  # type: ignore[valid-type]
         name="From", description="The folder that the models are in now", subtype="DIR_PATH", options={"SKIP_SAVE"}
     )
-    filter_folder: bpy.props.BoolProperty(  # type: ignore[valid-type]
+    unknown_networks: BoolProperty(  # type: ignore[valid-type]
+        name="Unknown Networks Too",
+        description="Segmentation networks whose SHA-256 no public source states; say so only where you trust their origin",
+        options={"SKIP_SAVE"},
+    )
+    filter_folder: BoolProperty(  # type: ignore[valid-type]
         name="Folders", description="Show folders", default=True, options={"HIDDEN", "SKIP_SAVE"}
     )
 
@@ -157,7 +162,8 @@ class DA3_OT_bring_models(JobOperator, Operator):
         if bpy.app.background:
             return super().execute(context)
         # After the file browser: Blender frees the operator that opened it, so another one becomes the running job.
-        return bpy.ops.da3.bring_models("INVOKE_DEFAULT", directory=self.directory) and {"FINISHED"}
+        bpy.ops.da3.bring_models("INVOKE_DEFAULT", directory=self.directory, unknown_networks=self.unknown_networks)
+        return {"FINISHED"}
 
     def make_job(self, context: Context) -> Job:
         if not self.directory:
@@ -165,7 +171,8 @@ class DA3_OT_bring_models(JobOperator, Operator):
         from .jobs.model_jobs import move_job  # late, as above
 
         session(context).unload()
-        return move_job(session(context), Path(bpy.path.abspath(self.directory)), places(context).models)
+        source = Path(bpy.path.abspath(self.directory))
+        return move_job(session(context), source, places(context).models, unknown_networks=self.unknown_networks)
 
 
 class DA3_OT_free_model(Operator):

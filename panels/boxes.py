@@ -9,6 +9,7 @@ from ..core.installer.torch_builds import Device
 from ..core.models import catalogue
 from ..core.models.catalogue import NON_COMMERCIAL, ModelInfo
 from ..core.models.folder import size_text
+from ..operators.state.original import user_folder
 from ..operators.state.places import Places, places
 from ..operators.state.session import Session, Status, status_text
 from .wording import label, lines_of, tr
@@ -181,6 +182,34 @@ def _draw_model(
         return
     text = "Resume" if session.partial_bytes(here.models, model.name) else "Again" if is_broken else "Download"
     split.operator("da3.fetch_model", text=text, icon="IMPORT").model = model.name
+
+
+def draw_original(layout: UILayout, context: Context) -> None:
+    """What DA3-blender has left; nothing where it left nothing."""
+    left = context.window_manager.da3_session.original.get(user_folder())
+    if left is None or not (left.models or left.scripts):
+        return
+    box = layout.box()
+    box.label(text="DA3-blender")
+    for folder, count, size in left.models:
+        label(
+            box,
+            context,
+            tr("Uninstalling DA3-blender deletes its models: {folder}").format(folder=folder),
+            "ERROR",
+            nested=1,
+        )
+        text = tr("Move {count} Models Here ({size})").format(count=count, size=size_text(size))
+        box.operator("da3.bring_models", text=text, icon="FILE_FOLDER", translate=False).directory = str(folder)
+    for script in left.scripts:
+        label(
+            box,
+            context,
+            tr("This script loads PyTorch into every Blender: {script}").format(script=script),
+            "ERROR",
+            nested=1,
+        )
+        box.operator("da3.disable_torch_preload", text="Switch Off Torch Preload", icon="CANCEL").script = str(script)
 
 
 def draw_network(layout: UILayout, context: Context, chosen: AddonPreferences) -> None:

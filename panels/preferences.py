@@ -9,7 +9,7 @@ from bpy.types import AddonPreferences, Context
 from ..core.files.user_cache import KEPT_BYTES
 from ..core.installer.torch_builds import Device
 from ..operators.state.places import ADDON
-from .boxes import draw_environment, draw_kept_runs, draw_models, draw_network, draw_online_access
+from .boxes import draw_environment, draw_kept_runs, draw_models, draw_network, draw_online_access, draw_original
 
 
 def _devices() -> list[tuple[str, str, str]]:
@@ -81,6 +81,7 @@ class DA3_AddonPreferences(AddonPreferences):
         draw_online_access(layout, context)
         draw_environment(layout, context, self)
         draw_models(layout, context, self)
+        draw_original(layout, context)
         draw_network(layout, context, self)
         draw_kept_runs(layout, context, self)
 

@@ -153,6 +153,18 @@ def move(old: Path, new: Path, *, over_link: bool = False) -> None:
     old.rename(new)
 
 
+def set_aside(file: Path, ending: str) -> Path:
+    """Rename a file that the person pointed at: ``ending`` behind its name, a number too where that is taken; its new name.
+
+    Raises
+    ------
+    OSError
+    """
+    name = beside(file.name + ending, lambda free: not os.path.lexists(file.parent / free))
+    move(file, file.parent / name)
+    return file.parent / name
+
+
 def delete_chosen(file: Path) -> None:
     """Delete one file that is ours by its place and name, as a model that the person asked to remove; raises OSError."""
     if not (file.is_symlink() or stat.S_ISREG(file.lstat().st_mode)):

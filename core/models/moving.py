@@ -17,6 +17,7 @@ from ..errors import BadInput, Cancelled, DA3Error
 from ..files import ownership
 from . import catalogue as models
 from . import folder as model_folder
+from . import segmentation_catalogue
 from .catalogue import ModelInfo
 from .files import AnyModel, Busy, path_of, recognise, refuse_to_wait
 from .folder import disk_problem, locked, moving_path, need_space, sync, sync_folder
@@ -36,6 +37,10 @@ class Outcome(enum.Enum):
     KEPT_OLD = "was moved; the old file could not be deleted"
     DIFFERENT = "is there already with other contents; both files were kept"
     NOT_WHOLE = "is not a whole file and was left where it is"
+    NOT_KNOWN = (
+        "was left where it is: no public source states the SHA-256 of that file. If you trust where it came from, move it with "
+        "Unknown Networks Too"
+    )
     BUSY = "is being downloaded at the moment and was left where it is"
 
 
@@ -55,6 +60,8 @@ def move_models(
     target: Path,
     on_progress: Callable[[str, float], None] = lambda _stage, _fraction: None,
     cancelled: Callable[[], bool] = lambda: False,
+    *,
+    unknown_networks: bool = False,
 ) -> list[Moved]:
     """Move all models from one folder into another, on the same disk or not.
 
@@ -66,6 +73,7 @@ def move_models(
     ----------
     on_progress : called with the model's label and the fraction of all bytes that is done, 0 to 1
     cancelled : asked after every few megabytes; what was moved stays moved
+    unknown_networks : take segmentation networks too that no public source vouches for, and remember their SHA-256
 
     Raises
     ------
@@ -87,7 +95,7 @@ def move_models(
     results = [Moved(model, Outcome.NOT_WHOLE) for model in broken]
     for each in everything:
         try:
-            results.append(Moved(each, moving.move(each)))
+            results.append(Moved(each, moving.move(each, unknown_networks)))
         except Busy:
             results.append(Moved(each, Outcome.BUSY))
         except DA3Error as error:
@@ -115,8 +123,26 @@ class _Moving:
         self._on_progress, self._cancelled = on_progress, cancelled
         self._total, self._done = max(total, 1), 0.0
 
-    def move(self, model: AnyModel) -> Outcome:
+    def move(self, model: AnyModel, unknown_networks: bool = False) -> Outcome:
         self._step(model, 0)
+        if isinstance(model, SegModel):
+            return self._move_network(model, unknown_networks)
+        return self._move_locked(model)
+
+    def _move_network(self, model: SegModel, takes_unknown: bool) -> Outcome:
+        """One whose SHA-256 the table does not know goes only where the person takes it all the same; it is remembered then."""
+        try:
+            found = segmentation_catalogue.sha256_of(path_of(model, self._source), lambda: self._step(model, 0))
+            if not takes_unknown and found not in segmentation_catalogue.known_digests(model, self._source):
+                return Outcome.NOT_KNOWN
+            outcome = self._move_locked(model)
+            if found != model.sha256 and outcome is not Outcome.DIFFERENT:
+                segmentation_catalogue.remember(model, self._target, found)
+        except OSError as error:
+            raise disk_problem(error, self._folder_of(error)) from error
+        return outcome
+
+    def _move_locked(self, model: AnyModel) -> Outcome:
         size, done = size_of(self._source, model), self._done
         try:
             with contextlib.ExitStack() as stack:

@@ -52,7 +52,7 @@ class SegModel:
 _SIZES = {"n": "Nano", "s": "Small", "m": "Medium", "l": "Large", "x": "Extra Large"}
 
 
-def _coco(family: str, stem: str, size: str, count: int, sha256: str) -> SegModel:
+def _coco(family: str, stem: str, size: str, count: int = 0, sha256: str | None = None) -> SegModel:
     """Knows the 80 classes of COCO."""
     return SegModel(f"{stem}{size}-seg", f"{family} {_SIZES[size]}", family, count, sha256)
 
@@ -80,9 +80,13 @@ SEG_MODELS: tuple[SegModel, ...] = (
     _coco("YOLO26", "yolo26", "l", 63_700_037, "636024306410afa1732692322fba57d22ea2b1c2f07613fcee131a93d7dd380c"),
     _coco("YOLO26", "yolo26", "x", 142_129_861, "92b3de0065766a17180d6219858717dc9d03cdce8a3ca9576c97fd75aabb64f3"),
     _coco("YOLO11", "yolo11", "n", 6_182_636, "55ed65c56c91713d23e8402371c6c49a6fd84f257f7dce452e8d70e41dcbe152"),
+    _coco("YOLO11", "yolo11", "s"),
+    _coco("YOLO11", "yolo11", "m"),
     _coco("YOLO11", "yolo11", "l", 56_096_965, "cabe90049795dfc9a370b7934d6dec7f6b9e44a20e573b0ff81b7e205512c872"),
     _coco("YOLO11", "yolo11", "x", 125_090_821, "4e53a5f5fd3ee2ae3361c62169c6bb3ed4ae251dd0e57606e230955aa52d919c"),
     _coco("YOLOv8", "yolov8", "n", 7_071_756, "a7cd8f929e1903d78a12a48efecab430209f18dc46cb96c3599a5980c63c423c"),
+    _coco("YOLOv8", "yolov8", "s"),
+    _coco("YOLOv8", "yolov8", "m"),
     _coco("YOLOv8", "yolov8", "l", 92_417_004, "ca3ec94c445aeaf79c2b57982fb451060f18a7561e2c20b4d26bb9dc1fcabf93"),
     _coco("YOLOv8", "yolov8", "x", 144_101_612, "c333d6a7aff884ec821050eacdab29871f3edd10d996cf48746a02f8e01f1b5d"),
 )
@@ -121,13 +125,38 @@ def digest_of(model: SegModel, folder: Path) -> str | None:
     MissingModel
         What was remembered cannot be read.
     """
+    return model.sha256 or (None if model.file is not None else _remembered(model, folder))
+
+
+def _remembered(model: SegModel, folder: Path) -> str | None:
+    """SHA-256 that was remembered of a file that the table does not know, or that the person took all the same."""
     note = _note(model, folder)
-    if model.sha256 or model.file is not None or not note.is_file():
-        return model.sha256
+    if not note.is_file():
+        return None
     digest = note.read_text("utf-8", errors="replace").strip()
     if not re.fullmatch("[0-9a-f]{64}", digest):
         raise MissingModel(f"{note} holds no SHA-256: remove it, and the one of the next file is remembered")
     return digest
+
+
+def remember(model: SegModel, folder: Path, sha256: str) -> None:
+    """Take the file with this SHA-256 for the network from now on; raises OSError."""
+    _note(model, folder).write_text(sha256 + "\n", "utf-8")
+
+
+def known_digests(model: SegModel, folder: Path) -> set[str]:
+    """SHA-256 that a file of the network in a folder may have: of the table, and what was remembered; none where neither is."""
+    return {digest for digest in (model.sha256, _remembered(model, folder)) if digest}
+
+
+def sha256_of(file: Path, on_block: Callable[[], None] = lambda: None) -> str:
+    """Of the whole file; ``on_block`` is called after each megabyte, and may raise to stop."""
+    digest = hashlib.sha256()
+    with file.open("rb") as stream:
+        while block := stream.read(_BLOCK):
+            digest.update(block)
+            on_block()
+    return digest.hexdigest()
 
 
 def _note(model: SegModel, folder: Path) -> Path:
@@ -152,28 +181,23 @@ def check(model: SegModel, file: Path, on_block: Callable[[], None] = lambda: No
         It is another file, or only a part of it.
     """
     size = file.stat().st_size
-    if model.bytes and size != model.bytes:
+    known = set() if model.file is not None else known_digests(model, file.parent)
+    if model.bytes and size != model.bytes and known <= {model.sha256}:
         raise MissingModel(
             f"{file.name} in {file.parent} has {size:,} bytes instead of {model.bytes:,}: it is cut off, or not "
             f"{model.label}. Remove it, and it is downloaded again"
         )
     if model.file is not None:
         return ""  # a person's own changes with every training
-    known = digest_of(model, file.parent)
-    digest = hashlib.sha256()
-    with file.open("rb") as stream:
-        while block := stream.read(_BLOCK):
-            digest.update(block)
-            on_block()
-    found = digest.hexdigest()
-    if known is None:
-        note = _note(model, file.parent)
+    found = sha256_of(file, on_block)
+    if not known:
         try:
-            note.write_text(found + "\n", "utf-8")
+            remember(model, file.parent, found)
         except OSError as error:
+            note = _note(model, file.parent)
             return f"The SHA-256 of {file.name} could not be remembered in {note} ({error.strerror}): it is {found}"
         return f"No source states the SHA-256 of {file.name}: {found} is remembered, and another file is refused from now on"
-    if found != known:
+    if found not in known:
         whose = "that Ultralytics published" if model.sha256 else f"that came first ({_note(model, file.parent).name})"
         raise MissingModel(
             f"{file.name} in {file.parent} is not the file {whose} (its SHA-256 differs) and was not "

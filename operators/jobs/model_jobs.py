@@ -75,11 +75,17 @@ class DownloadJob(Job):
             self._client.kill()  # in the middle of its start it would not hear a friendlier word for a second
 
 
-def move_job(session: Session, source: Path, target: Path) -> ThreadJob:
-    """Move all models from one folder into another."""
+def move_job(session: Session, source: Path, target: Path, *, unknown_networks: bool = False) -> ThreadJob:
+    """Move all models from one folder into another; see ``moving.move_models``."""
 
     def work(tell: Tell, cancelled: Callable[[], bool]) -> str:
-        moved = moving.move_models(source, target, lambda stage, fraction: tell(stage, fraction, ""), cancelled)
+        moved = moving.move_models(
+            source,
+            target,
+            lambda stage, fraction: tell(stage, fraction, ""),
+            cancelled,
+            unknown_networks=unknown_networks,
+        )
         return "; ".join(map(str, moved)) or f"There are no models in {source}"
 
-    return ThreadJob(session, "Move Existing Models", work)
+    return ThreadJob(session, "Move Existing Models", work, session.forget_models)

@@ -15,6 +15,7 @@ from ...core.installer import condition, environment
 from ...core.models.catalogue import SUFFIX, ModelInfo
 from ...core.models.folder import partial_bytes
 from ...core.worker import pace
+from . import original
 from .looking import Looked
 from .places import Places
 
@@ -86,6 +87,7 @@ class Session:
         self._environment: tuple[object, condition.Status] | None = None
         # What drawing asks for.
         self.inputs: Looked[str, found.Found] = Looked(lambda path: found.look_at(Path(path)), waits_first=False)
+        self.original: Looked[Path, original.Left] = Looked(original.look, waits_first=False)
         self._statuses = Looked(self._environment_status)
         self._infos: Looked[Path, Info | None] = Looked(lambda folder: environment.Environment(folder).info())
         self._folders = Looked(self._folder_contents)
@@ -171,6 +173,7 @@ class Session:
     def forget_models(self) -> None:
         """Look at the model folder anew the next time."""
         self._folders.forget()
+        self.original.forget()
         self._partial.forget()
 
     def _folder_contents(self, folder: Path) -> model_files.Contents:

@@ -517,8 +517,21 @@ def test_networks_are_moved_and_removed_with_the_models(tmp_path):
     old.mkdir()
     (old / "yolo11n-seg.pt").write_bytes(NETWORK.read_bytes())
     (old / "mine.pt").write_bytes(b"mine")
-    [moved] = moving.move_models(old, new)
+    [moved] = moving.move_models(old, new)  # a network of that name that no public source knows
+    assert "YOLO11 Nano was left where it is" in str(moved) and "Unknown Networks Too" in str(moved)
+    assert (old / "yolo11n-seg.pt").exists() and not new.exists()
+    [moved] = moving.move_models(old, new, unknown_networks=True)
     assert str(moved) == "YOLO11 Nano was moved"
+    network = segmentation_catalogue.find("yolo11n-seg")
+    assert segmentation_catalogue.check(network, new / "yolo11n-seg.pt") == ""  # the person has taken it
+    [again] = moving.move_models(new, tmp_path / "newer")
+    assert str(again) == "YOLO11 Nano was moved"
+    assert segmentation_catalogue.check(network, tmp_path / "newer" / "yolo11n-seg.pt") == ""
+    moving.move_models(tmp_path / "newer", new)
+    (new / "yolo11n-seg.pt").write_bytes(b"x" * network.bytes)
+    with pytest.raises(MissingModel, match="was not opened"):
+        segmentation_catalogue.check(network, new / "yolo11n-seg.pt")
+    (new / "yolo11n-seg.pt").write_bytes(NETWORK.read_bytes())
     assert [network.name for network in files.recognise(new).networks] == ["yolo11n-seg"]
     assert (old / "mine.pt").exists() and not (old / "yolo11n-seg.pt").exists()
     assert files.remove("yolo11n-seg", new) == NETWORK.stat().st_size
