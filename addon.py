@@ -6,14 +6,25 @@ from collections.abc import Sequence
 
 import bpy
 
-from .operators import coming_over, dependencies, finished_runs, generate, handlers, inputs, models, results, upright
+from .operators import (
+    coming_over,
+    dependencies,
+    fault_report,
+    finished_runs,
+    generate,
+    handlers,
+    inputs,
+    models,
+    results,
+    upright,
+)
 from .operators.jobs import job
 from .operators.state import properties, run_properties, session
 from .panels import menu, preferences, result_box, sidebar, start
 from .panels.translations import catalogues
 
 MODULES = (
-    properties, run_properties, session, handlers, job, preferences, generate, models, coming_over, dependencies, inputs, upright, finished_runs,
+    properties, run_properties, session, handlers, job, preferences, generate, models, coming_over, dependencies, fault_report, inputs, upright, finished_runs,
     results, start, result_box, sidebar, menu, catalogues
 )  # fmt: skip
 

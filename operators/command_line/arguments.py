@@ -66,7 +66,8 @@ def parser() -> Parser:
         one.add_argument("name", metavar="NAME")
         if action == "download":
             _online(one, "download")
-    commands.add_parser("doctor", help="what is there and what is missing", allow_abbrev=False)
+    doctor = commands.add_parser("doctor", help="what is there and what is missing", allow_abbrev=False)
+    doctor.add_argument("--report", action="store_true", help="to be sent with a report of a fault: no names, no paths")
     return main
 
 

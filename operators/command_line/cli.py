@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import signal
 import sys
@@ -26,6 +27,7 @@ from ...nodes.datablocks import scene as scenes
 from ...nodes.datablocks.created import is_there
 from ...nodes.edits.replacing import is_fused
 from ...nodes.preview import render_preview
+from .. import fault_report
 from ..dependencies import install_job
 from ..jobs.device_job import InfoJob
 from ..jobs.generation import GenerateJob
@@ -184,8 +186,13 @@ def _list_models(here: Places) -> None:
         print(f"{m.name:26} {state:14} {size:>10}  {m.licence}")
 
 
-def _doctor(_arguments: argparse.Namespace, asked_to_stop: Callable[[], bool]) -> int:
+def _doctor(arguments: argparse.Namespace, asked_to_stop: Callable[[], bool]) -> int:
     here = places(bpy.context)
+    if arguments.report:
+        with contextlib.suppress(DA3Error):  # what keeps the worker from saying it stands in the report
+            InfoJob(session(bpy.context), here).run(asked_to_stop)
+        print(fault_report.report(here, session(bpy.context).device)(), end="")
+        return 0
     print(f"Blender: {bpy.app.version_string}, Python {sys.version.split()[0]}")
     print(f"Models: {here.models}")
     print(

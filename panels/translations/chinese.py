@@ -98,6 +98,7 @@ CHINESE = {
     "NumPy": "NumPy",
     "Obsolete": "已过时",
     "Off": "关闭",
+    "Copy Report": "复制报告",
     "DA3-blender": "DA3-blender",
     "Move {count} Models Here ({size})": "将 {count} 个模型移到此处 ({size})",
     "Uninstalling DA3-blender deletes its models: {folder}": "卸载 DA3-blender 会删除它的模型：{folder}",

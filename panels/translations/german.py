@@ -98,6 +98,7 @@ GERMAN = {
     "NumPy": "NumPy",
     "Obsolete": "Veraltet",
     "Off": "Aus",
+    "Copy Report": "Bericht kopieren",
     "DA3-blender": "DA3-blender",
     "Move {count} Models Here ({size})": "{count} Modelle hierher holen ({size})",
     "Uninstalling DA3-blender deletes its models: {folder}": "Wer DA3-blender deinstalliert, löscht dessen Modelle: {folder}",

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -68,6 +69,18 @@ def test_the_zip_holds_no_tests_tools_or_ground_truth(names):
     }
     assert [name for name in names if "truth" in name] == []
     assert [name for name in names if name.endswith((".pyc", ".safetensors")) or "/." in name] == []
+
+
+def test_the_manifest_says_where_it_runs_and_whose_it_is():
+    manifest = tomllib.loads((ROOT / "blender_manifest.toml").read_text("utf-8"))
+    assert manifest["website"].startswith("https://") and manifest["copyright"]
+    assert manifest["platforms"] == ["windows-x64", "linux-x64", "macos-arm64"]
+    for line in (
+        manifest["tagline"],
+        *manifest["permissions"].values(),
+    ):  # the manual: 64 characters, no dot at the end
+        assert len(line) <= 64 and line[-1].isalnum()
+    assert "blender" not in manifest["name"].lower()  # rule 2.1 of the platform
 
 
 def test_the_same_checkout_gives_the_same_zip(build_zip, built, tmp_path):

@@ -13,7 +13,9 @@ import pictures
 import pytest
 from da3_blender import addon
 from da3_blender.core.settings import options
+from da3_blender.operators import fault_report
 from da3_blender.operators.command_line import arguments, cli
+from da3_blender.operators.state.places import Places, places
 
 ROOT = Path(__file__).resolve().parents[3]
 STAND_INS = ROOT / "tests" / "support" / "stand_ins.py"
@@ -230,6 +232,56 @@ def test_doctor_says_what_is_there(capfd):
     assert cli.main(["doctor"]) == 0
     said = capfd.readouterr().out
     assert "torch" in said and "da3-small" in said and "Ready: yes" in said and bpy.app.version_string in said
+
+
+def test_the_report_that_is_sent_names_no_person_machine_or_path(capfd, monkeypatch, tmp_path):
+    monkeypatch.setattr(fault_report.getpass, "getuser", lambda: "Ada")
+    monkeypatch.setattr(fault_report.platform, "node", lambda: "adas-pc")
+    assert cli.main(["doctor", "--report"]) == 0
+    said = capfd.readouterr().out
+    for word in (
+        "0.1.0",
+        bpy.app.version_string,
+        "torch",
+        "Platform: linux-x64, wheels: yes",
+        "Device: cpu",
+        "Models: da3-small",
+    ):
+        assert word in said, word
+    here = places(bpy.context)
+    for secret in (
+        str(here.models),
+        str(here.environment),
+        str(Path.home()),
+        str(tmp_path),
+        "Ada",
+        "adas-pc",
+        *Path.home().parts[2:],
+    ):
+        assert secret not in said, secret
+
+
+@pytest.mark.parametrize(
+    ("said", "sent"),
+    [
+        ("'/home/ada lovelace/env' is broken", "'<path>' is broken"),
+        (r"C:\Users\Ada\models is full", "<path> is full"),
+        (r"\\server\share\x (ada, on ADAS-PC)", "<path> (<user>, on <machine>)"),
+        ("CUDA 13.0 and 2/3 of 4 GB, and/or Adamant", "CUDA 13.0 and 2/3 of 4 GB, and/or Adamant"),
+    ],
+)
+def test_a_sentence_is_sent_without_what_tells_who(monkeypatch, said, sent):
+    monkeypatch.setattr(fault_report.getpass, "getuser", lambda: "Ada")
+    monkeypatch.setattr(fault_report.platform, "node", lambda: "adas-pc")
+    here = Places(Path("/home/ada lovelace/env"), Path("/models of mine"))
+    assert fault_report.anonymous(said, here) == sent
+
+
+def test_copy_report_puts_the_same_into_the_clipboard(monkeypatch):
+    copied = []
+    monkeypatch.setattr(fault_report, "to_clipboard", copied.append)
+    assert bpy.ops.da3.copy_report() == {"FINISHED"}
+    assert "Dependencies: " in copied[0] and "Platform: linux-x64" in copied[0]
 
 
 def test_every_setting_has_its_flag(capfd):
