@@ -9,6 +9,7 @@ from pathlib import Path
 from ..core.frames.resizing import layout
 from ..core.frames.source import FrameSource
 from ..core.monitor import Monitor
+from ..core.output.ply import VERTEX
 from ..core.prediction import filters
 from ..core.prediction.executor import Executor, executor
 from ..core.prediction.passes import find_cameras, images_per_pass
@@ -16,7 +17,8 @@ from ..core.prediction.prediction import Prediction
 from ..core.prediction.predictor import Predictor
 from ..core.settings import Settings
 from .chunk_plan import ChunkPlanner
-from .storage.chunk_store import Store
+from .storage.chunk_store import KEPT, Store
+from .storage.frame_files import FRAME_BYTES
 from .storage.run_folder import fingerprint
 from .time_left import Pace
 
@@ -63,7 +65,7 @@ class Run:
         planner.resume(store.planned)
         sizes = {(h.width, h.height) for h in frames.headers.values()}
         width, height, _ = layout(list(sizes), settings.resolution, settings.resize_method)
-        store.require_space(planner.frames_left, width * height, clouds=bool(settings.output_folder.strip()))
+        store.require_space(planner.frames_left, width * height, result_bytes(settings))
         monitor.progress(STAGE, 0.0)
         passes = executor(frames, settings, predictor, monitor)
         return cls(frames, settings, predictor, monitor, store, planner, Pace(), passes)
@@ -89,6 +91,14 @@ class Run:
             joint = joint_passes(done + to_come) * (seen * self.loops_seen + (1.0 - seen) * USUAL_LOOPS)
         frames += round(joint * min(2 * JOINT_FRAMES, self.planner.batch_size))
         self.monitor.progress(STAGE, self.pace.fraction(frames, len(self.frames.selected)))
+
+
+def result_bytes(settings: Settings) -> float:
+    """Per pixel of a frame, that its result files take in the output folder."""
+    if not settings.output_folder.strip():
+        return 0.0
+    clouds = 2 * KEPT * VERTEX.itemsize if settings.output_point_cloud else 0.0  # each batch's, and all together
+    return FRAME_BYTES + clouds
 
 
 def joint_passes(chunks: int) -> int:

@@ -27,7 +27,6 @@ import numpy as np
 
 from ...core.errors import BadInput, DA3Error
 from ...core.files import manifests, ownership
-from ...core.output.ply import VERTEX
 from ...core.prediction.compression import packed, unpacked
 from ...core.prediction.prediction import Prediction
 
@@ -46,7 +45,7 @@ SCHEMA: dict[str, Any] = {
 QUALITY = 95  # of JPEG; every run sees the images as they come back from disk, so that all runs see the same
 CHUNK_BYTES = 4.1  # per pixel of a chunk's frame: depth and confidence
 IMAGE_BYTES = 1.0  # per pixel of an image, on the safe side
-KEPT = 0.7  # of the pixels, that become points; each is in its chunk's cloud and in the one of all
+KEPT = 0.8  # of the pixels, that become points; walk has 0.74. Each is in its chunk's cloud and in the one of all
 
 
 class Store:
@@ -187,20 +186,20 @@ class Store:
         """Take away what this add-on wrote; what others put into the folder stays."""
         self._own.clear()
 
-    def require_space(self, frames: int, pixels: int, clouds: bool = False) -> None:
+    def require_space(self, frames: int, pixels: int, beside: float = 0.0) -> None:
         """Look before the long work whether all will fit.
 
         Parameters
         ----------
         frames : that are still to come
         pixels : of one of them
-        clouds : whether point clouds are written beside the chunks
+        beside : bytes per pixel of the result files that are written beside the chunks
 
         Raises
         ------
         BadInput
         """
-        needed = frames * pixels * (2 * CHUNK_BYTES + IMAGE_BYTES + clouds * 2 * KEPT * VERTEX.itemsize)
+        needed = frames * pixels * (2 * CHUNK_BYTES + IMAGE_BYTES + beside)
         free = shutil.disk_usage(self.folder).free
         if needed > free:
             raise BadInput(

@@ -20,7 +20,7 @@ COMMENT = "DA3 for Blender, OpenCV axes, as camera_poses.txt"
 
 
 class StreamingFiles:
-    """``pcd/<k>_pcd.ply``, ``pcd/combined_pcd.ply``, ``camera_poses.txt``, ``camera_poses.ply``, ``intrinsic.txt``,
+    """``pcd/<k>_pcd.ply``, ``combined_pcd.ply``, ``camera_poses.txt``, ``camera_poses.ply``, ``intrinsic.txt``,
     ``intrinsic_image_size.txt``, ``loop_closures.txt`` and ``results_output/frame_<n>.npz``.
 
     Nothing is ever held in memory but a part of one cloud.
@@ -121,7 +121,7 @@ class StreamingFiles:
 
     def _finish_clouds(self, moves: np.ndarray) -> list[Path]:
         assert self._folder
-        whole = self._folder / "pcd" / "combined_pcd.ply"
+        whole = self._folder / "combined_pcd.ply"
         combined = PlyWriter(whole, self._comment)
         with combined:
             for path, move in zip(self._clouds, moves, strict=True):

@@ -5,6 +5,7 @@ import copy
 import errno
 import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import official_streaming
@@ -18,7 +19,10 @@ from da3_blender.core.settings import BatchMode, Settings
 from da3_blender.streaming.chunk_plan import ChunkPlanner
 from da3_blender.streaming.pipeline import Settled, reconstruct
 from da3_blender.streaming.registration import sim3
-from da3_blender.streaming.storage import point_clouds
+from da3_blender.streaming.run import result_bytes
+from da3_blender.streaming.storage import chunk_store, point_clouds
+from da3_blender.streaming.storage.chunk_store import CHUNK_BYTES, IMAGE_BYTES
+from da3_blender.streaming.storage.frame_files import FRAME_BYTES
 from disturbed_predictor import Disturbance, DisturbedPredictor
 
 
@@ -207,7 +211,7 @@ def test_the_files_hold_every_frame_and_every_point(walk, tmp_path):
     np.testing.assert_allclose(np.loadtxt(out / "intrinsic.txt"), walk.intrinsics[:60][:, [0, 1, 0, 1], [0, 1, 2, 2]])
     parts = [rows(out / "pcd" / f"{k}_pcd.ply") for k in range(len(batches))]
     assert [len(p) for p in parts] == [int((b.prediction.conf > 0).sum()) for b in batches]
-    np.testing.assert_array_equal(rows(out / "pcd" / "combined_pcd.ply"), np.concatenate(parts))
+    np.testing.assert_array_equal(rows(out / "combined_pcd.ply"), np.concatenate(parts))
     assert not (out / "streaming").exists()
     assert not list(out.rglob("*part"))
     final = np.loadtxt(out / "camera_poses.ply", skiprows=10)
@@ -227,6 +231,39 @@ def test_the_files_hold_every_frame_and_every_point(walk, tmp_path):
     cloud = np.concatenate(parts)["position"]
     off = np.linalg.norm(np.concatenate(whole) - cloud, axis=1)
     assert np.median(off) < 1e-4, np.median(off)
+
+
+def test_without_output_point_cloud_only_the_clouds_are_left_out(walk, tmp_path):
+    out = tmp_path / "out"
+    chosen = settings(walk, output_folder=str(out), output_point_cloud=False)
+    _, settled, _ = run(walk, DisturbedPredictor(walk), None, chosen, end=29)
+    assert not settled.failures
+    files = {path.relative_to(out).as_posix() for path in out.rglob("[!.]*") if path.is_file()}
+    tables = {"camera_poses.txt", "camera_poses.ply", "intrinsic.txt", "intrinsic_image_size.txt", "loop_closures.txt"}
+    assert files == tables | {f"results_output/frame_{index}.npz" for index in range(30)}
+
+
+def test_the_space_that_is_asked_for_holds_the_frames_and_the_clouds(walk, tmp_path):
+    out = tmp_path / "out"
+    chosen = settings(walk, output_folder=str(out))
+    batches, _, _ = run(walk, DisturbedPredictor(walk), None, chosen, end=29)
+    pixels = sum(batch.prediction.depth.size for batch in batches)
+    frames = sum(path.stat().st_size for path in (out / "results_output").iterdir())
+    clouds = sum(path.stat().st_size for path in out.rglob("*_pcd.ply"))
+    assert frames <= FRAME_BYTES * pixels
+    assert frames + clouds <= result_bytes(chosen) * pixels
+    assert result_bytes(settings(walk)) == 0.0
+    assert result_bytes(replace(chosen, output_point_cloud=False)) == FRAME_BYTES
+
+
+def test_too_small_a_disk_for_the_frames_is_told_before_the_long_work(walk, tmp_path, monkeypatch):
+    frames, (width, height) = 30, (252, 168)
+    chosen = settings(walk, output_folder=str(tmp_path / "out"), output_point_cloud=False)
+    chunks = frames * width * height * (2 * CHUNK_BYTES + IMAGE_BYTES)
+    for free, fits in ((chunks + 0.5 * FRAME_BYTES * frames * width * height, False), (1e12, True)):
+        monkeypatch.setattr(chunk_store.shutil, "disk_usage", lambda _, free=free: SimpleNamespace(free=free))
+        with contextlib.nullcontext() if fits else pytest.raises(BadInput, match="GB are free"):
+            run(walk, DisturbedPredictor(walk), None, chosen, end=29)
 
 
 def test_far_and_unsure_points_are_dropped_and_counted(walk, tmp_path):

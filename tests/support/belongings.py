@@ -159,7 +159,7 @@ def instead_of_ours(top: Path) -> None:
         path.write_bytes(b"photo of mine" * 30)
 
 
-STREAM = "pcd/0_pcd.ply", "pcd/combined_pcd.ply", "camera_poses.txt", "intrinsic.txt"
+STREAM = "pcd/0_pcd.ply", "combined_pcd.ply", "camera_poses.txt", "intrinsic.txt"
 EXPORT = "room.ply", "camera_intrinsics.csv", "calib_room.txt", "calib_room_da3.txt"
 SPARSE = [
     f"colmap/sparse/0/{name}"
