@@ -127,7 +127,7 @@ def _draw_device(layout: UILayout, context: Context, session: Session) -> None:
         free = f", {size_text(state.free_memory)} free" if state.free_memory else ""
         row.label(text=f"Device: {state.device_name or state.device} ({state.device}{free})")
     row.operator("da3.check_device", text="Check", icon="VIEWZOOM")
-    row.operator("da3.copy_report", text="Copy Report", icon="COPYDOWN")
+    layout.operator("da3.copy_report", text="Copy Report", icon="COPYDOWN")
     if state is not None and state.warning:
         label(layout, context, state.warning, "ERROR", nested=1)
 
