@@ -15,12 +15,14 @@ import classic_room
 import cv2
 import numpy as np
 import pytest
+import truth as truths
 from da3_blender.core.errors import BadInput, Cancelled, DA3Error
 from da3_blender.core.monitor import Monitor
 from da3_blender.core.prediction.prediction import Cameras
 from da3_blender.core.predictors.classic import structure_from_motion
 from da3_blender.core.predictors.classic.predictor import undistort
 from da3_blender.core.predictors.classic.sfm import children, lenses, reconstruction
+from da3_blender.core.settings import FeatureMatching
 
 FOCAL = 280.0
 
@@ -203,6 +205,18 @@ def test_a_stopped_child_is_ended_and_the_sentence_names_its_stage(room, tempora
         structure_from_motion(room.images, [FOCAL] * 5, Monitor(stop_it))
     assert time.monotonic() - started < 10.0
     assert set(children_of_this_process()) == before and not list(temporary.iterdir())
+
+
+def test_a_cropped_picture_does_not_bend_the_cameras():
+    """Cut at the right and below, and enlarged to the size of the others: 10 % of the path before, without a word."""
+    truth = truths.load("courtyard")
+    images = [*truth.images[:6]]
+    images[2] = cv2.resize(images[2][:342, :512], (640, 428), interpolation=cv2.INTER_CUBIC)
+    found = structure_from_motion(images, [None] * 6, Monitor(), matching=FeatureMatching.SIFT)
+    assert found.registered.all() and found.way == "sift, as given, cropped images"
+    error = positions_error(reconstruction.camera_centres(found.extrinsics), in_first_camera(truth.extrinsics[:6]))
+    assert error < 0.01
+    assert found.intrinsics[2, :2, 2] == pytest.approx([400.0, 267.5], abs=6.0)
 
 
 def test_who_shares_a_camera():

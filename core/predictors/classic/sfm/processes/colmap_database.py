@@ -59,7 +59,8 @@ def _import_images(database: Path, folder: Path, groups: list[dict[str, Any]]) -
         reader = pycolmap.ImageReaderOptions()
         reader.camera_model = "SIMPLE_RADIAL"
         if group["focal"] is not None:
-            reader.camera_params = f"{group['focal']},{group['width'] / 2},{group['height'] / 2},0"
+            x, y = group.get("centre", (group["width"] / 2, group["height"] / 2))
+            reader.camera_params = f"{group['focal']},{x},{y},0"
         names = [image_name(i) for i in group["images"]]
         pycolmap.import_images(database, folder, pycolmap.CameraMode.SINGLE, names, reader)
         with pycolmap.Database.open(database) as db:
@@ -185,21 +186,35 @@ def _settle(database: Path) -> None:
 
 
 def _contradicting(db: Any, ids: list[int], pairs: list[tuple[int, int]], geometries: list[Any]) -> list[int]:
-    """Which of the pairs show things that look alike and are not the same (``pair_graph``)."""
+    """Which of the pairs show things that look alike and are not the same (``pair_graph``); notes how each pair is turned."""
     cameras = {camera.camera_id: camera for camera in db.read_all_cameras()}
     seen = {i: cameras[db.read_image(i).camera_id] for i in ids}
     places = {i: np.asarray(db.read_keypoints(i))[:, :2].astype(np.float64) for i in ids}
-    known, rotations = [], []
-    for k, ((a, b), geometry) in enumerate(zip(pairs, geometries, strict=True)):
-        fits = len(geometry.inlier_matches) > 0
-        if fits and pycolmap.estimate_two_view_geometry_pose(seen[a], places[a], seen[b], places[b], geometry):
-            known.append(k)
-            rotations.append(geometry.cam2_from_cam1.rotation.matrix())
-    row = {image: k for k, image in enumerate(ids)}
-    ends = np.array([[row[a], row[b]] for a, b in (pairs[k] for k in known)]).reshape(-1, 2)
-    weights = np.array([len(geometries[k].inlier_matches) for k in known], np.float64)
-    wrong = pair_graph.contradicting(len(ids), ends, np.array(rotations).reshape(-1, 3, 3), weights)
+    known = [
+        k
+        for k, ((a, b), geometry) in enumerate(zip(pairs, geometries, strict=True))
+        if len(geometry.inlier_matches)
+        and pycolmap.estimate_two_view_geometry_pose(seen[a], places[a], seen[b], places[b], geometry)
+    ]
+    ends, rotations, weights = _turns([pairs[k] for k in known], [geometries[k] for k in known])
+    wrong = pair_graph.contradicting(len(ids), np.searchsorted(ids, ends), rotations, weights)
     return [k for k, is_wrong in zip(known, wrong, strict=True) if is_wrong]
+
+
+def turns(database: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of the pairs that fit: (P, 2) the images' numbers, (P, 3, 3) rotations from the first to the second, (P,) matches."""
+    with pycolmap.Database.open(database) as db:
+        ids = sorted(image.image_id for image in db.read_all_images())
+        pairs = [(a, b) for a in ids for b in ids if a < b and db.exists_two_view_geometry(a, b)]
+        geometries = [db.read_two_view_geometry(a, b) for a, b in pairs]
+    fit = [k for k, geometry in enumerate(geometries) if len(geometry.inlier_matches) and geometry.cam2_from_cam1]
+    return _turns([pairs[k] for k in fit], [geometries[k] for k in fit])
+
+
+def _turns(pairs: list[tuple[int, int]], geometries: list[Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rotations = [geometry.cam2_from_cam1.rotation.matrix() for geometry in geometries]
+    weights = [float(len(geometry.inlier_matches)) for geometry in geometries]
+    return np.array(pairs, np.int64).reshape(-1, 2), np.array(rotations).reshape(-1, 3, 3), np.array(weights)
 
 
 def _slices(items: list[Any], size: int) -> Iterator[list[Any]]:

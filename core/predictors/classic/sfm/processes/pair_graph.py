@@ -51,7 +51,12 @@ def _along_strongest(count: int, pairs: np.ndarray, rotations: np.ndarray, weigh
 
 def _errors(turns: np.ndarray, a: np.ndarray, b: np.ndarray, rotations: np.ndarray) -> np.ndarray:
     """(P,) degrees between what a pair says and what the images' rotations say."""
-    trace = np.einsum("pij,pij->p", rotations @ turns[a], turns[b])
+    return angles(rotations @ turns[a], turns[b])
+
+
+def angles(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """(P,) degrees between P rotations, (P, 3, 3), and P others."""
+    trace = np.einsum("pij,pij->p", one, other)
     return np.degrees(np.arccos(np.clip((trace - 1.0) / 2.0, -1.0, 1.0)))
 
 

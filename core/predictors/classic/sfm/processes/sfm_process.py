@@ -8,7 +8,6 @@ parent is gone, and so is this process. The folder is the parent's: it lies in t
 
 from __future__ import annotations
 
-import copy
 import json
 import sys
 from collections.abc import Callable
@@ -16,20 +15,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import lens_checks
 import numpy as np
+import pair_graph
 import pycolmap
 from child import listen, own_stdout
-from colmap_database import MATCHED, SEED, copy_features, extract, match, matched_pairs, take_learned
+from colmap_database import MATCHED, SEED, copy_features, extract, match, matched_pairs, take_learned, turns
+from lens_checks import FEW
 
-FEW = 4  # images; fewer than these are treated as too few to calibrate the camera from
-STRAIGHT_RATIO = 1.03  # distortion is believed when the reprojection error without it is larger by more
 FOCALS = 0.3, 3.0  # of the long side: what is believed where EXIF says nothing
 NEAR_EXIF = 1.5  # a focal length outside of these is believed within this ratio of what EXIF says
 SURE_MATCHES = 15  # learned ones that place an image; COLMAP wants 30 of any kind
 FEWEST_POINTS = 12  # that an image must see to count as placed
-MOST_COMPARED = 40  # images for which it is looked at whether their lenses differ
-LENSES_DIFFER = 1.05  # ratio of focal lengths, found one by one, that says that images do not share a camera
-BETTER_APART = 0.9  # and of the reprojection errors, apart over shared
+TORN = 0.05  # of the pairs, by their matches, that a model contradicts; one that was put together rightly contradicts 0.03 at most
 EQUAL_ERROR = 1.1  # reprojection errors this near are no reason to prefer one of two models
 
 
@@ -43,9 +41,12 @@ class Outcome:
     points: int
     error: float  # pixels, mean over all observations
     sizes: tuple[int, ...] = ()  # images of each of the models that COLMAP made, largest first
+    torn: bool = False  # whether it contradicts too many of the pairs it is made of
 
     def beats(self, other: Outcome) -> bool:
-        """More images; of as many, more points, unless they fit worse."""
+        """Not torn, unless that costs half of the images; more images; of as many, more points, unless they fit worse."""
+        if self.torn != other.torn and 2 * min(self.placed, other.placed) >= max(self.placed, other.placed):
+            return other.torn
         if self.placed != other.placed:
             return self.placed > other.placed
         if self.error > EQUAL_ERROR * other.error:
@@ -70,24 +71,53 @@ def main(folder: Path) -> None:
     if job["cameras"] is None:
         best = _climb(job, folder, database, report)
     else:
-        best = _outcome("known", _triangulate(job, folder, database), ())
+        best = _outcome("known", _triangulate(job, folder, database), (), database)
     _save(folder, best, database, job)
 
 
 def _climb(job: dict[str, Any], folder: Path, database: Path, report: Callable[[float], None]) -> Outcome:
     """One rung after another while images are missing; the best outcome of all."""
-    best = Outcome("", None, 0, 0, np.inf)
+    best, groups = Outcome("", None, 0, 0, np.inf), []
     for number, rung in enumerate(job["rungs"]):
-        if best.placed == job["count"] and not (rung["name"] == "lenses" and _lenses_differ(best.model)):
+        if (
+            best.placed == job["count"]
+            and not best.torn
+            and not (rung["name"] == "lenses" and lens_checks.lenses_differ(best.model))
+        ):
             continue
         own = database
         if number:
             own = database.with_name(f"{database.stem}{number}.db")
             copy_features(database, own, folder, rung["groups"], job["learned"])
         found = _map(job, rung, folder, own, report)
+        if found.torn:
+            whole = _map_at_once(job, rung, folder, own)
+            found = whole if whole.beats(found) else found
         if found.beats(best):
-            best = found
-    return best
+            best, groups = found, rung["groups"]
+    return _uncropped(job, best, groups, folder, database, report) if best.model is not None else best
+
+
+def _uncropped(
+    job: dict[str, Any],
+    best: Outcome,
+    groups: list[dict[str, Any]],
+    folder: Path,
+    database: Path,
+    report: Callable[[float], None],
+) -> Outcome:
+    """The best outcome, with a camera and a centre of their own for images that are parts of others, if that fits better."""
+    apart = lens_checks.cropped(best.model, groups)
+    if apart is None:
+        return best
+    own = database.with_name(f"{database.stem} cropped.db")
+    copy_features(database, own, folder, apart, job["learned"])
+    found = _map(job, {"name": f"{best.rung}, cropped images", "groups": apart, "angle": None}, folder, own, report)
+    if found.model is None or found.placed < best.placed or found.torn > best.torn:
+        return best
+    lens_checks.adjust_centres(found.model)
+    found = _outcome(found.rung, found.model, found.sizes, own)
+    return found if found.error < lens_checks.BETTER_APART * best.error else best
 
 
 def _pipeline_options(job: dict[str, Any], rung: dict[str, Any] | None = None) -> Any:
@@ -128,21 +158,48 @@ def _map(
     models = pycolmap.incremental_mapping(
         database, folder, out, options, initial_image_pair_callback=another_image, next_image_callback=another_image
     )
+    return _best_of(job, rung, models, database)
+
+
+def _map_at_once(job: dict[str, Any], rung: dict[str, Any], folder: Path, database: Path) -> Outcome:
+    """All rotations from all pairs, then all places (COLMAP's global mapper): where one image after another went astray."""
+    options = pycolmap.GlobalPipelineOptions()
+    options.random_seed, options.num_threads = SEED, 1
+    out = folder / "models"
+    out.mkdir(exist_ok=True)
+    return _best_of(job, rung, pycolmap.global_mapping(database, folder, out, options), database)
+
+
+def _best_of(job: dict[str, Any], rung: dict[str, Any], models: dict[int, Any], database: Path) -> Outcome:
     focals = {i: group["focal"] for group in rung["groups"] for i in group["images"]}
     good = [model for model in models.values() if _is_sane(model, focals)]
     sizes = tuple(sorted((model.num_reg_images() for model in good), reverse=True))
     if not good:
         return Outcome(rung["name"], None, 0, 0, np.inf)
     model = max(good, key=lambda m: (m.num_reg_images(), m.num_points3D()))
-    return _outcome(rung["name"], _simplest(model, not _trusts_prior(job, rung)), sizes)
+    return _outcome(rung["name"], lens_checks.simplest(model, not _trusts_prior(job, rung)), sizes, database)
 
 
-def _outcome(rung: str, model: Any, sizes: tuple[int, ...]) -> Outcome:
+def _outcome(rung: str, model: Any, sizes: tuple[int, ...], database: Path) -> Outcome:
     seen = _points_seen(model)
     length = sum(point.track.length() for point in model.points3D.values())
     error = sum(point.error * point.track.length() for point in model.points3D.values()) / max(1, length)
     placed = sum(count >= FEWEST_POINTS for count in seen.values())
-    return Outcome(rung, model, placed, model.num_points3D(), float(error), sizes)
+    return Outcome(
+        rung, model, placed, model.num_points3D(), float(error), sizes, _contradicted(model, database) > TORN
+    )
+
+
+def _contradicted(model: Any, database: Path) -> float:
+    """Share of the pairs, by their matches, that are turned otherwise in the model than by themselves."""
+    pairs, rotations, weights = turns(database)
+    poses = {i: image.cam_from_world().rotation.matrix() for i, image in model.images.items() if image.has_pose}
+    both = [k for k, (a, b) in enumerate(pairs.tolist()) if a in poses and b in poses]
+    if not both:
+        return 0.0
+    own = np.array([poses[b] @ poses[a].T for a, b in pairs[both].tolist()])
+    wrong = pair_graph.angles(own, rotations[both]) > pair_graph.CONTRADICTS
+    return float(weights[both][wrong].sum() / weights[both].sum())
 
 
 def _points_seen(model: Any) -> dict[int, int]:
@@ -162,52 +219,6 @@ def _is_sane(model: Any, focals: dict[int, float | None]) -> bool:
             if not ordinary and not (exif and exif / NEAR_EXIF <= focal <= exif * NEAR_EXIF):
                 return False
     return True
-
-
-def _lenses_differ(model: Any) -> bool:
-    """Whether images that share a camera in a model were taken with different ones: found by giving each its own."""
-    placed = sorted((image for image in model.images.values() if image.has_pose), key=lambda image: image.name)
-    if not FEW <= len(placed) <= MOST_COMPARED or len({image.camera_id for image in placed}) == len(placed):
-        return False
-    if any(camera.has_prior_focal_length for camera in model.cameras.values()):
-        return False  # EXIF has told images of different focal lengths apart
-    apart = pycolmap.Reconstruction()
-    for image in placed:
-        camera = copy.deepcopy(image.camera)
-        camera.camera_id = image.image_id
-        apart.add_camera_with_trivial_rig(camera)
-        own = pycolmap.Image(name=image.name, camera_id=image.image_id, image_id=image.image_id)
-        own.points2D = pycolmap.Point2DList([pycolmap.Point2D(point.xy) for point in image.points2D])
-        apart.add_image_with_trivial_frame(own, image.cam_from_world())
-    for _, point in sorted(model.points3D.items()):
-        apart.add_point3D(point.xyz, point.track, point.color)
-    before = model.compute_mean_reprojection_error()
-    _adjust(apart, refine_focal=True, refine_bending=False)
-    focals = [camera.params[0] for camera in apart.cameras.values()]
-    return max(focals) / min(focals) > LENSES_DIFFER and apart.compute_mean_reprojection_error() < BETTER_APART * before
-
-
-def _simplest(model: Any, refine_focal: bool) -> Any:
-    """The model without lens distortion if that explains the images as well, else the one with it."""
-    straight = copy.deepcopy(model)
-    for camera in straight.cameras.values():
-        camera.params = [*camera.params[:3], 0.0]
-    errors = []
-    for candidate in (straight, model):
-        _adjust(candidate, refine_focal, refine_bending=candidate is model)
-        errors.append(candidate.compute_mean_reprojection_error())
-    return straight if errors[0] <= STRAIGHT_RATIO * errors[1] else model
-
-
-def _adjust(model: Any, refine_focal: bool, refine_bending: bool) -> None:
-    """Bundle adjustment, with its errors noted."""
-    adjustment = pycolmap.BundleAdjustmentOptions()
-    adjustment.min_track_length = 2
-    adjustment.refine_focal_length = refine_focal
-    adjustment.refine_extra_params = refine_bending
-    adjustment.ceres.solver_options.num_threads = 1
-    pycolmap.bundle_adjustment(model, adjustment)
-    model.update_point_3d_errors()
 
 
 def _triangulate(job: dict[str, Any], folder: Path, database: Path) -> Any:

@@ -1,0 +1,150 @@
+"""Which lenses took the images of a model: bent or straight, one or several, and pictures that were cropped.
+
+Imported by ``sfm_process.py`` as a file beside it.
+"""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pycolmap
+
+FEW = 4  # images; fewer than these are treated as too few to calibrate the camera from
+STRAIGHT_RATIO = 1.03  # distortion is believed when the reprojection error without it is larger by more
+MOST_COMPARED = 40  # images for which it is looked at whether their lenses differ
+LENSES_DIFFER = 1.05  # ratio of focal lengths, found one by one, that says that images do not share a camera
+BETTER_APART = 0.9  # and of the reprojection errors, apart over shared
+ODD = 1.4  # times the median image's reprojection error: such an image may be a part of another
+MOST_ODD = 0.34  # of the images; more say nothing of the others
+OFF_CENTRE = 0.02  # of the long side, that a cropped picture's centre is away from the lens's
+
+
+def lenses_differ(model: Any) -> bool:
+    """Whether images that share a camera in a model were taken with different ones: found by giving each its own."""
+    placed = sorted((image for image in model.images.values() if image.has_pose), key=lambda image: image.name)
+    if not FEW <= len(placed) <= MOST_COMPARED or len({image.camera_id for image in placed}) == len(placed):
+        return False
+    if any(camera.has_prior_focal_length for camera in model.cameras.values()):
+        return False  # EXIF has told images of different focal lengths apart
+    apart = _apart(model, {image.image_id for image in placed})
+    before = model.compute_mean_reprojection_error()
+    _adjust(apart, refine_focal=True, refine_bending=False)
+    focals = [camera.params[0] for camera in apart.cameras.values()]
+    return max(focals) / min(focals) > LENSES_DIFFER and apart.compute_mean_reprojection_error() < BETTER_APART * before
+
+
+def simplest(model: Any, refine_focal: bool) -> Any:
+    """The model without lens distortion if that explains the images as well, else the one with it."""
+    straight = copy.deepcopy(model)
+    for camera in straight.cameras.values():
+        camera.params = [*camera.params[:3], 0.0]
+    errors = []
+    for candidate in (straight, model):
+        _adjust(candidate, refine_focal, refine_bending=candidate is model)
+        errors.append(candidate.compute_mean_reprojection_error())
+    return straight if errors[0] <= STRAIGHT_RATIO * errors[1] else model
+
+
+def _adjust(model: Any, refine_focal: bool, refine_bending: bool) -> None:
+    """Bundle adjustment, with its errors noted."""
+    pycolmap.bundle_adjustment(model, _options(refine_focal, refine_bending))
+    model.update_point_3d_errors()
+
+
+def _options(refine_focal: bool, refine_bending: bool) -> Any:
+    options = pycolmap.BundleAdjustmentOptions()
+    options.min_track_length = 2
+    options.refine_focal_length = refine_focal
+    options.refine_extra_params = refine_bending
+    options.ceres.solver_options.num_threads = 1
+    return options
+
+
+def cropped(model: Any, groups: list[dict[str, Any]]) -> list[dict[str, Any]] | None:
+    """Groups of images that share a camera, with those that were cropped by themselves, each with its ``centre``; or None.
+
+    The centre of a cropped picture is not where the lens looked, and one such image bends all cameras. It stands out by its
+    error, and fits as well as the others once its centre is free.
+    """
+    errors = _errors(model)
+    odd = {i for i, error in errors.items() if error > ODD * float(np.median(list(errors.values())))}
+    if len(errors) <= FEW or not 0 < len(odd) <= MOST_ODD * len(errors):
+        return None
+    free = _apart(model, odd)
+    for camera in free.cameras.values():
+        camera.params = [*camera.params[:3], 0.0]
+    own = {free.images[i].camera_id for i in odd}
+    _adjust_with_centres(free, set(free.cameras) - own)
+    if free.compute_mean_reprojection_error() > BETTER_APART * model.compute_mean_reprojection_error():
+        return None
+    apart = []
+    for i in sorted(odd):
+        camera = free.images[i].camera
+        away = np.hypot(*np.subtract(camera.params[1:3], [camera.width / 2.0, camera.height / 2.0]))
+        if away > OFF_CENTRE * max(camera.width, camera.height):
+            number = int(Path(free.images[i].name).stem)
+            focal, *centre = (float(value) for value in camera.params[:3])
+            apart.append(
+                {"images": [number], "focal": focal, "centre": centre, "width": camera.width, "height": camera.height}
+            )
+    alone = {group["images"][0] for group in apart}
+    rest = [{**group, "images": [i for i in group["images"] if i not in alone]} for group in groups]
+    return [group for group in rest if group["images"]] + apart if apart else None
+
+
+def adjust_centres(model: Any) -> None:
+    """Bundle adjustment in which the centres that are not the picture's are free."""
+    centred = {i for i, c in model.cameras.items() if np.allclose(c.params[1:3], [c.width / 2.0, c.height / 2.0])}
+    _adjust_with_centres(model, centred)
+
+
+def _adjust_with_centres(model: Any, centred: set[int]) -> None:
+    """All focal lengths, and the centres of all cameras but these."""
+    options = _options(refine_focal=True, refine_bending=False)
+    options.refine_principal_point = True
+    config = pycolmap.BundleAdjustmentConfig()
+    for i, image in model.images.items():
+        if image.has_pose:
+            config.add_image(i)
+    config.fix_gauge(pycolmap.BundleAdjustmentGauge.TWO_CAMS_FROM_WORLD)
+    pycolmap.create_default_bundle_adjuster(options, config, model).solve()
+    for i in centred:
+        camera = model.cameras[i]
+        camera.params = [camera.params[0], camera.width / 2.0, camera.height / 2.0, *camera.params[3:]]
+    for i in set(model.cameras) - centred:
+        config.set_constant_cam_intrinsics(i)
+    options.refine_principal_point = False
+    pycolmap.create_default_bundle_adjuster(options, config, model).solve()
+    model.update_point_3d_errors()
+
+
+def _errors(model: Any) -> dict[int, float]:
+    """Mean reprojection error of each placed image, in pixels, by its number in the model."""
+    found = {}
+    for i, image in model.images.items():
+        seen = [point for point in image.points2D if point.has_point3D()] if image.has_pose else []
+        if seen:
+            there = [image.project_point(model.points3D[point.point3D_id].xyz) for point in seen]
+            away = [np.hypot(*(t - point.xy)) for t, point in zip(there, seen, strict=True) if t is not None]
+            found[i] = float(np.mean(away)) if away else np.inf
+    return found
+
+
+def _apart(model: Any, alone: set[int]) -> Any:
+    """The model with a camera of their own for these images."""
+    out, next_camera = pycolmap.Reconstruction(), max(model.cameras) + 1
+    for image in sorted((i for i in model.images.values() if i.has_pose), key=lambda i: i.name):
+        camera = copy.deepcopy(image.camera)
+        if image.image_id in alone:
+            camera.camera_id, next_camera = next_camera, next_camera + 1
+        if camera.camera_id not in out.cameras:
+            out.add_camera_with_trivial_rig(camera)
+        own = pycolmap.Image(name=image.name, camera_id=camera.camera_id, image_id=image.image_id)
+        own.points2D = pycolmap.Point2DList([pycolmap.Point2D(point.xy) for point in image.points2D])
+        out.add_image_with_trivial_frame(own, image.cam_from_world())
+    for _, point in sorted(model.points3D.items()):
+        out.add_point3D(point.xyz, point.track, point.color)
+    return out
