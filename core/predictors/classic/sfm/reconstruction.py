@@ -110,9 +110,9 @@ def structure_from_motion(
                 monitor.progress("cameras", start + (1.0 - start) * FIRST_PART * fraction)
 
             found = _try(way, job, images, folder, monitor, told, device)
-            if not best or (len(found["indices"]) > len(best["indices"]) and _agree(best, found)):
+            if not best or _is_better(found, best):
                 best = {**found, "way": way}
-            if len(best["indices"]) == count or _evidence(found).shows_no_motion:
+            if (len(best["indices"]) == count and not best["torn"]) or _evidence(found).shows_no_motion:
                 break
     monitor.progress("cameras", 1.0)
     evidence = _evidence(best)
@@ -171,6 +171,13 @@ def _try(
     children.run("sfm_process.py", folder, result, "log.txt", monitor, lambda f: told(start + (1.0 - start) * f))
     with np.load(folder / result) as arrays:
         return dict(arrays)
+
+
+def _is_better(found: dict[str, Any], before: dict[str, Any]) -> bool:
+    """Whether the cameras of other features are taken instead: more of them, that keep what was found or put right what is torn."""
+    if before["torn"] and not found["torn"]:
+        return len(found["indices"]) >= len(before["indices"])
+    return len(found["indices"]) > len(before["indices"]) and _agree(before, found)
 
 
 def _agree(before: dict[str, Any], found: dict[str, Any]) -> bool:

@@ -283,6 +283,7 @@ def _save(folder: Path, best: Outcome, database: Path, job: dict[str, Any]) -> N
         sizes=np.array(best.sizes, np.int64),
         rung=np.array(best.rung),
         error=np.array(best.error),
+        torn=np.array(best.torn),
     )
 
 
