@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from ...devices.choosing import choose, short_type
+from ...devices.transfers import to_host
 from ...errors import BadInput, DA3Error, OutOfMemory
 from ...frames.resizing import Placement, place
 from ...memory import is_out_of_memory
@@ -176,7 +177,7 @@ class DA3Predictor:
             else:
                 sky = output["sky"] >= SKY_FROM if "sky" in output else None
             found = {key: output.get(key) for key in ("depth", "depth_conf", "extrinsics", "intrinsics")} | {"sky": sky}
-            return {key: None if tensor is None else tensor[0].cpu().numpy() for key, tensor in found.items()}
+            return to_host({key: None if tensor is None else tensor[0] for key, tensor in found.items()})
 
     def _normalised(self, canvas: np.ndarray) -> torch.Tensor:
         """(N, H, W, 3) uint8 to (N, 3, H, W) float32 as the backbone was trained."""
@@ -197,7 +198,7 @@ class DA3Predictor:
             extrinsics=None if extrinsics is None else extrinsics[:, :3].astype(np.float64),
             intrinsics=None if intrinsics is None else intrinsics.astype(np.float64),
             images=canvas,
-            sky=raw["sky"],
+            sky=None if raw["sky"] is None else raw["sky"].copy(),
             is_metric=self.model.is_metric,
             metric_focal=self.model.metric_focal,
         )
