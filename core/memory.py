@@ -14,11 +14,14 @@ from typing import Any
 
 from .errors import DA3Error, OutOfMemory
 
-# What CUDA, Apple's GPUs, torch's CPU allocator (Linux, Windows), cuBLAS and OpenCV say.
+# What CUDA, Apple's GPUs, torch's CPU allocator (Linux, Windows), cuBLAS and OpenCV say; Metal of one buffer that is too
+# large; CUDA's libraries where nothing is left for what they need themselves; Windows of its page file.
 SIGNS = (
     "out of memory", "can't allocate memory", "not enough memory", "alloc_failed", "insufficient memory",
-    "failed to allocate",
+    "failed to allocate", "invalid buffer size", "cublas_status_not_initialized", "cudnn_status_internal_error",
+    "unable to find an engine", "cusolver_status_internal_error", "paging file is too small",
 )  # fmt: skip
+PAGE_FILE = 1455  # Windows' number (ERROR_COMMITMENT_LIMIT), whose text is in the system's language
 
 KIB, MIB = 1 << 10, 1 << 20
 HEAD_FRAMES = 8  # the package's heads take that many frames at a time
@@ -31,16 +34,18 @@ class Cost:
     """What a pass takes beyond the weights, in bytes; docs/memory.md has the measurements.
 
     A token is a patch of 14 x 14 pixels. The transformer keeps something for each token of the pass; the heads for each
-    token of the frames that they have at hand.
+    token of the frames that they have at hand, and once for each token of one frame.
     """
 
     fixed: int
     per_token: int
     per_head_token: int
+    once_per_token: int = 0
 
     def of(self, frames: int, tokens: int) -> int:
         """Bytes for a pass of ``frames`` frames with ``tokens`` tokens each."""
-        return self.fixed + tokens * (self.per_token * frames + self.per_head_token * min(frames, HEAD_FRAMES))
+        each = self.per_token * frames + self.per_head_token * min(frames, HEAD_FRAMES) + self.once_per_token
+        return self.fixed + tokens * each
 
     def fitting(self, free: int, tokens: int) -> int:
         """Most frames that fit, at least 1."""
@@ -51,7 +56,7 @@ class Cost:
 
 
 # Fitted to measurements from above; da3-giant's are extrapolated by its width and checked on few frames.
-_COSTS = {
+_ON_PROCESSOR = {
     "da3-small": Cost(110 * MIB, 41 * KIB, 84 * KIB),
     "da3-base": Cost(150 * MIB, 76 * KIB, 160 * KIB),
     "da3-large": Cost(280 * MIB, 124 * KIB, 324 * KIB),
@@ -62,9 +67,28 @@ _COSTS = {
 }
 
 
-def cost_of(config: str | None) -> Cost:
-    """The cost of a model's passes by its ``ModelInfo.config``; of one that was not measured, the most there is."""
-    return _COSTS.get(config or "", _COSTS["da3-giant"])
+# What the tensors of a pass hold at most, counted (tests/core/predictors/da3/test_counted_memory.py), and 8 % for the
+# allocator. It is the heads' float32, so the precision of the transformer changes little.
+_ON_CARD = {
+    "da3-small": Cost(8 * MIB, 33 * KIB, 67 * KIB, 29 * KIB),
+    "da3-base": Cost(8 * MIB, 59 * KIB, 137 * KIB, 55 * KIB),
+    "da3-large": Cost(8 * MIB, 76 * KIB, 285 * KIB, 108 * KIB),
+    "da3metric-large": Cost(8 * MIB, 39 * KIB, 209 * KIB),
+    "da3mono-large": Cost(8 * MIB, 39 * KIB, 209 * KIB),
+    "da3-giant": Cost(8 * MIB, 128 * KIB, 265 * KIB, 108 * KIB),
+    "da3nested-giant-large": Cost(8 * MIB, 128 * KIB, 265 * KIB, 108 * KIB),
+}
+
+
+def cost_of(config: str | None, device: str = "cpu") -> Cost:
+    """The cost of a model's passes by its ``ModelInfo.config``; of one that was not measured, the most there is.
+
+    Parameters
+    ----------
+    device : "cuda" and "mps" hold what tensors need; "cpu" also what its libraries take
+    """
+    table = _ON_PROCESSOR if device == "cpu" else _ON_CARD
+    return table.get(config or "", table["da3-giant"])
 
 
 def free_memory(device: str) -> int | None:
@@ -86,6 +110,8 @@ def is_out_of_memory(error: BaseException) -> bool:
         return True
     if isinstance(error, DA3Error) or not isinstance(error, RuntimeError | Exception):
         return False
+    if getattr(error, "winerror", None) == PAGE_FILE or f"[WinError {PAGE_FILE}]" in str(error):
+        return True
     named = isinstance(error, RuntimeError) or type(error).__module__ == "cv2"
     return named and any(sign in str(error).lower() for sign in SIGNS)
 

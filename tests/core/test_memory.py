@@ -1,6 +1,7 @@
 """How much memory a pass takes, how much is free, and how running out of it is told."""
 
 import ctypes
+import sys
 import types
 from pathlib import Path
 
@@ -35,6 +36,14 @@ SMALL = Settings(process_resolution=42)
         RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
         cv2.error("OpenCV(5.0.0) alloc.cpp:73: error: (-4:Insufficient memory) Failed to allocate 12 bytes"),
         OutOfMemory("Memory ran out"),
+        RuntimeError("Invalid buffer size: 13.42 GiB"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR"),
+        RuntimeError("GET was unable to find an engine to execute this computation"),
+        RuntimeError("cusolver error: CUSOLVER_STATUS_INTERNAL_ERROR, when calling `cusolverDnCreate(handle)`"),
+        OSError(22, "Die Auslagerungsdatei ist zu klein", None, 1455)
+        if sys.platform == "win32"
+        else OSError("[WinError 1455] Die Auslagerungsdatei ist zu klein, um diesen Vorgang durchzuführen"),
     ],
 )
 def test_running_out_of_memory_is_known_in_all_its_forms(error):
@@ -78,9 +87,10 @@ def test_free_memory_is_what_the_system_says():
     assert ctypes.sizeof(memory._MemoryStatus) == 64  # as Windows has it
 
 
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
 @pytest.mark.parametrize("config", ["da3-small", "da3-base", "da3-large", "da3-giant", "unheard-of"])
-def test_more_memory_is_never_fewer_images_and_what_fits_fits(config):
-    cost = memory.cost_of(config)
+def test_more_memory_is_never_fewer_images_and_what_fits_fits(config, device):
+    cost = memory.cost_of(config, device)
     counts = [cost.fitting(gib << 30, 972) for gib in range(1, 64)]
     assert counts == sorted(counts) and counts[0] >= 1 and counts[-1] == memory.MOST
     for gib, count in enumerate(counts, 1):

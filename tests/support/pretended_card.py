@@ -147,6 +147,8 @@ class _Dispatch(TorchDispatchMode):
         if packet is aten._to_copy and on and wanted is not None and not _on_card(wanted):
             if not asynchronous:
                 card.wait("to the processor")
+            if self.meta:
+                return torch.zeros(args[0].shape, dtype=kwargs.get("dtype") or args[0].dtype)
             return func(*tree_map(_held, args), **kwargs)
         if packet is aten._to_copy and not on:
             card.uploads += 1
@@ -240,6 +242,8 @@ class _Functions(TorchFunctionMode):
             raise TypeError("can't convert cuda:0 device type tensor to numpy. Use Tensor.cpu() first")
         if on and func in VALUES:  # torch would set the real card's guard first
             self.card.wait(func.__name__)
+            if args[0].held.is_meta:
+                return True if func is torch.Tensor.__bool__ else 64 if func is torch.Tensor.__int__ else 1.0
             return func(args[0].held, *args[1:], **kwargs)
         if func in (torch.Tensor.to, torch.Tensor.cuda, torch.Tensor.cpu):
             return self._moved(func, args, kwargs)
@@ -292,8 +296,13 @@ class _Functions(TorchFunctionMode):
             args = tuple(aten._to_copy(a, dtype=short) for a in args)
         self.card.attention.add(args[0].dtype)
         self.card.launches += 1
+        query, key, value = map(_held, args)
+        if not torch.backends.cuda.can_use_efficient_attention(query.dtype):
+            scores = [torch.empty((*query.shape[:3], key.shape[2]), device="meta") for _ in range(2)]
+            for tensor in scores:
+                self.card.hold(tensor)
         with torch._C.DisableTorchFunction():
-            result = func(*map(_held, args), **tree_map(_held, kwargs))
+            result = torch.empty_like(query) if query.is_meta else func(query, key, value, **tree_map(_held, kwargs))
         self.card.hold(result)
         return CardTensor(result)
 
@@ -305,12 +314,13 @@ def _at_once(_pool: ThreadPoolExecutor, work: Any, *args: Any, **kwargs: Any) ->
 
 
 @contextlib.contextmanager
-def pretended_card(capability: tuple[int, int] = (8, 6), *, meta: bool = False) -> Iterator[Card]:
+def pretended_card(capability: tuple[int, int] = (8, 6), *, meta: bool = False, fused: bool = True) -> Iterator[Card]:
     """Inside, torch has one NVIDIA card of that compute capability.
 
     Parameters
     ----------
-    meta : tensors have shapes and no numbers, for counting what networks of any size would hold
+    meta : tensors have shapes and no numbers, for counting what networks of any size would hold; a wait gives 0, 1 or True
+    fused : whether it has kernels for attention; without, all scores of a call are held (twice, for their softmax)
     """
     card = Card(capability)
 
@@ -346,17 +356,28 @@ def pretended_card(capability: tuple[int, int] = (8, 6), *, meta: bool = False) 
         "manual_seed_all": lambda seed: None,
         "Event": Event,
     }
+    # Of capability 8.0 and later; of 5.0 and later, with bfloat16 from 8.0 on (torch's sdp_utils.cpp).
+    short = {torch.float16, torch.bfloat16}
+    kernels = {
+        "SDPAParams": lambda query, *_: query.dtype,
+        "can_use_flash_attention": lambda dtype: fused and capability >= (8, 0) and dtype in short,
+        "can_use_efficient_attention": lambda dtype: fused and (capability >= (8, 0) or dtype is not torch.bfloat16),
+    }
     with contextlib.ExitStack() as stack:
         for name, answer in answers.items():
             stack.enter_context(mock.patch.object(torch.cuda, name, answer))
-        stack.enter_context(
-            mock.patch.object(torch, "inference_mode", torch.no_grad)
-        )  # its tensors skip the dispatcher
+        for name, answer in kernels.items():
+            stack.enter_context(mock.patch.object(torch.backends.cuda, name, answer))
+        # The tensors of ``inference_mode`` skip the dispatcher.
+        stack.enter_context(mock.patch.object(torch, "inference_mode", torch.no_grad))
         stack.enter_context(mock.patch.object(ThreadPoolExecutor, "submit", _at_once))  # modes belong to one thread
         stack.enter_context(torch.no_grad())
         stack.enter_context(_Functions(card))
         stack.enter_context(_Dispatch(card, meta))
         stack.enter_context(torch.backends.cudnn.flags(enabled=False))  # whose own functions the processor has not
+        fuses = torch._C._jit_texpr_fuser_enabled()  # of scripted functions: it would compile for the real card
+        stack.callback(torch._C._jit_set_texpr_fuser_enabled, fuses)
+        torch._C._jit_set_texpr_fuser_enabled(False)
         # A module on its way to a card would else keep its parameters and be given other data, which cannot be of this kind.
         overwritten = torch.__future__.get_overwrite_module_params_on_conversion()
         stack.callback(torch.__future__.set_overwrite_module_params_on_conversion, overwritten)

@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from ...devices.choosing import choose, short_type
+from ...devices.limits import keep_off_system_memory
 from ...devices.transfers import to_host
 from ...errors import BadInput, DA3Error, OutOfMemory
 from ...frames.resizing import Placement, place
@@ -27,6 +28,7 @@ from ...prediction.conditioning import check
 from ...prediction.prediction import Cameras, Prediction
 from ...settings import BatchMode, Settings
 from . import cameras as known
+from .attention import InPieces
 from .forward_hooks import SkyOfNested, watched
 from .frame_descriptors import Looks
 from .network import bytes_held, load, repeatable
@@ -127,6 +129,7 @@ class DA3Predictor:
             check(cameras, len(images))
         streams = settings.batch_mode is BatchMode.DA3_STREAMING  # which alone asks what frames look like
         canvas, valid, placements = place(images, settings.resolution, settings.resize_method)
+        keep_off_system_memory(self.device)
         with _readable_failures(self):
             looks = Looks(valid)
             with looks.reading(self._net) if streams else contextlib.nullcontext():
@@ -157,6 +160,7 @@ class DA3Predictor:
             torch.inference_mode(),
             repeatable(self.device, SEED),
             watched(net, self.monitor, self.device),
+            InPieces(),
             sky_of_nested.reading(net),
         ):
             warnings.simplefilter("ignore")  # the package's own, about things a person here cannot change

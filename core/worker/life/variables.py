@@ -7,6 +7,7 @@ business in a process that loads models from the internet.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -52,4 +53,7 @@ def worker_variables(temp: Path, environ: Mapping[str, str] = os.environ) -> dic
     # at most a third on an idle machine. Somebody who has set it knows better.
     kept.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     kept.setdefault("DA3_LOG_LEVEL", "ERROR")
+    if sys.platform == "linux" and "PYTORCH_CUDA_ALLOC_CONF" not in kept:
+        # Passes of many sizes leave gaps in a card's memory that no later tensor fits into, unless its pages can be moved.
+        kept.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
     return kept | {"PYTHONNOUSERSITE": "1", "TMPDIR": str(temp), "TEMP": str(temp), "TMP": str(temp)}

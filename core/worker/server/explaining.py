@@ -6,6 +6,7 @@ import errno
 import tempfile
 
 from ...errors import DA3Error
+from ...memory import is_out_of_memory
 
 
 def explained(error: BaseException) -> str:
@@ -15,7 +16,7 @@ def explained(error: BaseException) -> str:
         return text
     if isinstance(error, ModuleNotFoundError):
         return f"The worker's environment is not whole: {error.name} is missing. Install the dependencies again"
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "allocate memory" in text:
+    if is_out_of_memory(error):
         return "Out of memory: lower the Batch Size or the Process Resolution, or choose a smaller model"
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         where = error.filename or f"{tempfile.gettempdir()} (TMPDIR) or the output folder"

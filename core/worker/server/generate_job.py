@@ -70,7 +70,7 @@ def generate(
         teller.warn_all(known.warnings)
         files.origin = known.scene_origin
     predictor, metric = _loaded(request, settings, frames, model, monitor)
-    _require_room(settings, frames, memory.free_memory(_kind_of(predictor)))
+    _require_room(settings, frames, _kind_of(predictor))
     if model.name:
         emit(protocol.Loaded(model.name))
     if not streams:  # a long run that goes on keeps to the size that it began with
@@ -196,9 +196,9 @@ def _checked(request: protocol.Generate, settings: Settings, frames: FrameSource
     return files
 
 
-def _require_room(settings: Settings, frames: FrameSource, free: int | None) -> None:
+def _require_room(settings: Settings, frames: FrameSource, device: str) -> None:
     sizes = {(frames.headers[i].width, frames.headers[i].height) for i in frames.selected}
-    require_room(sizes, settings, catalogue.find(settings.model).config, free)
+    require_room(sizes, settings, catalogue.find(settings.model).config, memory.free_memory(device), device)
 
 
 def _kind_of(predictor: Predictor) -> str:
