@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bpy.types import AddonPreferences, Context, UILayout
 
+from ..core.devices import support
 from ..core.installer.condition import State
 from ..core.installer.torch_builds import Device
 from ..core.models import catalogue
@@ -70,7 +71,9 @@ def draw_online_access(layout: UILayout, context: Context) -> None:
 def draw_environment_button(layout: UILayout, context: Context, here: Places) -> None:
     """The one button that makes the environment usable; none where it is."""
     status = context.window_manager.da3_session.environment_status(here.environment)
-    if status.state in INSTALL_WORDS:
+    if support.HERE and status.state is State.MISSING and here.wheels is None:
+        label(layout, context, tr(support.HERE), "ERROR", nested=1)
+    elif status.state in INSTALL_WORDS:
         name, text, icon = INSTALL_WORDS[status.state]
         column = layout.column(align=True)
         column.scale_y = 1.3

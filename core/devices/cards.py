@@ -10,6 +10,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..files.windows import NO_WINDOW
+
 PATIENCE = 10  # seconds; a driver that has gone to sleep takes a while
 #: (major, minor) of what a card's kernels have to be built for (CUDA C++ programming guide, compute capabilities).
 Capability = tuple[int, int]
@@ -62,9 +64,8 @@ def _ask(fields: str) -> list[str] | None:
     if program is None:
         return None
     command = [program, f"--query-gpu={fields}", "--format=csv,noheader"]
-    flags = getattr(subprocess, "CREATE_NO_WINDOW", 0)
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, creationflags=flags)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, **NO_WINDOW)
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.splitlines() if done.returncode == 0 else None

@@ -25,6 +25,7 @@ from .owned_folder import (
     part_of,
     remove_if_empty,
 )
+from .windows import long_path
 
 FORMAT, VERSION = "da3-blender-folder", 1
 
@@ -101,7 +102,7 @@ def remove(path: Path, kind: str) -> bool:
     marker = marker_of(path, kind)
     for inner in path.iterdir():
         if inner.is_dir() and not inner.is_symlink():
-            shutil.rmtree(inner, ignore_errors=True)
+            shutil.rmtree(long_path(inner), ignore_errors=True)
         elif inner != marker:
             with contextlib.suppress(OSError):  # open elsewhere on Windows
                 inner.unlink()
@@ -115,7 +116,7 @@ def remove_inside(path: Path, kind: str, name: str) -> bool:
     """Delete one folder in a folder in which all is ours; False where that one is not marked so. Follows no link."""
     if path.is_symlink() or (path / name).is_symlink() or Path(name).name != name or find(path, kind) is None:
         return False
-    shutil.rmtree(path / name, ignore_errors=True)
+    shutil.rmtree(long_path(path / name), ignore_errors=True)
     return True
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from ..errors import BadInput, MissingEnvironment
 from ..files import ownership
+from ..files.windows import RUNTIME, lacks_runtime
 from . import lock_file, torch_builds
 from .running import Command, Run
 from .trash import KIND
@@ -114,7 +115,12 @@ def fill(
 def describe(run: Run, folder: Path, modules: Sequence[str]) -> dict[str, Any]:
     """Import the modules; versions, size and build of torch, as ``describe_environment.py`` tells them."""
     tell: Command = [program(folder), "-I", PROGRAMS / "describe_environment.py", folder, *modules]
-    return json.loads(run("checking", 0.93, tell)[-1])
+    try:
+        return json.loads(run("checking", 0.93, tell)[-1])
+    except MissingEnvironment as error:
+        if lacks_runtime(str(error)):
+            raise MissingEnvironment(f"{RUNTIME}. {error}") from error
+        raise
 
 
 def damaged(run: Run, folder: Path, base_python: str) -> list[str]:

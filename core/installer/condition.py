@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import MissingEnvironment
+from ..files.windows import NO_WINDOW
 from .torch_builds import Device
 
 #: The packages whose versions a person may want to read.
@@ -70,10 +71,7 @@ print(platform.python_version(), *[name for name in sys.argv[1:] if importlib.ut
 
 def look(python: Path, modules: Sequence[str]) -> tuple[str, list[str]]:
     command = [str(python), "-I", "-c", LOOK, *modules]
-    flags = getattr(subprocess, "CREATE_NO_WINDOW", 0)
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=True, timeout=START_TIMEOUT, creationflags=flags
-    )
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=START_TIMEOUT, **NO_WINDOW)
     version, *lacking = done.stdout.split()
     return version, lacking
 

@@ -19,21 +19,13 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from ..devices import support
 from ..devices.cards import Graphics, find_graphics
 from ..errors import BadInput, Cancelled, MissingEnvironment
 from ..files import ownership
 from ..files.file_lock import file_lock
 from . import building, torch_builds, trash
-from .condition import (
-    Info,
-    State,
-    Status,
-    disk_is_full,
-    in_use,
-    last_line,
-    look,
-    same_series,
-)
+from .condition import Info, State, Status, disk_is_full, in_use, last_line, look, same_series
 from .get_uv import REQUIREMENTS, get_uv, uv_folder
 from .place import MARKER, info_of, put_in_place, read_marker, refuse_others
 from .running import Progress, Run, is_own_log
@@ -230,6 +222,8 @@ class Environment:
     def _build(self, run: Run, device: Device | None, wheels: Path | None) -> None:
         """Make the environment in a folder of its own and put it in its place."""
         refuse_others(self.folder)
+        if support.HERE and wheels is None:
+            raise BadInput(support.HERE)
         graphics = find_graphics() if device else Graphics()
         build = torch_builds.build_for(device, graphics)
         backend, warning = build.backend, build.warning

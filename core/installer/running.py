@@ -17,6 +17,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from ..errors import Cancelled, MissingEnvironment
+from ..files.windows import NO_WINDOW
 from .download_bytes import Download
 from .signs_of_life import SignsOfLife
 
@@ -30,14 +31,15 @@ if hasattr(os, "nice"):
 with contextlib.suppress(OSError):
     with open("/proc/self/autogroup", "w") as group:
         group.write("5")
-process = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL)
+hidden = getattr(subprocess, "CREATE_NO_WINDOW", 0)
+process = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, creationflags=hidden)
 def watch():
     sys.stdin.buffer.read()
     process.kill()
 threading.Thread(target=watch, daemon=True).start()
 code = process.wait()
 sys.stdout.flush()
-os._exit(code & 0xFF)  # without waiting for the thread, which reads on
+os._exit(code & 0xFF or code != 0)  # without waiting for the thread, which reads on; Windows' codes have 32 bits
 """
 
 LOG_HEAD = "# DA3 for Blender: the last installation"
@@ -169,7 +171,6 @@ def _started(
     command: Sequence[str], folder: Path, environ: Mapping[str, str]
 ) -> Iterator[tuple[subprocess.Popen[str], queue.Queue[str | None]]]:
     """A program in a process group of its own, which is gone when the block is left by an exception; and its output."""
-    flags = getattr(subprocess, "CREATE_NO_WINDOW", 0)
     process = subprocess.Popen(
         [sys.executable, "-I", "-c", TETHER, *command],
         cwd=folder,
@@ -181,14 +182,14 @@ def _started(
         encoding="utf-8",
         errors="replace",
         start_new_session=True,
-        creationflags=flags,
+        **NO_WINDOW,
     )
     output, ended = _lines_of(process)
     try:
         yield process, output
     except BaseException:
         if sys.platform == "win32":
-            subprocess.run(["taskkill", "/T", "/F", "/PID", str(process.pid)], capture_output=True, creationflags=flags)
+            subprocess.run(["taskkill", "/T", "/F", "/PID", str(process.pid)], capture_output=True, **NO_WINDOW)
         else:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ..files import ownership
+from ..files.windows import NO_WINDOW
 
 # Goes on when Blender ends. A killed installer may still write its last file: hence the second and third look.
 DELETE = """
@@ -67,7 +68,6 @@ def sweep(parent: Path, names: Iterable[str]) -> None:
 
 
 def _delete(folders: list[Path]) -> None:
-    windows = getattr(subprocess, "CREATE_NO_WINDOW", 0)
     command = [sys.executable, "-I", "-S", "-c", DELETE, str(MOUNT), KIND, *map(str, folders)]
     null = subprocess.DEVNULL
     try:
@@ -78,7 +78,7 @@ def _delete(folders: list[Path]) -> None:
             stdout=null,
             stderr=null,
             start_new_session=True,
-            creationflags=windows,
+            **NO_WINDOW,
         )
     except OSError:  # no process can be started: then it is done here
         for folder in folders:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import bpy
 from bpy.types import AddonPreferences, Context
 
 from ...core.files.user_cache import KEPT_BYTES, kept_runs_folder
+from ...core.files.windows import environment_parent
 from ...core.installer import environment
 from ...core.installer.condition import default_folder
 from ...core.installer.torch_builds import Device
@@ -85,7 +87,10 @@ def _path(text: str) -> Path | None:
 
 
 def default_environment_folder() -> Path:
-    """``$DA3_ENVIRONMENT``, else a folder beside the add-on's other data."""
+    """``$DA3_ENVIRONMENT``, else a folder beside the add-on's other data; on Windows where paths are short."""
+    local = os.environ.get("LOCALAPPDATA") if sys.platform == "win32" else None
+    if local and ADDON.startswith("bl_ext."):
+        return default_folder(Path(environment_parent(local, "{}.{}".format(*bpy.app.version))))
     return default_folder(data_folder())
 
 

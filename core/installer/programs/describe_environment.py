@@ -38,6 +38,8 @@ def torch_build() -> str:
 
 def size(folder: str) -> int:
     """Bytes of all files below, links not followed."""
+    if sys.platform == "win32":  # in this form Windows does not limit its length
+        folder = f"\\\\?\\{os.path.abspath(folder)}"  # noqa: PTH100
     return sum(os.lstat(os.path.join(path, name)).st_size for path, _, names in os.walk(folder) for name in names)  # noqa: PTH118  # twice as fast
 
 

@@ -12,11 +12,14 @@ import base64
 import concurrent.futures
 import csv
 import hashlib
+import os
 import sys
 from pathlib import Path
 
 
 def main(site_packages: Path) -> int:
+    if sys.platform == "win32":  # in this form Windows does not limit its length
+        site_packages = Path(f"\\\\?\\{site_packages.resolve()}")
     records = sorted(site_packages.glob("*.dist-info"))
     with concurrent.futures.ThreadPoolExecutor() as pool:  # hashing lets other threads run
         for folder, damaged in zip(records, pool.map(damaged_file, records), strict=True):
@@ -33,7 +36,7 @@ def damaged_file(folder: Path) -> str | None:
         return "RECORD"
     for name, digest, *_ in (line for line in lines if len(line) >= 2 and line[1].startswith("sha256=")):
         try:
-            with (folder.parent / name).open("rb") as file:
+            with Path(os.path.normpath(folder.parent / name)).open("rb") as file:
                 found = hashlib.file_digest(file, "sha256").digest()
         except OSError:
             return name

@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+from ...files.windows import NO_WINDOW, how_it_ended
 from .private_folder import PrivateFolder
 
 QUIT_PATIENCE = 1.0  # seconds between closing the worker's stdin and killing it
@@ -36,7 +37,8 @@ def end(process: subprocess.Popen[bytes], folder: PrivateFolder, outbox: queue.S
 def kill(process: subprocess.Popen[bytes]) -> None:
     """Kill a worker and its children, stopped ones too."""
     if sys.platform == "win32":
-        subprocess.run(["taskkill", "/T", "/F", "/PID", str(process.pid)], capture_output=True, check=False)
+        command = ["taskkill", "/T", "/F", "/PID", str(process.pid)]
+        subprocess.run(command, capture_output=True, check=False, **NO_WINDOW)
     elif process.poll() is None:
         with contextlib.suppress(ProcessLookupError):  # it ended by itself in this very moment
             os.killpg(process.pid, signal.SIGKILL)
@@ -44,12 +46,8 @@ def kill(process: subprocess.Popen[bytes]) -> None:
 
 def obituary(code: int, log: Path) -> str:
     """The sentence on a worker that ended by itself with that exit code."""
-    if code < 0:
-        name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
-        hint = ". The system kills so when memory runs out" if name == "SIGKILL" else ""
-        reason = f"was killed by {name}{hint}"
-    else:
-        reason = f"ended with exit code {code}"
+    killed = hasattr(signal, "SIGKILL") and code == -signal.SIGKILL
+    reason = how_it_ended(code) + (". The system kills so when memory runs out" if killed else "")
     last = last_lines(log).splitlines()
     said = f" (its last words: {last[-1][:200]})" if last and code >= 0 else ""
     return f"The worker process {reason}{said}. {NEXT}"

@@ -6,6 +6,7 @@ import errno
 import tempfile
 
 from ...errors import DA3Error
+from ...files.windows import RUNTIME, lacks_runtime
 from ...memory import is_out_of_memory
 
 
@@ -16,6 +17,8 @@ def explained(error: BaseException) -> str:
         return text
     if isinstance(error, ModuleNotFoundError):
         return f"The worker's environment is not whole: {error.name} is missing. Install the dependencies again"
+    if lacks_runtime(text):
+        return RUNTIME
     if is_out_of_memory(error):
         return "Out of memory: lower the Batch Size or the Process Resolution, or choose a smaller model"
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):

@@ -98,6 +98,7 @@ class Server:
     def _end(self) -> None:
         """End now, with every child, leaving no file behind."""
         pulse.take_time()
+        os.chdir(self._folder.parent)  # Windows deletes no folder that is somebody's current one
         private_folder.remove(self._folder)
         if hasattr(os, "getpgrp") and os.getpgrp() == os.getpid():
             os.killpg(os.getpid(), signal.SIGKILL)

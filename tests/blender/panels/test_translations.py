@@ -7,6 +7,7 @@ from pathlib import Path
 import bpy
 import pytest
 from da3_blender import addon
+from da3_blender.core.devices import support
 from da3_blender.core.frames import found
 from da3_blender.core.models import catalogue
 from da3_blender.core.options import choices, presets
@@ -58,6 +59,7 @@ def shown():
     texts |= set(sidebar.TITLES.values()) | {model.purpose for model in catalogue.MODELS}
     texts |= {words[0] for words in run_properties.VISIBLE.values()}
     texts |= {d.keywords["name"] for d in run_properties.DA3_PG_run.__annotations__.values()}
+    texts |= {support.INTEL_MAC, support.OLD_MACOS, support.WINDOWS_ARM, support.LINUX_ARM, support.MUSL}
     texts |= {"Quality", "Result", "The dependencies are not installed"}  # core/installer/environment.py
     classes = [cls for module in addon.MODULES for cls in getattr(module, "CLASSES", ())]
     texts |= {cls.bl_label for cls in classes if issubclass(cls, bpy.types.Operator) and cls.__name__ in BUTTONS}

@@ -15,6 +15,7 @@ from typing import IO
 
 from ....errors import DA3Error
 from ....files.silence import PATIENCE, Silence
+from ....files.windows import NO_WINDOW, how_it_ended
 from ....monitor import Monitor
 
 POLL_SECONDS = 0.05
@@ -38,7 +39,7 @@ def run(script: str, folder: Path, result: str, log: str, monitor: Monitor, told
     """
     process = subprocess.Popen(
         [sys.executable, str(Path(__file__).parent / "processes" / script), str(folder)],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, **NO_WINDOW,
     )  # fmt: skip
     lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     silence = Silence(POLL_SECONDS)
@@ -75,8 +76,7 @@ def _pass_on(stream: IO[bytes], lines: queue.SimpleQueue[bytes]) -> None:
 
 
 def _how_it_ended(code: int, log: Path) -> str:
-    how = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
     lines = log.read_text(errors="replace").strip().splitlines()[-1:] if log.exists() else []
-    return f"Structure from motion ended unexpectedly ({how}{': ' + lines[0].strip() if lines else ''}); " + (
+    return f"Structure from motion {how_it_ended(code)} ({': ' + lines[0].strip() if lines else ''}); " + (
         "the machine may be out of memory: use fewer or smaller images" if code == -9 else "see the worker's log"
     )
