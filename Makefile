@@ -1,5 +1,5 @@
 # `make demo` and `make test` are the two to know; each sets up what is missing first.
-.PHONY: demo test check test-weights test-versions test-app abuse bench python zip lint format lock clean
+.PHONY: demo test check test-weights test-gpu test-versions test-app abuse bench python zip lint format lock clean
 
 SETUP := @sh tools/setup/bootstrap.sh
 
@@ -14,6 +14,9 @@ check:   ## lint, types, import graph and the fast tests, in less than a minute
 
 test-weights: ## real weights in models/ (or $$DA3_MODELS) on the samples; without any it says so
 	$(SETUP) run tools/weights.py
+
+test-gpu: ## on a machine with a graphics card: its claims, speed and memory; without one it says so
+	$(SETUP) run tools/gpu.py
 
 test-versions: ## the Blender tests and the zip's life on 4.2, 4.5, 5.0 and 5.2
 	$(SETUP) run tools/versions.py

@@ -119,7 +119,7 @@ def nested(folder: Path, sky: float = 0.0) -> Tiny:
     return _write(info, folder, sky)
 
 
-def random_weights(info: ModelInfo, sky: float = 0.0, seed: int = 1) -> dict[str, torch.Tensor]:
+def random_weights(info: ModelInfo, sky: float = 0.0, seed: int = 1, device: str = "cpu") -> dict[str, torch.Tensor]:
     """A state dict as a file holds it: with the prefix, the shared LayerNorm once.
 
     Values are such that nothing degenerates: fields of view near 60 degrees, depths within a factor of ten, cameras
@@ -129,20 +129,20 @@ def random_weights(info: ModelInfo, sky: float = 0.0, seed: int = 1) -> dict[str
     weights = {}
     for name, empty in build(info).state_dict().items():
         if not ALIAS.search(name):
-            weights["model." + name] = _value(name, tuple(empty.shape), generator, sky)
+            weights["model." + name] = _value(name, tuple(empty.shape), generator, sky).to(device)
     return weights
 
 
 def _value(name: str, shape: tuple[int, ...], generator: torch.Generator, sky: float) -> torch.Tensor:
     noise = torch.randn(shape, generator=generator)
     if name.endswith("fc_fov.0.bias"):
-        return torch.ones(shape)
+        return torch.ones_like(noise)
     if name.endswith("sky_output_conv2.2.bias"):
-        return torch.full(shape, 0.1 + sky)
+        return torch.full_like(noise, 0.1 + sky)
     if name.endswith("sky_output_conv2.2.weight"):
         return 1.5 * noise
     if "norm" in name or "aux.0.2." in name or name.endswith("gamma"):
-        return (torch.zeros(shape) if name.endswith("bias") else torch.ones(shape)) + 0.05 * noise
+        return (torch.zeros_like(noise) if name.endswith("bias") else torch.ones_like(noise)) + 0.05 * noise
     if name.endswith("bias") or "token" in name or "pos_embed" in name:
         return 0.1 * noise
     fan_in = max(1, noise[0].numel())
@@ -164,31 +164,37 @@ def cameras_around(count: int, width: int = 200, height: int = 150, seed: int = 
 
 def reference(info: ModelInfo, file: Path) -> Any:
     """The package's ``DepthAnything3`` with these weights, in float32 (its own autocast left out)."""
+    from depth_anything_3.cfg import create_object, load_config
+    from depth_anything_3.registry import MODEL_REGISTRY
+
+    model = packages_own(create_object(load_config(MODEL_REGISTRY.get(info.config, info.config))).eval(), float32=True)
+    _, unexpected = model.load_state_dict(load_file(file), strict=False)
+    assert not unexpected
+    return model
+
+
+def packages_own(net: nn.Module, *, float32: bool) -> Any:
+    """The package's ``DepthAnything3`` around a network; ``float32``: without its own autocast."""
     # The exporters want libraries that nothing here needs.
     stub = types.ModuleType("depth_anything_3.utils.export")
     stub.export = None  # type: ignore[attr-defined]
     sys.modules.setdefault(stub.__name__, stub)
     from depth_anything_3 import api
-    from depth_anything_3.cfg import create_object, load_config
-    from depth_anything_3.registry import MODEL_REGISTRY
 
-    class Float32(api.DepthAnything3):
+    class Own(api.DepthAnything3):
         def __init__(self) -> None:
             nn.Module.__init__(self)
-            self.model = create_object(load_config(MODEL_REGISTRY.get(info.config, info.config))).eval()
+            self.model = net
             self.input_processor = api.InputProcessor()
             self.output_processor = api.OutputProcessor()
             self.device = None
 
+    class Float32(Own):
         @torch.inference_mode()
         def forward(self, *args: Any) -> Any:
             return self.model(*args)
 
-    model = Float32()
-    stored = load_file(file)
-    _, unexpected = model.load_state_dict(stored, strict=False)
-    assert not unexpected
-    return model
+    return Float32() if float32 else Own()
 
 
 def _yaml(folder: Path, name: str, text: str) -> str:
