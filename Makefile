@@ -16,7 +16,7 @@ test-weights: ## real weights in models/ (or $$DA3_MODELS) on the samples; witho
 	$(SETUP) run tools/weights.py
 
 test-gpu: ## on a machine with a graphics card: its claims, speed and memory; without one it says so
-	$(SETUP) run tools/gpu.py
+	$(SETUP) run tools/bench/gpu.py
 
 test-versions: ## the Blender tests and the zip's life on 4.2, 4.5, 5.0 and 5.2
 	$(SETUP) run tools/versions.py

@@ -14,12 +14,12 @@ import tiny_da3  # noqa: E402
 from da3_blender.core.models import catalogue  # noqa: E402
 from pretended_card import pretended_card  # noqa: E402
 
-TOOLS = Path(__file__).resolve().parents[3] / "tools"
+BENCH = Path(__file__).resolve().parents[3] / "tools" / "bench"
 
 
 @pytest.fixture
 def tool(monkeypatch):
-    monkeypatch.syspath_prepend(str(TOOLS))
+    monkeypatch.syspath_prepend(str(BENCH))
     import gpu
 
     return gpu
@@ -27,7 +27,7 @@ def tool(monkeypatch):
 
 def test_without_a_card_it_says_so_and_stops():
     environ = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run([sys.executable, TOOLS / "gpu.py"], env=environ, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, BENCH / "gpu.py"], env=environ, capture_output=True, text=True)
     if not torch.backends.mps.is_available():
         assert (done.returncode, done.stdout) == (0, "PyTorch finds no graphics card here: nothing was run\n"), (
             done.stderr

@@ -15,7 +15,7 @@ from da3_blender.core.surfaces.fusion.marching_cubes import extract  # noqa: E40
 from da3_blender.core.surfaces.fusion.tsdf_volume import View, Volume  # noqa: E402
 from pretended_card import CARD, pretended_card  # noqa: E402
 
-SFM = Path(__file__).resolve().parents[3] / "core" / "predictors" / "classic" / "sfm"
+SFM = Path(__file__).resolve().parents[3] / "core" / "predictors" / "classic" / "sfm" / "processes"
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,7 @@
 """A machine with a graphics card: what the tests claim of cards, with real kernels; speed and memory of every network.
 
 Without a card it says so and stops. Weights are random, so nothing is downloaded; the package's own ``inference()`` runs
-beside ours with the same ones. Send what it prints: ``python tools/gpu.py`` with the Python of the add-on's dependencies, or
+beside ours with the same ones. Send what it prints: ``python tools/bench/gpu.py`` with the Python of the add-on's dependencies, or
 ``make test-gpu`` in a checkout.
 """
 
@@ -21,6 +21,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import paths
 
