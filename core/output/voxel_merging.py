@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from ..errors import BadInput
 from .payload import FILLS_A_PIXEL, PointArrays
@@ -23,18 +24,30 @@ class Merger:
 
     def __init__(self, voxel_size: float = 0.0):
         self._voxel_size = voxel_size
-        self._filled = np.zeros(0, np.int64)  # voxel numbers, sorted: 8 bytes for each point given out
+        self._filled: list[np.ndarray] = []  # voxel numbers, each sorted and more than twice as long as the next
 
     def add(self, cloud: PointArrays, footprint: float) -> PointArrays:
         """The cloud's merged points in voxels that are still empty; ``footprint``: its median footprint of a pixel."""
         self._voxel_size = self._voxel_size or footprint
         if len(cloud) == 0 or self._voxel_size == 0:
             return cloud
-        voxels = _voxel_numbers(cloud.position, self._voxel_size)
-        free = ~_contained(self._filled, voxels)
-        merged = merge(cloud.select(free), self._voxel_size)
-        self._filled = np.union1d(self._filled, voxels[free])
-        return merged
+        voxels = _Voxels.of(cloud.position, self._voxel_size)
+        free = np.ones(len(voxels.numbers), bool)
+        for filled in self._filled:
+            at = np.searchsorted(filled, voxels.numbers).clip(max=len(filled) - 1)
+            free &= filled[at] != voxels.numbers
+        voxels = voxels.select(free)
+        self._fill(voxels.numbers)
+        return _merged(cloud, voxels, self._voxel_size)
+
+    def _fill(self, numbers: np.ndarray) -> None:
+        """Note them. Each number is moved only as often as the whole has doubled, however many clouds come."""
+        if len(numbers):
+            self._filled.append(numbers)
+        while len(self._filled) > 1 and len(self._filled[-2]) <= 2 * len(self._filled[-1]):
+            both = np.concatenate([self._filled.pop(), self._filled.pop()])
+            both.sort(kind="stable")  # which sees that it is two sorted parts
+            self._filled.append(both)
 
 
 def merge(cloud: PointArrays, voxel_size: float) -> PointArrays:
@@ -54,18 +67,76 @@ def merge(cloud: PointArrays, voxel_size: float) -> PointArrays:
     """
     if len(cloud) == 0:
         return cloud
-    voxels = _voxel_numbers(cloud.position, voxel_size)
-    order = np.lexsort((-cloud.conf, voxels))  # in each voxel the most confident first
-    voxels = voxels[order]
-    starts = np.flatnonzero(np.concatenate([[True], voxels[1:] != voxels[:-1]]))
-    weight = cloud.conf[order].astype(np.float64)
-    total = np.add.reduceat(weight, starts)
+    return _merged(cloud, _Voxels.of(cloud.position, voxel_size), voxel_size)
+
+
+@dataclass(frozen=True)
+class _Voxels:
+    """Which points lie in which voxel: V voxels in the order of their ``numbers`` (V,) int64, the points of each by their rows,
+    ``order`` (P,), of which it has ``counts`` (V,). The grid starts at the world's origin, whatever the cloud."""
+
+    numbers: np.ndarray
+    order: np.ndarray
+    counts: np.ndarray
+
+    @classmethod
+    def of(cls, position: np.ndarray, voxel_size: float) -> _Voxels:
+        """Raises BadInput where the voxels are too small to be counted."""
+        cells, least, bits = [], [], []
+        for axis in range(3):
+            cell = np.divide(position[:, axis], voxel_size, dtype=np.float64)
+            np.floor(cell, out=cell)
+            low, high = float(cell.min()), float(cell.max())
+            if max(-low, high) >= _HALF:
+                raise BadInput(
+                    f"Voxel Size {voxel_size:g} is too small for a scene that reaches {np.abs(position).max():g} units far"
+                )
+            cell -= low
+            cells.append(cell.astype(np.int64))
+            least.append(int(low))
+            bits.append(int(high - low).bit_length())
+        # Cell and row in one number: numbers are sorted several times faster than rows by their numbers.
+        own = (len(position) - 1).bit_length()
+        if sum(bits) + own < 64:
+            key = ((cells[2] << bits[1] | cells[1]) << bits[0] | cells[0]) << own
+            key |= np.arange(len(key))
+            key.sort()
+            order = key & ((1 << own) - 1)
+            key >>= own
+        else:
+            key = (cells[2] << _BITS | cells[1]) << _BITS | cells[0]
+            order = np.argsort(key, kind="stable")
+            key, bits = key[order], [_BITS] * 3
+        starts = np.flatnonzero(np.concatenate([[True], key[1:] != key[:-1]]))
+        key, numbers = key[starts], np.zeros(len(starts), np.int64)
+        for axis in range(3):
+            cell = (key >> sum(bits[:axis])) & ((1 << bits[axis]) - 1)
+            numbers |= (cell + (least[axis] + _HALF)) << (axis * _BITS)
+        return cls(numbers, order, np.diff(starts, append=len(order)))
+
+    def select(self, kept: np.ndarray) -> _Voxels:
+        """Those of a mask (V,)."""
+        if kept.all():
+            return self
+        return _Voxels(self.numbers[kept], self.order[np.repeat(kept, self.counts)], self.counts[kept])
+
+
+def _merged(cloud: PointArrays, voxels: _Voxels, voxel_size: float) -> PointArrays:
+    """One point for each voxel."""
+    conf = cloud.conf[voxels.order]
+    ends = np.cumsum(voxels.counts)
+    if not len(ends):
+        return cloud.select(np.zeros(0, np.int64))
+    # The first of the most confident points of each voxel.
+    top = np.flatnonzero(conf == np.repeat(np.maximum.reduceat(conf, ends - voxels.counts), voxels.counts))
+    best = voxels.order[top[np.searchsorted(top, ends - voxels.counts)]]
+    # Weighted sums as a product with a matrix that has the weights of a voxel's points in its row.
+    weights = csr_array((conf.astype(np.float64), voxels.order, np.concatenate([[0], ends])), (len(ends), len(cloud)))
+    total = weights @ np.ones(len(cloud))
 
     def mean(values: np.ndarray) -> np.ndarray:
-        columns = [np.add.reduceat(values[order, c] * weight, starts) / total for c in range(values.shape[1])]
-        return np.stack(columns, axis=-1).astype(np.float32)
+        return (weights @ values / total[:, None]).astype(np.float32)
 
-    best = order[starts]
     merged = replace(cloud.select(best), position=mean(cloud.position), point_color=mean(cloud.point_color))
     if merged.radius is None:
         return merged
@@ -83,22 +154,3 @@ def median_footprint(depth: np.ndarray, conf: np.ndarray, intrinsics: np.ndarray
     widths = depth / intrinsics[:, 0, 0].astype(np.float32)[:, None, None]
     seen = widths[(depth > 0) & (conf > 0)]
     return float(np.median(seen)) if len(seen) else 0.0
-
-
-def _voxel_numbers(position: np.ndarray, voxel_size: float) -> np.ndarray:
-    """(P,) int64, equal for points of one voxel, in whatever cloud they are: the grid starts at the world's origin."""
-    cells = np.floor(position.astype(np.float64) / voxel_size)
-    if np.abs(cells).max() >= _HALF:
-        raise BadInput(
-            f"Voxel Size {voxel_size:g} is too small for a scene that reaches {np.abs(position).max():g} units far"
-        )
-    x, y, z = (cells.astype(np.int64) + _HALF).T
-    return x | y << _BITS | z << 2 * _BITS
-
-
-def _contained(numbers: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Which of ``wanted`` are among the sorted ``numbers``."""
-    if len(numbers) == 0:
-        return np.zeros(len(wanted), bool)
-    at = np.searchsorted(numbers, wanted).clip(max=len(numbers) - 1)
-    return numbers[at] == wanted
