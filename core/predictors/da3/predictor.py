@@ -44,7 +44,8 @@ class DA3Predictor:
     """A loaded DA3 model; see ``Predictor``.
 
     Precision: float32 on the CPU and on Apple's GPUs; on CUDA autocast to bfloat16 where the card has it, else to float16
-    where that is faster than float32 (``short_type``). With ``fp16`` backbones are float16 everywhere.
+    where that is faster than float32 (``short_type``), until a value is too large for that. With ``fp16`` backbones are
+    float16 everywhere.
 
     Parameters
     ----------
@@ -77,6 +78,7 @@ class DA3Predictor:
         self.fp16 = fp16
         choice = choose(device)
         self.device, self.device_warning = choice.device, choice.warning
+        self._short = None if fp16 else short_type(self.device)
         with _readable_failures(self):
             self._net: nn.Module | None = load(model, file, self.device, fp16=fp16, monitor=self.monitor)
 
@@ -134,6 +136,9 @@ class DA3Predictor:
             looks = Looks(valid)
             with looks.reading(self._net) if streams else contextlib.nullcontext():
                 raw = self._forward(self._net, canvas, placements, settings, cameras)
+                if self._short is torch.float16 and not all(a is None or np.isfinite(a).all() for a in raw.values()):
+                    self._short = None  # a value beyond 65504: this pass and all that follow are computed in float32
+                    raw = self._forward(self._net, canvas, placements, settings, cameras)
         prediction = self._to_prediction(raw, canvas, valid)
         prediction.looks = looks.found
         self._check_finite(prediction, indices)
@@ -190,8 +195,7 @@ class DA3Predictor:
         return images.sub_(mean).div_(deviation)
 
     def _precision(self) -> contextlib.AbstractContextManager[Any]:
-        short = None if self.fp16 else short_type(self.device)
-        return torch.autocast(self.device.type, dtype=short) if short else contextlib.nullcontext()
+        return torch.autocast(self.device.type, dtype=self._short) if self._short else contextlib.nullcontext()
 
     def _to_prediction(self, raw: dict[str, np.ndarray | None], canvas: np.ndarray, valid: np.ndarray) -> Prediction:
         depth, conf, extrinsics, intrinsics = (raw[k] for k in ("depth", "depth_conf", "extrinsics", "intrinsics"))

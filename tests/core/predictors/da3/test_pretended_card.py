@@ -12,6 +12,7 @@ import tiny_da3  # noqa: E402
 from da3_blender.core.predictors.da3 import DA3Predictor  # noqa: E402
 from da3_blender.core.settings import BatchMode, RefView, Settings  # noqa: E402
 from pretended_card import pretended_card  # noqa: E402
+from safetensors.torch import load_file, save_file  # noqa: E402
 
 SMALL = Settings(process_resolution=112)
 IMAGES = list(np.random.default_rng(0).integers(0, 255, (4, 84, 112, 3), dtype=np.uint8))
@@ -85,6 +86,19 @@ def test_attention_is_computed_in_what_the_card_has_hardware_for(tinies, family,
     assert card.attention == {expected}
     assert card.products == {expected, torch.float32}  # heads are always in float32
     assert prediction.depth.dtype == np.float32 and np.isfinite(prediction.depth).all()
+
+
+def test_what_is_too_large_for_float16_is_computed_in_float32(tinies, tmp_path):
+    weights = load_file(tinies["any_view"].file)
+    name = "model.backbone.pretrained.blocks.3.mlp.fc2.bias"
+    weights[name] = torch.full_like(weights[name], 1e5)  # float16 ends at 65504
+    large = dataclasses.replace(tinies["any_view"], file=tmp_path / "large.safetensors")
+    save_file(weights, large.file)
+    expected = run(large, {}, {}, "cpu")
+    with pretended_card(TURING) as card:
+        found = run(large, {}, {}, "cuda", card)
+    np.testing.assert_allclose(found.depth, expected.depth, rtol=1e-3)  # beside 1e5 little of other values is left
+    assert card.attention == {torch.float16, torch.float32}  # it was tried
 
 
 def test_16_bit_errs_by_its_rounding_only(tinies):
