@@ -10,12 +10,13 @@ import bpy
 from bpy.types import Context, Event, Operator
 
 from ..core.errors import DA3Error
-from ..core.installer.condition import State
 from ..core.installer.environment import Environment
 from ..core.installer.torch_builds import Device
 from .jobs.job import Job, JobOperator
 from .jobs.thread_job import Tell, ThreadJob
+from .state.needs import environment_lack
 from .state.places import places
+from .state.polling import PollMessage, why_busy
 from .state.session import Session, session
 
 LOCK_PATIENCE = 2.0  # seconds to wait for another Blender that works on the same environment
@@ -50,68 +51,49 @@ class _WarningJob(ThreadJob):
         super()._advance(budget)
 
 
-def _no_job(operator: type[Operator], context: Context) -> bool:
-    if session(context).job is not None:
-        operator.poll_message_set("A job is running")
-        return False
-    return True
+class _Installs(JobOperator):
+    """Mix into an ``Operator`` that makes the environment."""
+
+    repair = False
+
+    @classmethod
+    def why_not(cls, context: Context) -> str:
+        offline = not bpy.app.online_access and places(context).wheels is None
+        lack = "Allow Online Access in the System preferences first, or give a folder of wheels" if offline else ""
+        return why_busy(context) or lack
+
+    def make_job(self, context: Context) -> Job:
+        here = places(context)
+        session(context).close()  # the worker runs from the folder that is made anew
+        environment = Environment(here.environment)
+        return install_job(session(context), environment, here.build, here.wheels, repair=self.repair)
 
 
-def _can_install(operator: type[Operator], context: Context) -> bool:
-    if not _no_job(operator, context):
-        return False
-    if not bpy.app.online_access and places(context).wheels is None:
-        operator.poll_message_set("Allow Online Access in the System preferences first, or give a folder of wheels")
-        return False
-    return True
-
-
-class DA3_OT_set_up_dependencies(JobOperator, Operator):
+class DA3_OT_set_up_dependencies(_Installs, Operator):
     """Install what the models need (PyTorch and more) into an environment of its own; Blender itself stays as it is"""
 
     bl_idname = "da3.set_up_dependencies"
     bl_label = "Install Dependencies"
 
-    @classmethod
-    def poll(cls, context: Context) -> bool:
-        return _can_install(cls, context)
 
-    def make_job(self, context: Context) -> Job:
-        here = places(context)
-        session(context).close()  # the worker runs from the folder that is made anew
-        return install_job(session(context), Environment(here.environment), here.build, here.wheels)
-
-
-class DA3_OT_repair_dependencies(JobOperator, Operator):
+class DA3_OT_repair_dependencies(_Installs, Operator):
     """Compare every file of the dependencies with what it should be, and install anew where one differs"""
 
     bl_idname = "da3.repair_dependencies"
     bl_label = "Repair Dependencies"
-
-    @classmethod
-    def poll(cls, context: Context) -> bool:
-        return _can_install(cls, context)
-
-    def make_job(self, context: Context) -> Job:
-        here = places(context)
-        session(context).close()
-        return install_job(session(context), Environment(here.environment), here.build, here.wheels, repair=True)
+    repair = True
 
 
-class DA3_OT_remove_dependencies(Operator):
+class DA3_OT_remove_dependencies(PollMessage, Operator):
     """Delete the dependencies and free their disk space; models stay"""
 
     bl_idname = "da3.remove_dependencies"
     bl_label = "Remove Dependencies"
 
     @classmethod
-    def poll(cls, context: Context) -> bool:
-        if not _no_job(cls, context):
-            return False
-        if not places(context).environment.exists():
-            cls.poll_message_set("The dependencies are not installed")
-            return False
-        return True
+    def why_not(cls, context: Context) -> str:
+        there = places(context).environment.exists()
+        return why_busy(context) or ("" if there else "The dependencies are not installed")
 
     def invoke(self, context: Context, event: Event) -> set[str]:
         return context.window_manager.invoke_confirm(
@@ -140,14 +122,9 @@ class DA3_OT_check_device(JobOperator, Operator):
     bl_label = "Check Device"
 
     @classmethod
-    def poll(cls, context: Context) -> bool:
-        if not _no_job(cls, context):
-            return False
-        here = places(context)
-        if not here.is_development and session(context).environment_status(here.environment).state is not State.READY:
-            cls.poll_message_set("Install the dependencies first")
-            return False
-        return True
+    def why_not(cls, context: Context) -> str:
+        lack = environment_lack(context, places(context))
+        return why_busy(context) or ("Install the dependencies first" if lack else "")
 
     def make_job(self, context: Context) -> Job:
         from .jobs.device_job import InfoJob  # late: enabling the add-on should not pay for it

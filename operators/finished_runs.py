@@ -22,11 +22,8 @@ class _OfKeptRun(JobOperator):
     what = "all"
 
     @classmethod
-    def poll(cls: type[Operator], context: Context) -> bool:
-        reason = why_not_kept(context)
-        if reason:
-            cls.poll_message_set(reason)
-        return not reason
+    def why_not(cls, context: Context) -> str:
+        return why_not_kept(context)
 
     def make_job(self, context: Context) -> Job:
         from .jobs.rebuilding import RebuildJob  # late: enabling the add-on should not pay for it
@@ -84,13 +81,11 @@ class DA3_OT_split_by_object(JobOperator, Operator):
     bl_options = {"UNDO"}
 
     @classmethod
-    def poll(cls, context: Context) -> bool:
+    def why_not(cls, context: Context) -> str:
         reason = why_no_run(context)
         if not reason and not _splittable(context):
-            reason = "Nothing here has the attribute object_id: Generate with Use Segmentation first"
-        if reason:
-            cls.poll_message_set(reason)
-        return not reason
+            return "Nothing here has the attribute object_id: Generate with Use Segmentation first"
+        return reason
 
     def make_job(self, context: Context) -> Job:
         from .jobs.splitting import SplitJob  # late, as above

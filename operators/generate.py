@@ -20,11 +20,8 @@ class DA3_OT_generate(JobOperator, Operator):
     bl_options = {"UNDO"}
 
     @classmethod
-    def poll(cls, context: Context) -> bool:
-        reason = why_not(context)
-        if reason:
-            cls.poll_message_set(reason)
-        return not reason
+    def why_not(cls, context: Context) -> str:
+        return why_not(context)
 
     def make_job(self, context: Context) -> Job:
         from .jobs.generation import GenerateJob  # late: enabling the add-on should not pay for it

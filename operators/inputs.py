@@ -11,10 +11,10 @@ from bpy.types import Context, Event, FileHandler, Menu, Operator, OperatorFileL
 from ..core.errors import BadInput
 from ..core.frames.input_files import IMAGE_SUFFIXES, VIDEO_SUFFIXES, select
 from .state.needs import why_not
-from .state.session import session
+from .state.polling import PollMessage
 
 
-class _Chooser:
+class _Chooser(PollMessage):
     """Sets the input of the scene from what the file browser, or a drop, hands over. Mix into an ``Operator``."""
 
     filepath: StringProperty(  # type: ignore[valid-type]
@@ -40,13 +40,6 @@ class _Chooser:
     filter_folder: BoolProperty(  # type: ignore[valid-type]
         name="Folders", description="Show folders", default=True, options={"HIDDEN", "SKIP_SAVE"}
     )
-
-    @classmethod
-    def poll(cls, context: Context) -> bool:
-        if session(context).job is not None:
-            cls.poll_message_set("A job is running")  # type: ignore[attr-defined]  # an Operator's
-            return False
-        return True
 
     def invoke(self: Operator, context: Context, _event: Event) -> set[str]:
         if self.files or self.filepath or self.directory:  # dropped

@@ -14,14 +14,8 @@ from ..core.models.folder import size_text
 from .jobs.job import Job, JobOperator
 from .state.needs import environment_lack
 from .state.places import places, preferences
+from .state.polling import PollMessage, why_busy
 from .state.session import session
-
-
-def _no_job(operator: type[Operator], context: Context) -> bool:
-    if session(context).job is not None:
-        operator.poll_message_set("A job is running")
-        return False
-    return True
 
 
 def _describe(properties: OperatorProperties, verb: str) -> str:
@@ -40,16 +34,11 @@ class DA3_OT_fetch_model(JobOperator, Operator):
     )
 
     @classmethod
-    def poll(cls, context: Context) -> bool:
-        if not _no_job(cls, context):
-            return False
+    def why_not(cls, context: Context) -> str:
         if not bpy.app.online_access:
-            cls.poll_message_set("Allow Online Access in the System preferences first")
-            return False
-        if environment_lack(context, places(context)):
-            cls.poll_message_set("Install the dependencies first: they bring what downloads")
-            return False
-        return True
+            return why_busy(context) or "Allow Online Access in the System preferences first"
+        lack = environment_lack(context, places(context))
+        return why_busy(context) or ("Install the dependencies first: they bring what downloads" if lack else "")
 
     @classmethod
     def description(cls, _context: Context, properties: OperatorProperties) -> str:
@@ -89,7 +78,7 @@ class DA3_OT_choose_model(Operator):
         return {"FINISHED"}
 
 
-class DA3_OT_remove_model(Operator):
+class DA3_OT_remove_model(PollMessage, Operator):
     """Delete a model's file"""
 
     bl_idname = "da3.remove_model"
@@ -98,10 +87,6 @@ class DA3_OT_remove_model(Operator):
     model: StringProperty(  # type: ignore[valid-type]
         name="Model", description="Name of the model; empty: the one chosen in the panel", options={"SKIP_SAVE"}
     )
-
-    @classmethod
-    def poll(cls, context: Context) -> bool:
-        return _no_job(cls, context)
 
     @classmethod
     def description(cls, _context: Context, properties: OperatorProperties) -> str:
@@ -148,10 +133,6 @@ class DA3_OT_bring_models(JobOperator, Operator):
         name="Folders", description="Show folders", default=True, options={"HIDDEN", "SKIP_SAVE"}
     )
 
-    @classmethod
-    def poll(cls, context: Context) -> bool:
-        return _no_job(cls, context)
-
     def invoke(self, context: Context, event: Event) -> set[str]:
         if not self.directory and not bpy.app.background:
             context.window_manager.fileselect_add(self)
@@ -175,20 +156,15 @@ class DA3_OT_bring_models(JobOperator, Operator):
         return move_job(session(context), source, places(context).models, unknown_networks=self.unknown_networks)
 
 
-class DA3_OT_free_model(Operator):
+class DA3_OT_free_model(PollMessage, Operator):
     """Free the memory that the loaded model holds"""
 
     bl_idname = "da3.free_model"
     bl_label = "Unload Model"
 
     @classmethod
-    def poll(cls, context: Context) -> bool:
-        if not _no_job(cls, context):
-            return False
-        if session(context).model is None:
-            cls.poll_message_set("No model is loaded")
-            return False
-        return True
+    def why_not(cls, context: Context) -> str:
+        return why_busy(context) or ("" if session(context).model else "No model is loaded")
 
     def execute(self, context: Context) -> set[str]:
         name = session(context).model

@@ -10,38 +10,33 @@ from ..nodes.datablocks import scene as scenes
 from ..nodes.edits import deleting, look, rendering, transforming
 from .jobs.showing import gray_views, select, show_colours
 from .state.kept_run import why_no_run
+from .state.polling import PollMessage
 
 
-class _OfRun:
+class _OfRun(PollMessage):
     """Mix into an ``Operator`` that does something with the run that the person means."""
 
     @classmethod
-    def poll(cls: type[Operator], context: Context) -> bool:
-        reason = why_no_run(context)
-        if reason:
-            cls.poll_message_set(reason)
-        return not reason
+    def why_not(cls, context: Context) -> str:
+        return why_no_run(context)
 
 
-class DA3_OT_show_colours(Operator):
+class DA3_OT_show_colours(PollMessage, Operator):
     """Show the 3D view with the colours of the points (Material Preview): Solid has none for them"""
 
     bl_idname = "da3.show_colours"
     bl_label = "Show Colours"
 
     @classmethod
-    def poll(cls, context: Context) -> bool:
-        if not gray_views(context):
-            cls.poll_message_set("The 3D views show colours already")
-            return False
-        return True
+    def why_not(cls, context: Context) -> str:
+        return "" if gray_views(context) else "The 3D views show colours already"
 
     def execute(self, context: Context) -> set[str]:
         show_colours(context)
         return {"FINISHED"}
 
 
-class DA3_OT_photo_colors(Operator):
+class DA3_OT_photo_colors(PollMessage, Operator):
     """Show colours as the photographs have them (View Transform Standard). AgX and Filmic, which new scenes of Blender start with, \
 grey them: that curve is for light, and a photograph has been through a camera's already"""
 
@@ -50,11 +45,9 @@ grey them: that curve is for light, and a photograph has been through a camera's
     bl_options = {"REGISTER", "UNDO"}
 
     @classmethod
-    def poll(cls, context: Context) -> bool:
-        if scenes.has_photo_colors(context.scene):
-            cls.poll_message_set("The scene shows colours as the photographs have them already")
-            return False
-        return True
+    def why_not(cls, context: Context) -> str:
+        already = "The scene shows colours as the photographs have them already"
+        return already if scenes.has_photo_colors(context.scene) else ""
 
     def execute(self, context: Context) -> set[str]:
         before = context.scene.view_settings.view_transform
@@ -129,11 +122,8 @@ class DA3_OT_export_points(_OfRun, Operator):
     bl_label = "Export PLY"
 
     @classmethod
-    def poll(cls, context: Context) -> bool:
-        if context.mode != "OBJECT":
-            cls.poll_message_set("Only in Object Mode")
-            return False
-        return super().poll(context)
+    def why_not(cls, context: Context) -> str:
+        return "Only in Object Mode" if context.mode != "OBJECT" else super().why_not(context)
 
     def execute(self, context: Context) -> set[str]:
         run = transforming.run_of(context)

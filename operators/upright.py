@@ -11,11 +11,20 @@ from ..core.geometry import upright
 from ..nodes.edits import transforming
 from .picking import Picker
 from .state.kept_run import why_no_run
+from .state.polling import PollMessage
 
 NEAREST = 1e-6  # scene units; two picked points that are nearer are one
 
 
-class DA3_OT_set_upright(Operator):
+class _MovesRun(PollMessage):
+    """Mix into an ``Operator`` that moves the run that the person means."""
+
+    @classmethod
+    def why_not(cls, context: Context) -> str:
+        return why_no_run(context, moves=True)
+
+
+class DA3_OT_set_upright(_MovesRun, Operator):
     """Turn the reconstruction so that its ground lies at z = 0 and up is up"""
 
     bl_idname = "da3.set_upright"
@@ -28,13 +37,6 @@ class DA3_OT_set_upright(Operator):
             default=False,
         )
     }
-
-    @classmethod
-    def poll(cls, context: Context) -> bool:
-        reason = why_no_run(context, moves=True)
-        if reason:
-            cls.poll_message_set(reason)
-        return not reason
 
     def execute(self, context: Context) -> set[str]:
         run = transforming.run_of(context)
@@ -55,7 +57,7 @@ class DA3_OT_set_upright(Operator):
         return {"FINISHED"}
 
 
-class DA3_OT_scale_by_distance(Operator):
+class DA3_OT_scale_by_distance(_MovesRun, Operator):
     """Scale the reconstruction by the known distance between two of its points, which are picked with two clicks"""
 
     bl_idname = "da3.scale_by_distance"
@@ -81,13 +83,6 @@ class DA3_OT_scale_by_distance(Operator):
     }
 
     _picker: Picker | None = None
-
-    @classmethod
-    def poll(cls, context: Context) -> bool:
-        reason = why_no_run(context, moves=True)
-        if reason:
-            cls.poll_message_set(reason)
-        return not reason
 
     def invoke(self, context: Context, event: Event) -> set[str]:
         given = self.properties.is_property_set

@@ -10,6 +10,7 @@ from bpy.types import Context, Event, Operator
 
 from ...core.errors import Cancelled, DA3Error
 from ...core.files.names import readable
+from ..state.polling import PollMessage
 from ..state.session import Session, Status, session
 from .display import Display
 from .stopping import Wish, wish
@@ -114,7 +115,7 @@ class Job:
         raise NotImplementedError
 
 
-class JobOperator:
+class JobOperator(PollMessage):
     """Runs a job behind the window: timer, Esc, progress in the status bar. Mix into an ``Operator``.
 
     Derive and give ``make_job``. One run is one undo step (``bl_options`` must have "UNDO").
@@ -191,24 +192,26 @@ class JobOperator:
         return {"CANCELLED"}
 
 
-class DA3_OT_cancel(Operator):
+def stop(context: Context) -> set[str]:
+    """Cancel the job that runs, for an operator."""
+    job = session(context).job
+    if job:
+        job.cancel()
+    return {"FINISHED"}
+
+
+class DA3_OT_cancel(PollMessage, Operator):
     """Stop the job that runs; what is whole stays"""
 
     bl_idname = "da3.cancel"
     bl_label = "Cancel"
 
     @classmethod
-    def poll(cls, context: Context) -> bool:
-        if session(context).job is None:
-            cls.poll_message_set("Nothing is running")
-            return False
-        return True
+    def why_not(cls, context: Context) -> str:
+        return "" if session(context).job else "Nothing is running"
 
     def execute(self, context: Context) -> set[str]:
-        job = session(context).job
-        if job:
-            job.cancel()
-        return {"FINISHED"}
+        return stop(context)
 
 
 class DA3_OT_ask_to_cancel(Operator):
@@ -227,10 +230,7 @@ class DA3_OT_ask_to_cancel(Operator):
         )
 
     def execute(self, context: Context) -> set[str]:
-        job = session(context).job
-        if job:
-            job.cancel()
-        return {"FINISHED"}
+        return stop(context)
 
 
 class DA3_OT_listen(Operator):

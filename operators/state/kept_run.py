@@ -7,6 +7,7 @@ from bpy.types import Context
 from ...nodes.edits import linked, transforming
 from .needs import environment_lack
 from .places import places
+from .polling import why_busy
 from .session import session
 
 NO_RUN = "There is no reconstruction in this scene: Generate one first"
@@ -15,8 +16,9 @@ NOT_KEPT = "This run is not kept on disk: Generate it again to use this (Prefere
 
 def why_no_run(context: Context, *, moves: bool = False) -> str:
     """Why nothing can be done to a run now; empty where it can. ``moves``: all of its objects, as in ``why_not_local``."""
-    if session(context).job is not None:
-        return "A job is running"
+    busy = why_busy(context)
+    if busy:
+        return busy
     run = transforming.run_of(context)
     if run is None:
         return NO_RUN

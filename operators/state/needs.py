@@ -12,6 +12,7 @@ from ...core.installer.condition import State
 from ...core.models import catalogue
 from ...core.models.catalogue import ModelInfo
 from .places import Places, places
+from .polling import why_busy
 from .session import session
 
 NO_INPUT = "Choose an input: a folder of images, an image or a video"
@@ -73,7 +74,6 @@ def needed_models(settings: bpy.types.PropertyGroup) -> list[ModelInfo]:
 
 def why_not(context: Context) -> str:
     """Why Generate cannot start now; empty where it can."""
-    if session(context).job is not None:
-        return "A job is running"
-    lack = first_lack(context)
-    return lack.reason if lack else ""
+    busy = why_busy(context)
+    lack = None if busy else first_lack(context)
+    return lack.reason if lack else busy

@@ -1,6 +1,6 @@
 """Inside Blender: plays a scenario (a generator that yields seconds to wait) from an application timer, and writes what it saw.
 
-A scenario file imports this, defines ``scenario()`` and ends with ``play(scenario)``. Blender quits at its end.
+A scenario file imports this as ``ui`` and defines ``scenario()``; launch.py has Blender play it, and Blender quits at its end.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -244,7 +243,7 @@ def play(scenario: Callable[[], Iterator[float]]) -> None:
             record(ended="well")
         except Exception:  # noqa: BLE001  # the edge of a scenario: the test outside tells what it was
             record(ended=traceback.format_exc())
-            shot(f"failed_{Path(sys.argv[-1]).stem}_{ROLE}")
+            shot(f"failed_{scenario.__module__}_{ROLE}")
         keys.close()
         yield 0.05
         bpy.ops.wm.quit_blender()

@@ -7,25 +7,8 @@ import struct
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
 import bpy
-from driver import (
-    COURTYARD,
-    NAME,
-    area,
-    browse,
-    click,
-    install,
-    keys,
-    open_tab,
-    play,
-    record,
-    region,
-    session,
-    settle,
-    shot,
-    until,
-)  # fmt: skip
+import driver as ui
 
 ARRAY = 1000  # bytes of Blender's memory that are looked into
 MARGIN = 16  # pixels by which a region over another is wider than its number says
@@ -37,7 +20,7 @@ LANGUAGES = ("de_DE", "zh_HANS")
 
 def open_all():
     """The sub-panels, to be registered one by one, open."""
-    classes = list(sys.modules[f"{NAME}.panels.sidebar"].SUB_PANELS)
+    classes = list(sys.modules[f"{ui.NAME}.panels.sidebar"].SUB_PANELS)
     for cls in classes:
         bpy.utils.unregister_class(cls)
         cls.bl_options = set()
@@ -48,7 +31,7 @@ def narrow(width: int):
     """Give the sidebar that width. Blender's Python cannot: its number is found in Blender's memory, behind what is known
     of the region (``ARegion`` in DNA_screen_types.h: winrct, drawrct, winx, winy, ..., sizex)."""
     for _ in range(3):  # the second time with what the first has shown of Blender's rounding
-        place = region()
+        place = ui.region()
         if place.width == width:
             return
         start = place.as_pointer()
@@ -59,32 +42,32 @@ def narrow(width: int):
         number = next(n for n in range(2, 20) if abs(place.width - shorts[n]) <= MARGIN)
         ctypes.c_short.from_address(start + behind + 2 * number).value = shorts[number] + width - place.width
         for is_open in (False, True):
-            area().spaces.active.show_region_ui = is_open
-            yield from settle()
-        region().active_panel_category = "DA3"
-        yield from settle()
+            ui.area().spaces.active.show_region_ui = is_open
+            yield from ui.settle()
+        ui.region().active_panel_category = "DA3"
+        yield from ui.settle()
 
 
 def picture(width: int, name: str):
-    yield from settle()
-    shot(f"{width}_{name}")
+    yield from ui.settle()
+    ui.shot(f"{width}_{name}")
 
 
 def scenario():
-    install()
+    ui.install()
     classes = open_all()
-    pictures = shutil.copytree(COURTYARD, "/tmp/courtyard", dirs_exist_ok=True)
+    pictures = shutil.copytree(ui.COURTYARD, "/tmp/courtyard", dirs_exist_ok=True)
     empty = Path("/tmp/empty")
     empty.mkdir()
-    yield from open_tab()
+    yield from ui.open_tab()
     for width in WIDTHS:
         settings = bpy.context.scene.da3
         yield from narrow(width)
-        record(width=region().width)
+        ui.record(width=ui.region().width)
         settings.property_unset("model")
         settings.input = ""
-        yield from until(lambda: bpy.context.scene.da3.is_property_set("model"), 20)
-        record(first_model=settings.model)
+        yield from ui.until(lambda: bpy.context.scene.da3.is_property_set("model"), 20)
+        ui.record(first_model=settings.model)
         yield from picture(width, "1_start")
         settings.input = str(empty)
         yield from picture(width, "2_empty_folder")
@@ -103,24 +86,24 @@ def scenario():
             bpy.utils.unregister_class(cls)
         nothing()
         os.environ["DA3_ENVIRONMENT"] = "/tmp/no environment"
-        session().forget_environment()
+        ui.session().forget_environment()
         yield from picture(width, "0_install")
         os.environ["DA3_ENVIRONMENT"] = os.environ["DA3_KEPT_ENVIRONMENT"]
-        session().forget_environment()
+        ui.session().forget_environment()
         for language in LANGUAGES:
             view = bpy.context.preferences.view
             view.language, view.use_translate_interface = language, True
             yield from picture(width, f"7_{language}")
             view.language = "en_US"
     yield from in_three_clicks(pictures)
-    yield from until(lambda: session().status.fraction > 0.1 or session().job is None, 120)
+    yield from ui.until(lambda: ui.session().status.fraction > 0.1 or ui.session().job is None, 120)
     yield from picture(WIDTHS[-1], "8_running")
-    yield from until(lambda: session().job is None, 500)
-    record(outcome=session().status.outcome, failed=session().status.failed)
+    yield from ui.until(lambda: ui.session().job is None, 500)
+    ui.record(outcome=ui.session().status.outcome, failed=ui.session().status.failed)
     yield 6.0  # shaders are compiled
     chosen = bpy.context.selected_objects
-    record(
-        result=[len(obj.data.vertices) for obj in chosen], shading=area().spaces.active.shading.type,
+    ui.record(
+        result=[len(obj.data.vertices) for obj in chosen], shading=ui.area().spaces.active.shading.type,
         cube_hidden=not bpy.data.objects["Cube"].visible_get(),
     )  # fmt: skip
     for width in reversed(WIDTHS):
@@ -134,24 +117,24 @@ def scenario():
 
 def in_three_clicks(pictures: str):
     """The tab, the chooser, Generate, by mouse; and the folder in the file browser."""
-    settings, place = bpy.context.scene.da3, region()
+    settings, place = bpy.context.scene.da3, ui.region()
     settings.input, settings.quality = "", "draft"  # what is to be seen is the same
     place.active_panel_category = "Item"
-    yield from settle()
+    yield from ui.settle()
     clicks = 1
-    keys.press(f"move {place.x + place.width - 10} {TAB}")
+    ui.keys.press(f"move {place.x + place.width - 10} {TAB}")
     yield 0.3
-    keys.press("button 1")
-    yield from settle()
-    record(tab=region().active_panel_category)
+    ui.keys.press("button 1")
+    yield from ui.settle()
+    ui.record(tab=ui.region().active_panel_category)
     clicks += 1
-    yield from click("da3.choose_input", 1 - 50 / region().width)
-    yield from browse(f"{pictures}/", name="browse")
-    yield from until(lambda: settings.input, 10)
-    yield from settle()
+    yield from ui.click("da3.choose_input", 1 - 50 / ui.region().width)
+    yield from ui.browse(f"{pictures}/", name="browse")
+    yield from ui.until(lambda: settings.input, 10)
+    yield from ui.settle()
     clicks += 1
-    yield from click("da3.generate")
-    record(clicks=clicks)
+    yield from ui.click("da3.generate")
+    ui.record(clicks=clicks)
 
 
 def everything():
@@ -170,6 +153,3 @@ def nothing():
         if name not in ("rna_type", "name", "input"):
             settings.property_unset(name)
     settings.model = "classic"
-
-
-play(scenario)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import bpy
-from driver import NAME, session
+import driver as ui
 
 TICK = 0.01  # seconds
 
@@ -43,7 +43,7 @@ class Gaps:
         self._open = True
         self._last, self._spent, self._since = time.monotonic(), {}, {}
         self._scheduled, self._objects, self._is_new = _scheduled(), len(bpy.context.scene.objects), False
-        self._job = sys.modules[f"{NAME}.operators.jobs.job"].Job
+        self._job = sys.modules[f"{ui.NAME}.operators.jobs.job"].Job
         self._step = step = self._job.step
 
         def timed(job, budget):
@@ -88,7 +88,7 @@ class Gaps:
     def _note(self) -> None:
         if self.start is not None:
             computed, waited = (now - then for now, then in zip(_scheduled(), self._scheduled, strict=True))
-            stage = job.status.stage if (job := session().job) else "after the end"
+            stage = job.status.stage if (job := ui.session().job) else "after the end"
             spent = {**self._spent, "main": computed, "queue": waited}
             self.all.append(Gap(time.monotonic() - self._last, stage, self._is_new, spent))
         objects = len(bpy.context.scene.objects)

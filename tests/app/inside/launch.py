@@ -40,7 +40,8 @@ def screen() -> subprocess.Popen[bytes]:
 
 def main() -> None:
     scenario, folder, timeout, *names = sys.argv[1:]
-    out = Path(folder)
+    out, file = Path(folder), Path(scenario)
+    play = f"import sys; sys.path.insert(0, {str(file.parent)!r}); import driver, {file.stem}; driver.play({file.stem}.scenario)"
     display = screen()
     mine = {os.getpid(), display.pid}
     Path(os.environ["XDG_RUNTIME_DIR"]).mkdir(mode=0o700, exist_ok=True)
@@ -50,7 +51,7 @@ def main() -> None:
         with Path(out, f"{name}.log").open("w") as log:
             blenders.append(
                 subprocess.Popen(
-                    [*command, "--python-exit-code", "9", "--python", scenario],
+                    [*command, "--python-exit-code", "9", "--python-expr", play],
                     env={**os.environ, "DA3_ROLE": name},
                     stdout=log,
                     stderr=log,

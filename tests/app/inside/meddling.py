@@ -8,26 +8,8 @@ import sys
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
 import bpy
-from driver import (
-    NAME,
-    alive,
-    choose,
-    descendants,
-    generate,
-    install,
-    keys,
-    open_tab,
-    over,
-    play,
-    record,
-    session,
-    settle,
-    shot,
-    until,
-    window,
-)  # fmt: skip
+import driver as ui
 
 STAND_INS = Path(os.environ["DA3_STAND_INS"])
 QUICK, SLOW = f"{STAND_INS}:quick", f"{STAND_INS}:slow"
@@ -44,29 +26,29 @@ def tops():
 
 
 def use(predictor):
-    session().close()
+    ui.session().close()
     os.environ["DA3_PREDICTOR"] = predictor
-    choose("da3-small", 252)
+    ui.choose("da3-small", 252)
 
 
 def in_the_pass():
-    generate()
-    yield from until(lambda: session().status.stage == "model" and session().status.fraction > 0)
+    ui.generate()
+    yield from ui.until(lambda: ui.session().status.stage == "model" and ui.session().status.fraction > 0)
 
 
 def undo():
-    with over():
+    with ui.over():
         return bpy.ops.ed.undo()
 
 
 def gone(pid):
-    yield from until(lambda: not alive(pid), 5, 0.02)
+    yield from ui.until(lambda: not ui.alive(pid), 5, 0.02)
 
 
 def hold_the_end():
     """Have the run wait with its end, so that there is a time in which its batch is built and it still runs."""
     generation, protocol = (
-        sys.modules[f"{NAME}.{name}"] for name in ("operators.jobs.generation", "core.worker.protocol")
+        sys.modules[f"{ui.NAME}.{name}"] for name in ("operators.jobs.generation", "core.worker.protocol")
     )
     receive, held = generation.GenerateJob._receive, [True]
 
@@ -85,95 +67,95 @@ def hold_the_end():
     return let_go
 
 
+def built_but_not_ended():
+    """A run whose batch is in the scene; what is returned lets it end."""
+    use(QUICK)
+    let_go = hold_the_end()
+    ui.generate()
+    yield from ui.until(lambda: ui.session().job is None or ui.session().job.changed)
+    return let_go
+
+
 def scenario():
     os.environ["DA3_PREDICTOR"] = QUICK
-    install()
-    yield from open_tab()
+    ui.install()
+    yield from ui.open_tab()
     # a whole run is one undo step
     use(QUICK)
     bpy.ops.ed.undo_push(message="settings")
     before = sorted(o.name for o in bpy.data.objects)
-    generate()
-    yield from until(lambda: session().job is None)
+    ui.generate()
+    yield from ui.until(lambda: ui.session().job is None)
     yield 0.3
     built = clouds()
     undo()
-    record(whole_run=len(built), after_one_undo=sorted(o.name for o in bpy.data.objects) == before and not tops())
+    ui.record(whole_run=len(built), after_one_undo=sorted(o.name for o in bpy.data.objects) == before and not tops())
     yield 0.2
-    with over():
+    with ui.over():
         bpy.ops.ed.redo()
-    record(after_redo=clouds() == built)
+    ui.record(after_redo=clouds() == built)
     undo()
     yield 0.2
 
     # Ctrl-Z in a run is not for the scene; an undo that comes by the menu after the batch was built: it is built again
-    use(QUICK)
-    let_go = hold_the_end()
-    generate()
-    yield from until(lambda: session().job is None or session().job.changed)
-    with over():
+    let_go = yield from built_but_not_ended()
+    with ui.over():
         bpy.ops.mesh.primitive_cube_add()
     yield 0.3
-    keys.press("move 400 500")
-    keys.press("key ctrl+z")
+    ui.keys.press("move 400 500")
+    ui.keys.press("key ctrl+z")
     yield 0.4
-    record(ctrl_z_leaves_the_cube="Cube.001" in bpy.data.objects, runs=session().job is not None)
+    ui.record(ctrl_z_leaves_the_cube="Cube.001" in bpy.data.objects, runs=ui.session().job is not None)
     undo()
     yield 0.8
-    with over():
+    with ui.over():
         bpy.ops.ed.redo()
     yield 0.8
     undo()
     yield 0.8
     let_go()
-    yield from until(lambda: session().job is None)
+    yield from ui.until(lambda: ui.session().job is None)
     yield 0.3
-    record(undone_in_a_run=session().status.outcome, failed=session().status.failed, rebuilt=clouds() == built)
+    ui.record(undone_in_a_run=ui.session().status.outcome, failed=ui.session().status.failed, rebuilt=clouds() == built)
     undo()
     yield 0.3
 
     # the target collection is deleted
-    use(QUICK)
-    let_go = hold_the_end()
-    generate()
-    yield from until(lambda: session().job is None or session().job.changed)
+    let_go = yield from built_but_not_ended()
     bpy.data.collections.remove(bpy.data.collections[tops()[0]])
-    yield from until(lambda: session().job is None, 5)
-    record(collection_deleted=session().status.outcome)
+    yield from ui.until(lambda: ui.session().job is None, 5)
+    ui.record(collection_deleted=ui.session().status.outcome)
     let_go()
-    yield from settle()
-    shot("collection_deleted")
+    yield from ui.settle()
+    ui.shot("collection_deleted")
 
     # another workspace, then another file
     use(SLOW)
     yield from in_the_pass()
-    window().workspace = bpy.data.workspaces["Modeling"]
+    ui.window().workspace = bpy.data.workspaces["Modeling"]
     yield 0.5
-    record(other_workspace=session().job is not None)
-    pids = list(descendants())
+    ui.record(other_workspace=ui.session().job is not None)
+    pids = list(ui.descendants())
     bpy.ops.wm.read_homefile(use_factory_startup=False)
     yield 0.5
-    record(other_file=session().job is None, outcome=session().status.outcome)
-    session().close()
+    ui.record(other_file=ui.session().job is None, outcome=ui.session().status.outcome)
+    ui.session().close()
     for pid in pids:
         yield from gone(pid)
-    record(processes_after_other_file=len(descendants()), of=len(pids))
+    ui.record(processes_after_other_file=len(ui.descendants()), of=len(pids))
 
     # the add-on is disabled
     use(SLOW)
     yield from in_the_pass()
-    pids = list(descendants())
-    bpy.ops.preferences.addon_disable(module=NAME)
+    pids = list(ui.descendants())
+    bpy.ops.preferences.addon_disable(module=ui.NAME)
     for pid in pids:
         yield from gone(pid)
-    record(processes_after_disabling=len(descendants()), of=len(pids))
-    bpy.ops.preferences.addon_enable(module=NAME)
+    ui.record(processes_after_disabling=len(ui.descendants()), of=len(pids))
+    bpy.ops.preferences.addon_enable(module=ui.NAME)
     yield 0.3
 
     # Blender is closed
     use(SLOW)
     yield from in_the_pass()
-    record(closed_with=len(descendants()), at=time.monotonic())
-
-
-play(scenario)
+    ui.record(closed_with=len(ui.descendants()), at=time.monotonic())

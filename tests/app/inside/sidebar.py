@@ -1,54 +1,36 @@
 """A run by keys alone."""
 
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parent))
-from driver import (
-    area,
-    choose,
-    install,
-    keys,
-    open_tab,
-    play,
-    record,
-    session,
-    shot,
-    until,
-)  # fmt: skip
+import driver as ui
 
 
 def scenario():
-    install()
-    yield from open_tab()
-    choose()
+    ui.install()
+    yield from ui.open_tab()
+    ui.choose()
     yield from by_keys()
 
 
 def by_keys():
     """Sidebar closed and opened, Generate found and started, Esc: the mouse only says that the 3D view is meant."""
-    keys.press("move 400 500")
+    ui.keys.press("move 400 500")
     yield 0.3
     shown = []
     for _ in range(2):
-        keys.press("key n")
+        ui.keys.press("key n")
         yield 1.0
-        shown.append(area().spaces.active.show_region_ui)
-    record(sidebar_by_key=shown)
-    keys.press("key F3")
+        shown.append(ui.area().spaces.active.show_region_ui)
+    ui.record(sidebar_by_key=shown)
+    ui.keys.press("key F3")
     yield 0.7
     for letter in "generate":
-        keys.press(f"key {letter}")
+        ui.keys.press(f"key {letter}")
         yield 0.1
     yield 0.7
-    shot("keys_search")
-    keys.press("key Return")
-    yield from until(lambda: session().job is not None, 10)
-    record(started_by_keys=session().job.title)
+    ui.shot("keys_search")
+    ui.keys.press("key Return")
+    yield from ui.until(lambda: ui.session().job is not None, 10)
+    ui.record(started_by_keys=ui.session().job.title)
     yield 1.0
-    keys.press("key Escape")
-    yield from until(lambda: session().job is None, 10)
-    record(stopped_by_keys=session().status.outcome)
-
-
-play(scenario)
+    ui.keys.press("key Escape")
+    yield from ui.until(lambda: ui.session().job is None, 10)
+    ui.record(stopped_by_keys=ui.session().status.outcome)

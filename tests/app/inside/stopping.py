@@ -3,36 +3,15 @@
 $DA3_MOMENTS: how many of each, as ``generate=7,download=7,install=6``.
 """
 
+import importlib
 import os
 import random
-import sys
+import shutil
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
-import importlib
-import shutil
-
 import bpy
-from driver import (
-    NAME,
-    alive,
-    choose,
-    descendants,
-    generate,
-    install,
-    keys,
-    load,
-    open_tab,
-    over,
-    play,
-    preferences,
-    record,
-    session,
-    settle,
-    shot,
-    until,
-)  # fmt: skip
+import driver as ui
 
 PLACE = Path("/var/tmp/da3")  # of models and environments: a disk, not the memory that /tmp is here
 LONGEST = {"generate": 16.0, "download": 4.0, "install": 25.0}  # seconds; later there is often nothing left to stop
@@ -43,12 +22,12 @@ dice = random.Random(3)
 
 
 def scenario():
-    install()
-    yield from open_tab()
+    ui.install()
+    yield from ui.open_tab()
     bpy.context.preferences.system.use_online_access = True
     shutil.rmtree(PLACE, ignore_errors=True)
     PLACE.mkdir(parents=True)
-    keys.press("move 400 500")
+    ui.keys.press("move 400 500")
     for part in os.environ["DA3_MOMENTS"].split(","):
         kind, count = part.split("=")
         yield from {"generate": generates, "download": downloads, "install": installs}[kind](int(count))
@@ -58,30 +37,30 @@ def stop(kind, number, kept=()):
     """Press at a random moment of the job that has just begun; measure until Blender's main loop is seen to be back."""
     delay = dice.uniform(0.05, LONGEST[kind])
     how = "key Escape"
-    keys.send(how, delay)
+    ui.keys.send(how, delay)
     family, stage, began = {}, "", time.monotonic()
-    while session().job is not None:  # as any other timer of Blender's would find it
+    while ui.session().job is not None:  # as any other timer of Blender's would find it
         if time.monotonic() - began < delay - 0.3:
-            family |= descendants()
+            family |= ui.descendants()
             yield 0.05
         else:
-            stage = f"{session().status.stage} {session().status.fraction:.0%}"
+            stage = f"{ui.session().status.stage} {ui.session().status.fraction:.0%}"
             yield 0.002
     back = time.monotonic()
-    pressed = keys.moment()
-    status = session().status
+    pressed = ui.keys.moment()
+    status = ui.session().status
     if pressed > back:
         return None
     end, left = back + PATIENCE, family
     while time.monotonic() < end:
-        family |= descendants()
-        left = {pid: words for pid, words in family.items() if alive(pid) and pid not in kept and pid != worker()}
+        family |= ui.descendants()
+        left = {pid: words for pid, words in family.items() if ui.alive(pid) and pid not in kept and pid != worker()}
         if not left and not rubbish(kind):
             break
         yield 0.02
-    record(
+    ui.record(
         kind=kind, how=how, after=round(delay, 2), stage=stage, seconds=round(back - pressed, 3), outcome=status.outcome,
-        processes=list(left.values()), seen=len(family), rubbish=rubbish(kind), models=models(), load=round(load(), 1),
+        processes=list(left.values()), seen=len(family), rubbish=rubbish(kind), models=models(), load=round(ui.load(), 1),
         clean_after=round(time.monotonic() - back, 2),
     )  # fmt: skip
     return True
@@ -89,7 +68,7 @@ def stop(kind, number, kept=()):
 
 def worker():
     """The worker stays, with its loaded model: that is its purpose."""
-    client = session()._client
+    client = ui.session()._client
     return client.pid if client else None
 
 
@@ -103,7 +82,7 @@ def rubbish(kind):
 
 def models():
     """What would be offered as a model."""
-    files = importlib.import_module(f"{NAME}.core.models.files")
+    files = importlib.import_module(f"{ui.NAME}.core.models.files")
     contents = files.recognise(PLACE / "models")
     return [model.name for model in contents.models] + [file.name for file in contents.broken]
 
@@ -118,29 +97,29 @@ def repeat(kind, count, begin, after=lambda: None):
         hit = yield from stop(kind, done)
         done += bool(hit)
         if done == 1 and hit:
-            yield from settle()
-            shot(f"stopped_{kind}")
+            yield from ui.settle()
+            ui.shot(f"stopped_{kind}")
         after()
         yield 0.3
 
 
 def generates(count):
-    choose()
+    ui.choose()
 
     def after():
         if dice.random() < 0.5:
-            session().close()  # the next one begins with the start of a worker
+            ui.session().close()  # the next one begins with the start of a worker
 
-    yield from repeat("generate", count, generate, after)
-    session().close()
+    yield from repeat("generate", count, ui.generate, after)
+    ui.session().close()
 
 
 def downloads(count):
-    preferences().hub_endpoint, preferences().model_folder = os.environ["DA3_HUB"], str(PLACE / "models")
-    choose("da3-small")
+    ui.preferences().hub_endpoint, ui.preferences().model_folder = os.environ["DA3_HUB"], str(PLACE / "models")
+    ui.choose("da3-small")
 
     def begin():
-        with over():
+        with ui.over():
             bpy.ops.da3.fetch_model("INVOKE_DEFAULT", model="da3-small")
 
     def after():
@@ -148,19 +127,16 @@ def downloads(count):
             shutil.rmtree(PLACE / "models")
 
     yield from repeat("download", count, begin, after)
-    yield from until(lambda: session().job is None)
+    yield from ui.until(lambda: ui.session().job is None)
     shutil.rmtree(PLACE / "models", ignore_errors=True)
 
 
 def installs(count):
-    preferences().environment_folder = str(PLACE / "environment")
+    ui.preferences().environment_folder = str(PLACE / "environment")
 
     def begin():
-        with over():
+        with ui.over():
             bpy.ops.da3.set_up_dependencies("INVOKE_DEFAULT")
 
     yield from repeat("install", count, begin)
     shutil.rmtree(PLACE, ignore_errors=True)
-
-
-play(scenario)

@@ -3,32 +3,13 @@
 $DA3_STAND_INS: what generates, instead of a model of gigabytes. They wait for each other before every step.
 """
 
+import importlib
 import os
-import sys
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
-import importlib
-
 import bpy
-from driver import (
-    NAME,
-    OUT,
-    ROLE,
-    choose,
-    generate,
-    install,
-    open_tab,
-    over,
-    play,
-    preferences,
-    record,
-    session,
-    settle,
-    shot,
-    until,
-)  # fmt: skip
+import driver as ui
 
 PLACE = Path("/var/tmp/da3-two")
 
@@ -40,43 +21,43 @@ def until_exists(file: Path):
 
 def together(step: str):
     """Wait until both are here."""
-    (OUT / f"{step}.{ROLE}").touch()
-    yield from until(lambda: len(list(OUT.glob(f"{step}.*"))) == 2, 120, 0.01)
+    (ui.OUT / f"{step}.{ui.ROLE}").touch()
+    yield from ui.until(lambda: len(list(ui.OUT.glob(f"{step}.*"))) == 2, 120, 0.01)
 
 
 def ended(step: str, started: float):
-    yield from until(lambda: session().job is None, 300)
-    status = session().status
-    record(step=step, outcome=status.outcome, failed=status.failed, seconds=round(time.monotonic() - started, 1))
+    yield from ui.until(lambda: ui.session().job is None, 300)
+    status = ui.session().status
+    ui.record(step=step, outcome=status.outcome, failed=status.failed, seconds=round(time.monotonic() - started, 1))
 
 
 def scenario():
-    if ROLE == "left":
-        install()
-        (OUT / "installed").touch()
+    if ui.ROLE == "left":
+        ui.install()
+        (ui.OUT / "installed").touch()
     else:  # Blender lets only one install at a time
-        yield from until_exists(OUT / "installed")
+        yield from until_exists(ui.OUT / "installed")
         bpy.context.preferences.system.use_online_access = True
         bpy.ops.extensions.repo_refresh_all()
-        bpy.ops.preferences.addon_enable(module=NAME)
-    yield from open_tab()
-    preferences().hub_endpoint, preferences().model_folder = os.environ["DA3_HUB"], str(PLACE / "models")
-    choose("da3-small", 252)
+        bpy.ops.preferences.addon_enable(module=ui.NAME)
+    yield from ui.open_tab()
+    ui.preferences().hub_endpoint, ui.preferences().model_folder = os.environ["DA3_HUB"], str(PLACE / "models")
+    ui.choose("da3-small", 252)
 
     yield from together("repair")
-    with over():
+    with ui.over():
         bpy.ops.da3.repair_dependencies("INVOKE_DEFAULT")
     yield from ended("repair", time.monotonic())
 
     yield from together("download")
     started = time.monotonic()
-    with over():
+    with ui.over():
         bpy.ops.da3.fetch_model("INVOKE_DEFAULT", model="da3-small")
-    yield from settle()
-    shot(f"download_{ROLE}")
+    yield from ui.settle()
+    ui.shot(f"download_{ui.ROLE}")
     yield from ended("download", started)
-    files = importlib.import_module(f"{NAME}.core.models.files")
-    record(
+    files = importlib.import_module(f"{ui.NAME}.core.models.files")
+    ui.record(
         models=[model.name for model in files.recognise(PLACE / "models").models],
         files=sorted(file.name for file in (PLACE / "models").iterdir()),
     )
@@ -84,17 +65,14 @@ def scenario():
     os.environ["DA3_PREDICTOR"] = f"{os.environ['DA3_STAND_INS']}:quick"
     yield from together("generate")
     started = time.monotonic()
-    generate()
+    ui.generate()
     yield from ended("generate", started)
     os.environ.pop("DA3_PREDICTOR")
-    session().close()
+    ui.session().close()
 
-    choose("classic", 252)
+    ui.choose("classic", 252)
     yield from together("classic")
     started = time.monotonic()
-    generate()
+    ui.generate()
     yield from ended("classic", started)
     yield from together("leave")
-
-
-play(scenario)

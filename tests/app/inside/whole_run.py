@@ -9,28 +9,9 @@ import importlib
 import statistics
 import sys
 import time
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
 import bpy
-from driver import (
-    NAME,
-    area,
-    busy_cores,
-    choose,
-    generate,
-    install,
-    open_tab,
-    over,
-    play,
-    record,
-    redraw,
-    region,
-    session,
-    settle,
-    shot,
-    until,
-)  # fmt: skip
+import driver as ui
 from gaps import Gaps
 
 TIMES = 7  # that each thing is done by Blender alone
@@ -39,50 +20,50 @@ AWAY = (1e4, 1e4, 1e4), 1.0
 
 
 def scenario():
-    install()
-    yield from open_tab()
-    importlib.import_module(f"{NAME}.operators.jobs.showing").Showing.show = lambda *_: (
+    ui.install()
+    yield from ui.open_tab()
+    importlib.import_module(f"{ui.NAME}.operators.jobs.showing").Showing.show = lambda *_: (
         None
     )  # it would turn the view back
     bpy.context.preferences.system.viewport_aa = "OFF"
-    area().spaces.active.overlay.show_overlays = False
-    area().spaces.active.show_gizmo = False
-    view = area().spaces.active.region_3d
+    ui.area().spaces.active.overlay.show_overlays = False
+    ui.area().spaces.active.show_gizmo = False
+    view = ui.area().spaces.active.region_3d
     home = view.view_location.copy(), view.view_distance
     for name, place in (("away", AWAY), ("away, without our redraws", AWAY), ("on the cloud", home)):
-        choose()
+        ui.choose()
         bpy.ops.ed.undo_push(message="settings")
         view.view_location, view.view_distance = place
-        yield from settle()
+        yield from ui.settle()
         yield from run(name, shows_progress="without" not in name)
         if name == "away":
             yield from alone()
-        shot(f"whole_run_{name.replace(',', '').replace(' ', '_')}")
-        with over():
+        ui.shot(f"whole_run_{name.replace(',', '').replace(' ', '_')}")
+        with ui.over():
             bpy.ops.ed.undo()
         yield 0.5
 
 
 def run(name, *, shows_progress):
     """A run, measured to half a second after its end."""
-    display = sys.modules[f"{NAME}.operators.jobs.display"].Display
+    display = sys.modules[f"{ui.NAME}.operators.jobs.display"].Display
     show = display.show
     if not shows_progress:
         display.show = lambda self: None
     busy = []
-    yield from busy_cores(busy)
+    yield from ui.busy_cores(busy)
     gaps, started = Gaps(), time.monotonic()
-    generate()
-    yield from until(lambda: session().job is None, 300)
+    ui.generate()
+    yield from ui.until(lambda: ui.session().job is None, 300)
     seconds = time.monotonic() - started
     yield 0.5
     gaps.close()
     display.show = show
-    yield from busy_cores(busy)
-    record(
+    yield from ui.busy_cores(busy)
+    ui.record(
         view=name,
-        outcome=session().status.outcome,
-        failed=session().status.failed,
+        outcome=ui.session().status.outcome,
+        failed=ui.session().status.failed,
         longest=gaps.longest(),
         working=gaps.longest(shows=False),
         showing=gaps.longest(shows=True),
@@ -104,8 +85,8 @@ def alone():
     found = {}
     for name, act in (
         ("nothing", lambda: None),
-        ("sidebar", lambda: region().tag_redraw()),
-        ("everything", redraw),
+        ("sidebar", lambda: ui.region().tag_redraw()),
+        ("everything", ui.redraw),
         ("empty", lambda: objects.link(empty)),
         ("cloud", lambda: objects.link(cloud)),
     ):
@@ -122,7 +103,4 @@ def alone():
                 if obj.name in objects:
                     objects.unlink(obj)
         found[name] = [min(longest), statistics.median(longest), max(longest)]
-    record(alone=found)
-
-
-play(scenario)
+    ui.record(alone=found)
