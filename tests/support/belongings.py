@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import payloads
+from da3_blender.core.files import ownership
 from da3_blender.core.installer import environment as environments
 from da3_blender.core.output.run_keeper import KeptWriter
 from da3_blender.core.pipeline import Batch
@@ -57,9 +58,8 @@ def state(*folders: Path) -> dict[Path, object]:
 def theirs(folder: Path) -> dict[Path, object]:
     """``state`` of what is a person's in a folder where runs of ours may lie: photographs and links; all of it, where
     none do."""
-    ours = [path for path in folder.rglob("*") if path.name == ".da3-streaming" or path.name == ".da3-kept-run"]
     found = state(folder)
-    if not ours:
+    if not any(ownership.find(path, kind) for path in folder.rglob("*") for kind in ("streaming", "kept-run")):
         return found
     return {path: value for path, value in found.items() if path.is_symlink() or path.read_bytes().startswith(PHOTO)}
 

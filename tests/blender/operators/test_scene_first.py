@@ -119,24 +119,19 @@ def test_streaming_that_cannot_store_its_chunks(generate, tmp_path, disk, kind, 
 
 
 @pytest.mark.parametrize("kind", ["gone", "full"])
-def test_a_picture_that_cannot_be_written(generate, tmp_path, disk, kind):
+@pytest.mark.parametrize(
+    ("option", "name", "what"), [("--render", "picture.png", "picture"), ("--report", "report.json", "report")]
+)
+def test_a_picture_or_report_that_cannot_be_written_leaves_the_old_one(
+    generate, tmp_path, disk, kind, option, name, what
+):
     place = disk / "place"
     place.mkdir()
-    (place / "picture.png").write_text(OLD)
-    run = generate("--render", place / "picture.png", spoil=place, kind=kind)
-    check(run, tmp_path / "scene.blend", f"The picture '{place / 'picture.png'}' could not be written: ")
-    assert kind == "gone" or (place / "picture.png").read_text() == OLD
-    assert kind == "gone" or len(list(place.iterdir())) == 3  # what fills it, and the old one
-
-
-@pytest.mark.parametrize("kind", ["gone", "full"])
-def test_a_report_that_cannot_be_written_leaves_the_old_one(generate, tmp_path, disk, kind):
-    place = disk / "place"
-    place.mkdir()
-    (place / "report.json").write_text(OLD)
-    run = generate("--report", place / "report.json", spoil=place, kind=kind)
-    check(run, tmp_path / "scene.blend", f"The report '{place / 'report.json'}' could not be written: ")
-    assert kind == "gone" or (place / "report.json").read_text() == OLD
+    (place / name).write_text(OLD)
+    run = generate(option, place / name, spoil=place, kind=kind)
+    check(run, tmp_path / "scene.blend", f"The {what} '{place / name}' could not be written: ")
+    assert kind == "gone" or (place / name).read_text() == OLD
+    assert kind == "gone" or option == "--report" or len(list(place.iterdir())) == 3  # what fills it, and the old one
 
 
 def test_a_scene_that_cannot_be_saved_leaves_the_old_one(generate, disk):

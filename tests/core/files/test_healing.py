@@ -7,12 +7,12 @@ import shutil
 import numpy as np
 import payloads
 import pytest
+from belongings import prediction
 from da3_blender.core.errors import BadInput
 from da3_blender.core.files import ownership
 from da3_blender.core.output.kept_runs import KIND, KeptRun
 from da3_blender.core.output.run_keeper import KeptWriter
 from da3_blender.core.prediction.batch import Batch
-from da3_blender.core.prediction.prediction import Prediction
 from da3_blender.core.settings import Settings
 from da3_blender.streaming.storage.chunk_store import Store
 from damaged_stores import edits
@@ -21,19 +21,12 @@ CHUNKS = [[0, 1, 2, 3], [2, 3, 4, 5], [4, 5, 6, 7]]
 LOOP = {"frames": [0, 7], "chunks": [0, 2], "matrix": np.eye(4).tolist(), "information": np.eye(7).tolist()}
 
 
-def prediction(seed=0, count=4):
-    rng = np.random.default_rng(seed)
-    depth, conf = (rng.uniform(1, 9, (count, 24, 32)).astype(np.float32) for _ in range(2))
-    poses, intrinsics = np.repeat(np.eye(4)[None, :3], count, axis=0), np.repeat(np.eye(3)[None], count, axis=0)
-    return Prediction(depth, conf, poses, intrinsics, rng.integers(0, 256, (count, 24, 32, 3), np.uint8))
-
-
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
     folder = tmp_path_factory.mktemp("store") / "streaming"
     made = Store(folder, "a")
     for number, frames in enumerate(CHUNKS):
-        made.save(frames, prediction(number), names={"3": "chair_3"}, batch_size=4, warnings=["w"])
+        made.save(frames, prediction(seed=number), names={"3": "chair_3"}, batch_size=4, warnings=["w"])
     made.keep(loops=[LOOP, {"frames": [1, 6]}], metric_scale=2.0)
     return folder
 
@@ -44,7 +37,7 @@ def kept(tmp_path_factory):
     writer = KeptWriter(root, 1 << 30, "room", 29.97, Settings())
     for first in (0, 4):
         records = [payloads.record(np.eye(3, 4), np.eye(3), (32, 24), frame=first + i, name=f"{i}") for i in range(4)]
-        writer.add(Batch(list(range(first, first + 4)), prediction(first), names={1: "person_1"}), records)
+        writer.add(Batch(list(range(first, first + 4)), prediction(seed=first), names={1: "person_1"}), records)
     return writer.finish([np.eye(4)] * 2).folder
 
 
@@ -57,10 +50,10 @@ def use_store(folder):
     for number in range(made):
         assert found.load(number).depth.shape == (4, 24, 32)
     for number in range(made, len(CHUNKS)):
-        found.save(CHUNKS[number], prediction(number))
+        found.save(CHUNKS[number], prediction(seed=number))
     again = Store(folder, "a")
     for number in range(len(CHUNKS)):
-        np.testing.assert_allclose(again.load(number).depth, prediction(number).depth, rtol=1e-3)
+        np.testing.assert_allclose(again.load(number).depth, prediction(seed=number).depth, rtol=1e-3)
     return found.warnings
 
 
@@ -76,38 +69,26 @@ def use_kept(folder):
     return ""
 
 
-def test_every_edit_of_a_stores_manifest_even_one_that_is_recorded_as_ours(store, tmp_path):
-    manifest = json.loads((store / "manifest.json").read_bytes())
-    texts = list(edits(manifest))
+@pytest.mark.parametrize("kind", ["streaming", KIND])
+def test_every_edit_of_a_manifest_even_one_that_is_recorded_as_ours(store, kept, tmp_path, kind):
+    whole = store if kind == "streaming" else kept
+    texts = list(edits(json.loads((whole / "manifest.json").read_bytes())))
     assert len(texts) > 300
     for number, text in enumerate(random.Random(0).sample(texts, 60)):
         for recorded in (True, False):
             folder = tmp_path / f"{number}{recorded}"
-            shutil.copytree(store, folder)
+            shutil.copytree(whole, folder)
             if recorded:
-                ownership.find(folder, "streaming").write("manifest.json", text)
+                ownership.find(folder, kind).write("manifest.json", text)
             else:
                 (folder / "manifest.json").write_bytes(text)
+            if kind == KIND:
+                said = use_kept(folder)
+                assert recorded or "not kept any more" in said
+                continue
             Store(folder, "a")
             if not recorded:
                 assert len(use_store(folder)) == 0  # it was said, and begun anew, just now
-
-
-def test_every_edit_of_a_kept_runs_manifest_even_one_that_is_recorded_as_ours(kept, tmp_path):
-    manifest = json.loads((kept / "manifest.json").read_bytes())
-    texts = list(edits(manifest))
-    assert len(texts) > 300
-    for number, text in enumerate(random.Random(0).sample(texts, 60)):
-        for recorded in (True, False):
-            folder = tmp_path / f"{number}{recorded}"
-            shutil.copytree(kept, folder)
-            if recorded:
-                ownership.find(folder, KIND).write("manifest.json", text)
-            else:
-                (folder / "manifest.json").write_bytes(text)
-            said = use_kept(folder)
-            if not recorded:
-                assert "not kept any more" in said
 
 
 def damage(path, dice):

@@ -1,13 +1,12 @@
 """Whatever a person has stays, byte for byte: only what we wrote is ever deleted or replaced."""
 
 import ast
-import json
 from pathlib import Path
 
 import numpy as np
 import payloads
 import pytest
-from belongings import FOREIGN, PHOTOS, photographs, state
+from belongings import CASES, PHOTOS, batch, photographs, prediction, state, theirs
 from da3_blender.core.errors import BadInput, DA3Error
 from da3_blender.core.files import ownership
 from da3_blender.core.installer import environment as environments
@@ -16,27 +15,12 @@ from da3_blender.core.output import result_files
 from da3_blender.core.output.kept_runs import KeptRun
 from da3_blender.core.output.ply import PlyWriter
 from da3_blender.core.output.run_keeper import KeptWriter
-from da3_blender.core.prediction.batch import Batch
-from da3_blender.core.prediction.prediction import Prediction
 from da3_blender.core.settings import ColmapExport, Settings
 from da3_blender.streaming.storage import run_folder as folders
 from da3_blender.streaming.storage.chunk_store import Store
 from da3_blender.streaming.storage.point_clouds import StreamingFiles
 
 ROOT = Path(__file__).resolve().parents[3]
-
-
-def prediction(count=4, seed=0):
-    random = np.random.default_rng(seed)
-    depth, conf = (random.uniform(1, 9, (count, 24, 32)).astype(np.float32) for _ in range(2))
-    extrinsics, intrinsics = np.repeat(np.eye(4)[None, :3], count, axis=0), np.repeat(np.eye(3)[None], count, axis=0)
-    return Prediction(depth, conf, extrinsics, intrinsics, random.integers(0, 256, (count, 24, 32, 3), np.uint8))
-
-
-def batch(seed):
-    made = prediction(4, seed)
-    records = [payloads.record(np.eye(3, 4), np.eye(3), (32, 24), frame=i, name=f"{i}") for i in range(4)]
-    return Batch([0, 1, 2, 3], made), records
 
 
 def stream(output):
@@ -87,142 +71,18 @@ def install(folder):
             assert "holds other files" in str(error) or "not installed" in str(error), error
 
 
-def at(place, *names):
-    def put(top):
-        photographs(top / place, *names)
-
-    return put
-
-
-def manifest(place, text):
-    def put(top):
-        photographs(top / place)
-        (top / place / "manifest.json").write_text(text if isinstance(text, str) else json.dumps(text))
-
-    return put
-
-
-def link(place, target="theirs"):
-    def put(top):
-        photographs(top.parent / target, "{:06d}.jpg")
-        photographs(top.parent / target / "chunks", "{:05d}.npz")
-        (top / place).parent.mkdir(parents=True, exist_ok=True)
-        (top / place).symlink_to(top.parent / target, target_is_directory=True)
-
-    return put
-
-
-def results_of_theirs(*names):
-    def put(top):
-        for name in names:
-            (top / name).parent.mkdir(parents=True, exist_ok=True)
-            (top / name).write_bytes(b"theirs")
-
-    return put
-
-
-def file_link(*names):
-    def put(top):
-        photographs(top.parent / "theirs")
-        for name in names:
-            (top / name).parent.mkdir(parents=True, exist_ok=True)
-            (top / name).symlink_to(top.parent / "theirs" / "IMG_0000.JPG")
-
-    return put
-
-
-def inside_ours(place, *names):
-    """A folder of ours from a run before, into which the person then puts photographs."""
-
-    def put(top):
-        Store(top / "streaming", "old").save([0, 1, 2, 3], prediction())
-        photographs(top / "streaming" / place, *names)
-
-    return put
-
-
-def inside_kept(top):
-    writer = KeptWriter(top, 1 << 30, "room", None, Settings())
-    writer.add(*batch(seed=8))
-    photographs(writer.finish().folder)
-
-
-def instead_of_ours(top):
-    """Photographs in the place of files of ours, under their very names."""
-    Store(top / "streaming", "old").save([0, 1, 2, 3], prediction())
-    for path in (top / "streaming").rglob("*.jpg"):
-        path.write_bytes(b"photo of mine" * 30)
-
-
-STREAM = "pcd/0_pcd.ply", "combined_pcd.ply", "camera_poses.txt", "intrinsic.txt"
-EXPORT = "room.ply", "camera_intrinsics.csv", "calib_room.txt", "calib_room_da3.txt"
-SPARSE = [
-    f"colmap/sparse/0/{n}"
-    for n in ("cameras.bin", "images.txt", "points3D.ply", "rigs.bin", "frames.txt", "images.bin")
-]
-MODEL = '{"done": true}'
-CASES = {
-    "photographs in streaming/images": (at("streaming/images"), stream),
-    "photographs in streaming/images under our names": (at("streaming/images", "{:06d}.jpg"), stream),
-    "photographs in streaming/chunks": (at("streaming/chunks"), stream),
-    "photographs in streaming/chunks under our names": (at("streaming/chunks", "{:05d}.npz"), stream),
-    "photographs in streaming": (at("streaming"), stream),
-    "photographs in the output folder": (at("."), stream),
-    "photographs in streaming-2 too": (lambda top: (at("streaming")(top), at("streaming-2/images")(top)), stream),
-    "photographs in pcd": (at("pcd"), stream),
-    "photographs in pcd under our names": (at("pcd", "{}_pcd.ply"), stream),
-    "a file named streaming": (results_of_theirs("streaming"), stream),
-    "a file named streaming.lock": (results_of_theirs("streaming.lock", ".streaming.da3-lock"), stream),
-    "files named as halves": (results_of_theirs("camera_poses.txt.part", "pcd/0_pcd.ply.part", ".manifest.json.part"), stream),
-    "foreign marker": (results_of_theirs("streaming/.da3-streaming", "streaming/images/1.jpg"), stream),
-    "photographs put into ours": (inside_ours("images"), stream),
-    "photographs put into ours under our next names": (inside_ours("images", "{:06d}.jpg"), stream),
-    "photographs put into ours as chunks": (inside_ours("chunks", "{:05d}.npz"), stream),
-    "photographs put beside our chunks": (inside_ours("."), stream),
-    "photographs in the place of ours": (instead_of_ours, stream),
-    "streaming is a link": (link("streaming"), stream),
-    "streaming/images is a link": (link("streaming/images"), stream),
-    "streaming/chunks is a link": (link("streaming/chunks"), stream),
-    "pcd is a link": (link("pcd"), stream),
-    "results are links": (file_link(*STREAM), stream),
-    "streaming's results are theirs": (results_of_theirs(*STREAM), stream),
-    **{f"stream, manifest: {name}": (manifest("streaming", text), stream) for name, text in FOREIGN.items()},
-    **{f"kept, manifest: {name}": (manifest("holiday", text), keep) for name, text in FOREIGN.items()},
-    "kept, done and a lock": (lambda top: (manifest("holiday", MODEL)(top), (top / "holiday/lock").touch()), keep),
-    "kept, a lock only": (lambda top: (at("holiday")(top), (top / "holiday/lock").touch()), keep),
-    "kept, a link": (lambda top: (link("holiday")(top), (top.parent / "theirs/manifest.json").write_text(MODEL)), keep),
-    "kept, photographs beside": (at("."), keep),
-    "kept, photographs put into a run": (inside_kept, keep),
-    "results are theirs": (results_of_theirs(*EXPORT), export),
-    "results are links to theirs": (file_link(*EXPORT), export),
-    "a COLMAP project of theirs": (results_of_theirs(*SPARSE), export),
-    "a COLMAP folder is a link": (link("colmap/sparse/0"), export),
-    "photographs where the environment shall be": (at("."), install),
-    "a project with pyvenv.cfg": (
-        lambda top: (at(".")(top), (top / "pyvenv.cfg").write_text("prompt = da3-blender"), (top / "bin").mkdir()), install,
-    ),
-    "with our environment's marker": (
-        lambda top: (at(".")(top), (top / environments.MARKER).write_text('{"lock": "a", "python": "3.13"}')), install,
-    ),
-}  # fmt: skip
+RUNS = {"stream": stream, "keep": keep, "export": export, "install": install}
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_every_byte_of_a_persons_is_still_there(tmp_path, case):
     put, run = CASES[case]
-    top = tmp_path / "worker" if run is install else tmp_path / "P"
+    top = tmp_path / ("worker" if run == "install" else "P")
     top.mkdir()
     put(top)
-    made_by_us = any(
-        ownership.find(folder, kind) for folder in tmp_path.rglob("*") for kind in ("streaming", "kept-run")
-    )
-    before = {
-        path: value
-        for path, value in state(tmp_path).items()
-        if not made_by_us or path.is_symlink() or path.read_bytes().startswith(b"photo")
-    }
+    before = theirs(tmp_path)
     assert before
-    run(top)
+    RUNS[run](top)
     after = state(tmp_path)
     assert {path: after.get(path) for path in before} == before
 

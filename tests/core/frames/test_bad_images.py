@@ -22,28 +22,10 @@ from da3_blender.core.frames.source import FrameSource
 from da3_blender.core.monitor import Monitor
 from da3_blender.core.prediction.memory_check import require_room
 from da3_blender.core.settings import Settings
-from damaged_images import mutated
+from damaged_images import black_png, mutated, picture, samples
 from PIL import Image
 
 MUTATIONS = 600
-
-
-def picture(width=60, height=40):
-    return np.random.default_rng(1).integers(0, 255, (height, width, 3), np.uint8)
-
-
-def black_png(path, width, height, mode="RGBA"):
-    """A small file of very many pixels."""
-    colours, channels = {"RGBA": (6, 4), "L": (0, 1)}[mode]
-
-    def chunk(kind, body):
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
-    packer, rows = zlib.compressobj(1), []
-    line = bytes(1 + width * channels)
-    rows = b"".join(packer.compress(line) for _ in range(height)) + packer.flush()
-    head = struct.pack(">IIBBBBB", width, height, 8, colours, 0, 0, 0)
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", rows) + chunk(b"IEND", b""))
 
 
 @pytest.fixture
@@ -58,31 +40,6 @@ def read(folder):
     source = FrameSource.open(folder)
     good = source.usable(source.selected, Monitor())
     return [source.names[i] for i in good], source.warnings
-
-
-def samples():
-    """(suffix, bytes) of whole files of every kind that is read, and of some that are not."""
-    image = Image.fromarray(picture())
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    exif.get_ifd(0x8769)[0xA405] = 28
-    wanted = [
-        ("JPEG", ".jpg", "RGB", {"exif": exif}),
-        ("JPEG", ".jpg", "CMYK", {}),
-        ("JPEG", ".jpg", "RGB", {"progressive": True}),
-    ]
-    wanted += [("PNG", ".png", mode, {"exif": exif}) for mode in ("RGB", "RGBA", "LA", "P", "1", "I;16")]
-    wanted += [("PNG", ".png", "RGB", {"save_all": True, "append_images": [image.rotate(90)]})]
-    wanted += [("TIFF", ".tif", mode, {}) for mode in ("RGB", "CMYK", "F", "LAB")]
-    wanted += [("TIFF", ".tif", "RGB", {"compression": kind}) for kind in ("tiff_lzw", "tiff_adobe_deflate", "jpeg")]
-    wanted += [("WEBP", ".webp", "RGB", {}), ("WEBP", ".webp", "RGBA", {"lossless": True})]
-    wanted += [("BMP", ".bmp", mode, {}) for mode in ("RGB", "P", "1")] + [("GIF", ".png", "P", {})]
-    for kind, suffix, mode, words in wanted:
-        file = io.BytesIO()
-        deep = image.convert("L").convert("I").convert("I;16") if mode == "I;16" else None
-        lab = Image.merge("LAB", image.split()) if mode == "LAB" else None
-        (deep or lab or image.convert(mode)).save(file, kind, **words)
-        yield suffix, file.getvalue()
 
 
 def test_damaged_bytes_are_read_or_refused_in_a_sentence_and_nothing_else(tmp_path):

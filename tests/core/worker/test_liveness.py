@@ -9,6 +9,7 @@ import threading
 import time
 from pathlib import Path
 
+import killed_blender
 import liar
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from da3_blender.core.worker.life import private_folder
 from da3_blender.core.worker.life.variables import worker_variables
 from da3_blender.core.worker.lines import read_lines
 from da3_blender.streaming.storage.chunk_store import Store
+from killed_blender import gone
 from PIL import Image
 
 HERE = Path(__file__).resolve().parents[2] / "support"
@@ -67,16 +69,6 @@ def until(client, kinds, seconds=60.0):  # a hang, on however busy a machine
         if any(isinstance(event, kinds) for event in new):
             return events
     raise AssertionError(f"no {kinds} in {events[:5]}")
-
-
-def gone(pid, seconds=3.0):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        status = Path(f"/proc/{pid}/status")
-        if not status.exists() or "State:\tZ" in status.read_text():
-            return True
-        time.sleep(0.02)
-    return False
 
 
 # ----------------------------------------------------------------------------------------------------------- lies
@@ -295,29 +287,10 @@ def test_a_persons_folder_of_that_name_is_never_removed(temp):
     assert (theirs / "a.jpg").read_bytes() == b"precious" and link.is_symlink()
 
 
-HOST = """
-import runpy, sys, time
-runpy.run_path(sys.argv[1])["make_importable"]()
-from pathlib import Path
-from da3_blender.core.worker import protocol
-from da3_blender.core.worker.client import WorkerClient
-client = WorkerClient(Path(sys.executable), predictor=sys.argv[2])
-client.generate({"input": sys.argv[3], "model": "da3-small", "process_resolution": 42}, Path("x"))
-while not any(isinstance(e, protocol.Loaded) for e in client.wait(0.1)):
-    pass
-print(client.pid, flush=True)
-time.sleep(60)
-"""
-
-
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
 @pytest.mark.parametrize("stopped", [False, True])
 def test_a_killed_blender_leaves_no_private_folder(temp, settings, how, stopped):
-    mount = Path(private_folder.__file__).parents[2] / "package.py"
-    command = [sys.executable, "-c", HOST, str(mount), f"{HERE / 'stand_ins.py'}:slow", settings["input"]]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, env={**os.environ, "TMPDIR": str(temp)}
-    ) as blender:
+    with killed_blender.start(settings["input"], "slow", temp) as blender:
         worker = int(blender.stdout.readline())
         assert len(list(temp.iterdir())) == 1
         if stopped:
