@@ -11,7 +11,7 @@ from PIL import Image
 
 from .alignment.blending import select
 from .alignment.metric_scale import MetricScaler
-from .alignment.stitching import Joined, Joiner
+from .alignment.stitching import Stitched, Stitcher
 from .errors import BadInput
 from .frames.resizing import Placement, on_canvas
 from .frames.source import FrameSource
@@ -55,7 +55,7 @@ def reconstruct(
     find_cameras(frames, settings, predictor)
     planner = Planner(frames.selected, settings, images_per_pass(frames, settings, predictor))
     metres = MetricScaler(metric, frames, settings, monitor) if metric is not None else None
-    scene = Joiner()
+    scene = Stitcher()
     for indices, prediction in predictions(frames, settings, predictor, planner, monitor):
         batch = drop_empty(Batch(indices, prediction), frames)
         if not batch.indices:
@@ -66,16 +66,16 @@ def reconstruct(
             batch.prediction = metres.apply(batch.indices, batch.prediction)
         filters.apply(batch.prediction, settings)
         monitor.progress("alignment", 0.0)
-        joined = scene.add(batch.indices, batch.prediction, planner.peek() or (), fitted)
-        yield replace(_finished(joined, batch.warnings), passes=planner.total)
+        stitched = scene.add(batch.indices, batch.prediction, planner.peek() or (), fitted)
+        yield replace(_finished(stitched, batch.warnings), passes=planner.total)
     if scene.is_empty:
         raise BadInput("The model found no depth in any of the images; try another model, or images with more overlap")
     if last := scene.rest():
         yield _finished(last, [])
 
 
-def _finished(joined: Joined, warnings: list[str]) -> Batch:
-    return Batch(joined.indices, joined.prediction, warnings=[*warnings, *joined.warnings])
+def _finished(stitched: Stitched, warnings: list[str]) -> Batch:
+    return Batch(stitched.indices, stitched.prediction, warnings=[*warnings, *stitched.warnings])
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ CERTAIN = 1e12 * np.eye(7)  # information of a chunk whose cameras were given
 
 
 @dataclass(frozen=True)
-class Placed:
+class AlignedChunk:
     """Frames that no later chunk will see again, in the first chunk's world.
 
     ``blended``: the share of them that comes half from the chunk before.
@@ -36,15 +36,15 @@ class Placed:
 
 
 @dataclass
-class _Last:
-    """The chunk placed last: its frames, and those of them that wait for the next one."""
+class _LastChunk:
+    """The chunk aligned last: its frames, and those of them that wait for the next one."""
 
     indices: list[int]
     prediction: Prediction
     waiting: list[int]
 
 
-class Placer:
+class ChunkAligner:
     """Puts chunks one after another into the first one's world. Never more than two of them are in memory.
 
     Attributes
@@ -57,9 +57,9 @@ class Placer:
         self.poses: list[np.ndarray] = []
         self.path: list[pose_graph.Edge] = []
         self._run = run
-        self._last: _Last | None = None
+        self._last: _LastChunk | None = None
 
-    def add(self, number: int) -> Placed | None:
+    def add(self, number: int) -> AlignedChunk | None:
         """Fit the next chunk to the one before; what is ready then, if anything is."""
         indices = self._run.store.chunks[number]
         prediction = self._run.load(number)
@@ -79,16 +79,16 @@ class Placer:
         whole = join(prediction, select(before.prediction, [before.indices.index(i) for i in left]))
         return self._release(number, indices, prediction, indices + left, whole, len(shared), _judge(number, found))
 
-    def rest(self) -> Placed | None:
+    def rest(self) -> AlignedChunk | None:
         """Frames that waited for a chunk that did not come."""
         last = self._last
         if last is None or not last.waiting:
             return None
         waiting, last.waiting = last.waiting, []
         rows = [last.indices.index(i) for i in waiting]
-        return Placed(len(self.poses) - 1, waiting, select(last.prediction, rows), 0.0, [])
+        return AlignedChunk(len(self.poses) - 1, waiting, select(last.prediction, rows), 0.0, [])
 
-    def _fit(self, before: _Last, own: Prediction, indices: Sequence[int], shared: Sequence[int]) -> overlap.Fit:
+    def _fit(self, before: _LastChunk, own: Prediction, indices: Sequence[int], shared: Sequence[int]) -> overlap.Fit:
         if own.cameras_known:
             return overlap.Fit(np.eye(4), CERTAIN, None, len(shared), {})
         if shared:
@@ -107,17 +107,17 @@ class Placer:
         whole: Prediction,
         shared: int,
         warnings: list[str],
-    ) -> Placed | None:
+    ) -> AlignedChunk | None:
         """Keep the chunk for the next one; of the frames ``ready``, rows of ``whole``, those that need not wait."""
         chunks = self._run.store.chunks
         following = set(chunks[number + 1] if number + 1 < len(chunks) else self._run.planner.peek() or ())
         waiting = [i for i in indices if i in following]
-        self._last = _Last(indices, prediction, waiting)
+        self._last = _LastChunk(indices, prediction, waiting)
         rows = sorted((row for row, i in enumerate(ready) if i not in waiting), key=lambda row: ready[row])
         if not rows:
             return None
         given = [ready[row] for row in rows]
-        return Placed(number, given, select(whole, rows), shared / len(given), warnings)
+        return AlignedChunk(number, given, select(whole, rows), shared / len(given), warnings)
 
 
 def fit(

@@ -10,9 +10,9 @@ from ..core.pipeline import drop_empty, hide_transparent
 from ..core.prediction.batch import Batch
 from ..core.prediction.passes import predictions
 from ..core.surfaces.fusion.depth_agreement import bring_together
-from .registration.bundle_adjustment import polish
+from .registration.bundle_adjustment import adjust
 from .run import Run
-from .track_ids import Things
+from .track_ids import TrackIds
 
 
 def chunks(run: Run) -> Iterator[int]:
@@ -26,7 +26,7 @@ def chunks(run: Run) -> Iterator[int]:
         And what the predictor raises.
     """
     run.frames.warnings.extend(run.store.notes.get("warnings", []))
-    things = Things(run)
+    things = TrackIds(run)
     for number in range(len(run.store.chunks)):
         yield number
         run.pace.skip()
@@ -47,12 +47,12 @@ def chunks(run: Run) -> Iterator[int]:
         raise BadInput("The model found no depth in any of the images; try another model, or images with more overlap")
 
 
-def _store(run: Run, planned: list[int], batch: Batch, things: Things) -> None:
+def _store(run: Run, planned: list[int], batch: Batch, things: TrackIds) -> None:
     hide_transparent(batch, run.frames, run.settings)
     run.frames.warnings.extend(batch.warnings)
     prediction = batch.prediction
     if not prediction.cameras_known:
-        polish(without_people(prediction)).apply_to(prediction)
+        adjust(without_people(prediction)).apply_to(prediction)
         bring_together(prediction, run.monitor)
     names = {**run.store.notes.get("names", {}), **things.adopt(batch.indices, prediction)}
     warnings = list(run.frames.warnings)

@@ -15,14 +15,14 @@ from ..core.prediction import filters
 from ..core.prediction.batch import Batch
 from ..core.prediction.predictor import Predictor
 from ..core.settings import MetricMode
-from .chunk_alignment import Placed, moved, moved_camera
+from .chunk_alignment import AlignedChunk, moved, moved_camera
 from .registration import frame_descriptors, pose_graph, sim3
 from .run import STAGE, Run
 from .storage.point_clouds import StreamingFiles
 
 
 @dataclass(frozen=True)
-class Known:
+class FrameRecord:
     """What stays of a frame: its camera (3, 4) to the first chunk's world, its median depth there, what it looks like."""
 
     chunk: int
@@ -32,7 +32,7 @@ class Known:
 
 
 @dataclass(frozen=True)
-class _Given:
+class _Emitted:
     """What stays of a batch; ``blended``: the share of its frames that come half from the chunk before."""
 
     chunk: int
@@ -42,8 +42,8 @@ class _Given:
     blended: float
 
 
-class Giver:
-    """Makes batches of what is placed, and notes what is needed of their frames later.
+class BatchEmitter:
+    """Makes batches of aligned chunks, and notes what is needed of their frames later.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ class Giver:
     """
 
     def __init__(self, run: Run, metric: Predictor | None, origin: np.ndarray | None = None):
-        self.known: dict[int, Known] = {}
+        self.known: dict[int, FrameRecord] = {}
         self._run = run
         self._metric = metric
         output = run.settings.output_folder.strip()
@@ -64,7 +64,7 @@ class Giver:
         clouds = run.settings.output_point_cloud
         self._files = StreamingFiles(folder, run.settings.min_confidence, origin, clouds=clouds)
         self._dropped = filters.Dropped()
-        self._given: list[_Given] = []
+        self._emitted: list[_Emitted] = []
         self._world: np.ndarray | None = None  # from the first chunk's world to the one given out: metres, where known
 
     @property
@@ -72,20 +72,20 @@ class Giver:
         """What could not be written."""
         return self._files.failures
 
-    def give(self, placed: Placed) -> Batch:
+    def emit(self, aligned: AlignedChunk) -> Batch:
         """A batch: in metres where they are known, far and unsure points dropped; its cloud is written too."""
-        self._note(placed)
-        prediction = moved(placed.prediction, self._to_world())
+        self._note(aligned)
+        prediction = moved(aligned.prediction, self._to_world())
         self._dropped += filters.drop_unsure(prediction, self._run.settings)
         assert prediction.extrinsics is not None and prediction.intrinsics is not None
         poses = prediction.extrinsics, prediction.intrinsics
-        self._given.append(_Given(placed.chunk, placed.indices, *poses, placed.blended))
+        self._emitted.append(_Emitted(aligned.chunk, aligned.indices, *poses, aligned.blended))
         started = time.monotonic()
-        self._files.add(prediction, placed.indices)
+        self._files.add(prediction, aligned.indices)
         self._run.pace.written(time.monotonic() - started, len(prediction))
         self._run.monitor.check()
         names = {int(number): name for number, name in self._run.store.notes.get("names", {}).items()}
-        return Batch(placed.indices, prediction, names=names, warnings=placed.warnings)
+        return Batch(aligned.indices, prediction, names=names, warnings=aligned.warnings)
 
     @property
     def dropped(self) -> filters.Dropped:
@@ -113,25 +113,27 @@ class Giver:
         self._run.monitor.check()
         world = self._to_world()
         updates = world @ solution.poses @ sim3.inverse(np.stack(poses)) @ sim3.inverse(world)
-        moves = np.stack([_between(updates, given.chunk, given.blended) for given in self._given])
-        rows = sorted((index, b, row) for b, given in enumerate(self._given) for row, index in enumerate(given.indices))
-        extrinsics = np.stack([_moved_extrinsics(self._given[b].extrinsics[row], moves[b]) for _, b, row in rows])
-        intrinsics = np.stack([self._given[b].intrinsics[row] for _, b, row in rows])
+        moves = np.stack([_between(updates, emitted.chunk, emitted.blended) for emitted in self._emitted])
+        rows = sorted(
+            (index, b, row) for b, emitted in enumerate(self._emitted) for row, index in enumerate(emitted.indices)
+        )
+        extrinsics = np.stack([_moved_extrinsics(self._emitted[b].extrinsics[row], moves[b]) for _, b, row in rows])
+        intrinsics = np.stack([self._emitted[b].intrinsics[row] for _, b, row in rows])
         self._files.finish(moves, extrinsics, intrinsics, loops)
         self._run.frames.warnings.extend(self._files.warnings)
         self._run.frames.warnings.extend(self._dropped.sentences(self._run.settings))
         self._run.monitor.progress(STAGE, 1.0)
         return moves
 
-    def _note(self, placed: Placed) -> None:
-        prediction = placed.prediction
+    def _note(self, aligned: AlignedChunk) -> None:
+        prediction = aligned.prediction
         assert prediction.extrinsics is not None
         looks = prediction.looks if prediction.looks is not None else frame_descriptors.describe(prediction.images)
         cameras = invert_rigid(prediction.extrinsics)
-        for row, index in enumerate(placed.indices):
+        for row, index in enumerate(aligned.indices):
             depth = prediction.depth[row, ::4, ::4]
             middle = float(np.median(depth[depth > 0])) if (depth > 0).any() else 1.0
-            self.known[index] = Known(placed.chunk, cameras[row], middle, looks[row])
+            self.known[index] = FrameRecord(aligned.chunk, cameras[row], middle, looks[row])
 
     def _to_world(self) -> np.ndarray:
         """(4, 4). Metres are found from the first chunk, or known already where an earlier run has found them."""

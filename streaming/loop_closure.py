@@ -11,11 +11,11 @@ from ..core.alignment import pass_alignment
 from ..core.prediction.executor import Listed
 from . import chunk_alignment
 from .registration import frame_descriptors, loop_detection, pose_graph, sim3
-from .registration.bundle_adjustment import polish
+from .registration.bundle_adjustment import adjust
 from .run import JOINT_FRAMES, Run, joint_passes
 
 if TYPE_CHECKING:
-    from .emission import Known
+    from .emission import FrameRecord
 
 FORESEEN, FEW = 5, 300  # every so many chunks one looks for loops among so many frames, for the time left
 
@@ -29,27 +29,27 @@ class LoopCloser:
     edges : what the joint passes that were believed say
     """
 
-    def __init__(self, run: Run, placer: chunk_alignment.Placer):
+    def __init__(self, run: Run, aligner: chunk_alignment.ChunkAligner):
         self.tried: list[loop_detection.Candidate] = []
         self.edges: list[pose_graph.Edge] = []
-        self._run, self._placer = run, placer
+        self._run, self._aligner = run, aligner
         self._edge_of: dict[int, int] = {}  # of a candidate, by its place in ``tried``
 
     def solve(self) -> pose_graph.Solution:
         """Final places of the chunks by all that is known so far."""
-        if not self._placer.path:
+        if not self._aligner.path:
             return pose_graph.Solution(np.eye(4)[None], np.zeros(0))
-        return pose_graph.solve(self._placer.path, self.edges, self._run.settings.alignment_method)
+        return pose_graph.solve(self._aligner.path, self.edges, self._run.settings.alignment_method)
 
-    def table(self, solution: pose_graph.Solution, known: dict[int, Known]) -> list[tuple[int, int, float]]:
+    def table(self, solution: pose_graph.Solution, known: dict[int, FrameRecord]) -> list[tuple[int, int, float]]:
         """Every loop that was looked at: its two frames of the input, and the trust in it; 0 where it was refused."""
         order = sorted(known)
         edges = {number: float(solution.trust[edge]) for number, edge in self._edge_of.items()}
         return [(order[c.first], order[c.second], edges.get(n, 0.0)) for n, c in enumerate(self.tried)]
 
-    def close(self, known: dict[int, Known]) -> None:
+    def close(self, known: dict[int, FrameRecord]) -> None:
         """Look for loops among the ``known`` frames: by looks, then, with the path corrected, by nearness."""
-        run, chunks = self._run, len(self._placer.poses)
+        run, chunks = self._run, len(self._aligner.poses)
         if run.store.cameras_known or chunks < 3:
             return
         order = sorted(known)
@@ -60,16 +60,16 @@ class LoopCloser:
         left = budget - len(self.tried)
         if left <= 0:
             return
-        updates = self.solve().poses @ sim3.inverse(np.stack(self._placer.poses))
+        updates = self.solve().poses @ sim3.inverse(np.stack(self._aligner.poses))
         cameras = np.stack([chunk_alignment.moved_camera(known[i].camera, updates[known[i].chunk]) for i in order])
         scales = sim3.scale_of(updates)
         depths = np.array([known[i].depth * scales[known[i].chunk] for i in order])
         near = loop_detection.by_nearness(cameras, depths, apart, budget)
         self._try_all(order, loop_detection.suppress(near, apart // 4, left, self.tried))
 
-    def foresee(self, known: dict[int, Known]) -> None:
+    def foresee(self, known: dict[int, FrameRecord]) -> None:
         """While the path grows: how much of the joint passes that it may cost it will, for the time left."""
-        chunks = len(self._placer.poses)
+        chunks = len(self._aligner.poses)
         if self._run.settings.loop_closure and chunks % FORESEEN == 0:
             step = max(1, len(known) // FEW)
             looks = frame_descriptors.without_common(np.stack([known[i].looks for i in sorted(known)[::step]]))
@@ -123,7 +123,7 @@ class LoopCloser:
         run.filtered(joint)
         if not loop_detection.sides_agree(pass_alignment.without_people(joint), len(sides[0])):
             return {}
-        polish(pass_alignment.without_people(joint), side).apply_to(joint)
+        adjust(pass_alignment.without_people(joint), side).apply_to(joint)
         fits = []
         for number, frames, rows in ((a, sides[0], range(side)), (b, sides[1], range(side, 2 * side))):
             chunk = run.load(number)

@@ -16,9 +16,9 @@ from ..core.prediction import filters
 from ..core.prediction.batch import Batch
 from ..core.prediction.predictor import Predictor
 from ..core.settings import Settings
-from .chunk_alignment import Placer
+from .chunk_alignment import ChunkAligner
 from .chunk_inference import chunks
-from .emission import Giver
+from .emission import BatchEmitter
 from .loop_closure import LoopCloser
 from .run import STAGE, Run
 from .storage.run_folder import alone, default_folder
@@ -71,33 +71,33 @@ def reconstruct(
     folder = folder or default_folder(frames, settings)
     with alone(folder):
         run = Run.begin(frames, settings, predictor, Monitor(on_progress, cancelled), folder)
-        placer, giver = Placer(run), Giver(run, metric, origin)
-        loops = LoopCloser(run, placer)
+        aligner, emitter = ChunkAligner(run), BatchEmitter(run, metric, origin)
+        loops = LoopCloser(run, aligner)
         try:
             for number in chunks(run):
-                if (placed := placer.add(number)) is not None:
-                    yield giver.give(placed)
-                    loops.foresee(giver.known)
-            if (placed := placer.rest()) is not None:
-                yield giver.give(placed)
-            failures = _cut_short(run, giver)
+                if (aligned := aligner.add(number)) is not None:
+                    yield emitter.emit(aligned)
+                    loops.foresee(emitter.known)
+            if (aligned := aligner.rest()) is not None:
+                yield emitter.emit(aligned)
+            failures = _cut_short(run, emitter)
             if settings.loop_closure and not failures:
-                failures = _close(loops, giver)
+                failures = _close(loops, emitter)
             solution = loops.solve()
             accepted = int((solution.trust > 0.5).sum())
-            moves = giver.settle(solution, placer.poses, loops.table(solution, giver.known))
-            settled = Settled(moves, accepted, len(loops.tried) - accepted, (*failures, *giver.failures), giver.dropped)
-            yield settled
+            moves = emitter.settle(solution, aligner.poses, loops.table(solution, emitter.known))
+            refused, failed = len(loops.tried) - accepted, (*failures, *emitter.failures)
+            yield Settled(moves, accepted, refused, failed, emitter.dropped)
         finally:
             frames.release()
         if not settings.save_debug and not failures:
             run.store.remove()
 
 
-def _close(loops: LoopCloser, giver: Giver) -> list[str]:
+def _close(loops: LoopCloser, emitter: BatchEmitter) -> list[str]:
     """Close the loops; where that fails, what is to be said of it: all frames are in the scene by now."""
     try:
-        loops.close(giver.known)
+        loops.close(emitter.known)
     except Cancelled:
         raise
     except DA3Error as error:
@@ -105,11 +105,11 @@ def _close(loops: LoopCloser, giver: Giver) -> list[str]:
     return []
 
 
-def _cut_short(run: Run, giver: Giver) -> list[str]:
+def _cut_short(run: Run, emitter: BatchEmitter) -> list[str]:
     """What is to be said of a run whose chunks could not be stored to its end."""
     if not run.store.failure:
         return []
-    missing = len(run.frames.selected) - len(giver.known)
+    missing = len(run.frames.selected) - len(emitter.known)
     lost = (
         f"{missing} of {len(run.frames.selected)} images are not in the scene"
         if missing

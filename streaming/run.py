@@ -20,7 +20,7 @@ from .chunk_plan import ChunkPlanner
 from .storage.chunk_store import KEPT, Store
 from .storage.frame_files import FRAME_BYTES
 from .storage.run_folder import fingerprint
-from .time_left import Pace
+from .time_left import TimeLeft
 
 STAGE = "streaming"  # its fraction is that of the whole run's time
 LOOPS_PER_CHUNK = 0.15  # joint passes that loops may cost, by the chunks there are
@@ -39,7 +39,7 @@ class Run:
     monitor: Monitor
     store: Store
     planner: ChunkPlanner
-    pace: Pace
+    pace: TimeLeft
     executor: Executor  # of the joint passes
     loops_seen: float = 0.0  # of the joint passes that loops of the path so far may cost, those that they will
     joint_left: int | None = None  # joint passes still to come, once that is known
@@ -68,7 +68,7 @@ class Run:
         store.require_space(planner.frames_left, width * height, result_bytes(settings))
         monitor.progress(STAGE, 0.0)
         passes = executor(frames, settings, predictor, monitor)
-        return cls(frames, settings, predictor, monitor, store, planner, Pace(), passes)
+        return cls(frames, settings, predictor, monitor, store, planner, TimeLeft(), passes)
 
     def load(self, number: int) -> Prediction:
         """A chunk from disk, in its own frame, filtered."""

@@ -10,7 +10,7 @@ import numpy as np
 FINISHING = 1.5  # times that writing a point cloud took, to put it in its final place
 
 
-class Pace:
+class TimeLeft:
     """Follows one run.
 
     Parameters

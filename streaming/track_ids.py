@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 SAME = 0.5  # share of all pixels of two things, over the frames that were seen twice, that must be of both
 
 
-class Things:
+class TrackIds:
     """Brings the numbers that the segmenter gives out to those on disk.
 
     A segmenter that begins in the middle of a run knows nothing of what was followed before, so it gives new numbers. It

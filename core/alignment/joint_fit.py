@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from ..geometry.similarity import Similarity
+from ..geometry.similarity import Similarity, skew
 
 # How far a model usually errs; only the ratios matter, and those not much.
 TURN = np.radians(0.3)  # of a camera, about each axis
@@ -24,7 +24,7 @@ STEPS = 12
 
 
 @dataclass(frozen=True)
-class Ties:
+class Correspondences:
     """M places, each seen in frame ``source`` (with its depth) and in frame ``target``.
 
     Frames are numbered through both passes: first those of the reference, then the own ones.
@@ -39,13 +39,6 @@ class Ties:
 
     def __len__(self) -> int:
         return len(self.source)
-
-
-def cross(vectors: np.ndarray) -> np.ndarray:
-    """(..., 3) to the (..., 3, 3) matrices that multiply crosswise."""
-    x, y, z = np.moveaxis(vectors, -1, 0)
-    zero = np.zeros_like(x)
-    return np.stack([zero, -z, y, z, zero, -x, -y, x, zero], axis=-1).reshape(*x.shape, 3, 3)
 
 
 def exponential(vector: np.ndarray) -> np.ndarray:
@@ -113,7 +106,7 @@ class _Problem:
         jacobian[:3, 1:4] = to_a
         arm = centres[b] - self.centre
         jacobian[3:, 0] = to_a @ arm
-        jacobian[3:, 1:4] = -to_a @ cross(arm)
+        jacobian[3:, 1:4] = -to_a @ skew(arm)
         jacobian[3:, 4:7] = to_a
         for k, sign in ((b, 1.0), (a, -1.0)):
             at = 7 + 6 * k
@@ -147,11 +140,11 @@ class _Problem:
         across = self.is_own[t.source] & ~self.is_own[t.target]  # ties across always start at an own frame
         arm = world - self.centre
         jacobian[:, :, 0] = np.einsum("mij,mj->mi", by_world, arm) * across[:, None]
-        jacobian[:, :, 1:4] = -by_world @ cross(arm) * across[:, None, None]
+        jacobian[:, :, 1:4] = -by_world @ skew(arm) * across[:, None, None]
         jacobian[:, :, 4:7] = by_world * across[:, None, None]
         # The scale of a pass's own depths does not change how they fit among themselves: both sides grow.
-        for k, part in ((t.source, np.concatenate([-by_x @ cross(x), by_x], axis=2)),
-                        (t.target, np.concatenate([by_y @ cross(y), -by_y], axis=2))):  # fmt: skip
+        for k, part in ((t.source, np.concatenate([-by_x @ skew(x), by_x], axis=2)),
+                        (t.target, np.concatenate([by_y @ skew(y), -by_y], axis=2))):  # fmt: skip
             at = 7 + 6 * k[:, None] + np.arange(6)
             jacobian[rows[:, None], :, at] += part.transpose(0, 2, 1)
 
@@ -177,7 +170,7 @@ def solve(
     shared: list[tuple[int, int]],
     log_ratio: float | None,
     ratio_error: float,
-    ties: Ties,
+    ties: Correspondences,
     unit: float,
     level: float,
 ) -> tuple[Similarity, np.ndarray]:
@@ -211,7 +204,7 @@ def solve(
 
 
 def depth_residual(
-    similarity: Similarity, reference: np.ndarray, own: np.ndarray, ties: Ties, which: np.ndarray
+    similarity: Similarity, reference: np.ndarray, own: np.ndarray, ties: Correspondences, which: np.ndarray
 ) -> float:
     """Median |log ratio| of the depths that two passes give the same places; ``which``: (M,) bool, ties across."""
     source, target = own[ties.source[which] - len(reference)], reference[ties.target[which]]

@@ -134,7 +134,7 @@ def _ties(
     start: Similarity,
     same: set[tuple[int, int]],
     unit: float,
-) -> joint_fit.Ties:
+) -> joint_fit.Correspondences:
     """Matches within each pass and from the own pass to the reference, without those that cannot be right."""
     count = len(reference)
     features = [*views[0], *views[1]]
@@ -164,10 +164,10 @@ def _ties(
             )
     if not parts:
         empty = np.zeros(0, int)
-        return joint_fit.Ties(empty, empty, np.zeros((0, 3)), np.zeros((0, 2)), np.zeros(0), 1.0)
+        return joint_fit.Correspondences(empty, empty, np.zeros((0, 3)), np.zeros((0, 2)), np.zeros(0), 1.0)
     pixel = features[0].pixel
     source_rows, target_rows, points, rays, depth = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return joint_fit.Ties(source_rows, target_rows, points, rays, depth, pixel)
+    return joint_fit.Correspondences(source_rows, target_rows, points, rays, depth, pixel)
 
 
 def _nearest(reference: np.ndarray, own: np.ndarray, same: set[tuple[int, int]], unit: float) -> list[tuple[int, int]]:

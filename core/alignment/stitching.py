@@ -16,7 +16,7 @@ POOR_FIT = 0.05  # median relative difference of depths beyond which two passes 
 
 
 @dataclass
-class Joined:
+class Stitched:
     """Frames that are final: ``indices`` in the input and what is known of them, in the first pass's frame."""
 
     indices: list[int]
@@ -24,7 +24,7 @@ class Joined:
     warnings: list[str]
 
 
-class Joiner:
+class Stitcher:
     """Takes a run's passes in their order."""
 
     def __init__(self) -> None:
@@ -40,7 +40,7 @@ class Joiner:
 
     def add(
         self, indices: Sequence[int], prediction: Prediction, following: Collection[int], fitted: bool = True
-    ) -> Joined:
+    ) -> Stitched:
         """Fit a pass to what is there.
 
         Parameters
@@ -70,14 +70,14 @@ class Joiner:
         self._held = [i for i in indices if i in following]
         rows = [row for row, index in enumerate(ready) if index not in self._held]
         rows.sort(key=lambda row: ready[row])
-        return Joined([ready[row] for row in rows], blending.select(whole, rows), warnings)
+        return Stitched([ready[row] for row in rows], blending.select(whole, rows), warnings)
 
-    def rest(self) -> Joined | None:
+    def rest(self) -> Stitched | None:
         """Frames that were held back for a pass that did not come."""
         if not self._held or self._prediction is None:
             return None
         indices, self._held = self._held, []
-        return Joined(indices, blending.select(self._prediction, self._rows(indices)), [])
+        return Stitched(indices, blending.select(self._prediction, self._rows(indices)), [])
 
     def _rows(self, indices: Sequence[int]) -> list[int]:
         return [self._indices.index(i) for i in indices]

@@ -64,21 +64,9 @@ def _jpeg_size(head: bytes) -> tuple[int, int] | None:
     while head[place] == 0xFF:
         marker, length = head[place + 1], struct.unpack(">H", head[place + 2 : place + 4])[0]
         if marker == 0xE1 and head[place + 4 : place + 10] == b"Exif\0\0":
-            is_sideways = orientation.lies(_orientation(head[place + 10 : place + 2 + length]))
+            is_sideways = orientation.lies(orientation.of_exif(head[place + 10 : place + 2 + length]))
         if 0xC0 <= marker <= 0xCF and marker not in _NO_SIZE:
             height, width = struct.unpack(">HH", head[place + 5 : place + 9])
             return (height, width) if is_sideways else (width, height)
         place += 2 + length
     return None
-
-
-def _orientation(tiff: bytes) -> int:
-    """EXIF tag 0x0112 of the first directory; 1 where there is none."""
-    order = "<" if tiff.startswith(b"II") else ">"
-    start = struct.unpack(order + "I", tiff[4:8])[0]
-    count = struct.unpack(order + "H", tiff[start : start + 2])[0]
-    for entry in range(start + 2, start + 2 + 12 * count, 12):
-        tag, _, _, value = struct.unpack(order + "HHIH", tiff[entry : entry + 10])
-        if tag == 0x0112:
-            return orientation.known(int(value))
-    return orientation.UPRIGHT

@@ -91,3 +91,10 @@ def from_points(source: np.ndarray, target: np.ndarray, tolerance: float, tries:
 def _agreeing(similarity: Similarity, source: np.ndarray, target: np.ndarray, tolerance: float) -> np.ndarray:
     moved = similarity.scale * source @ similarity.rotation.T + similarity.translation
     return np.linalg.norm(moved - target, axis=1) < tolerance
+
+
+def skew(vectors: np.ndarray) -> np.ndarray:
+    """(..., 3) to the skew-symmetric (..., 3, 3) that multiply like a cross product."""
+    x, y, z = np.moveaxis(vectors, -1, 0)
+    zero = np.zeros_like(x)
+    return np.stack([zero, -z, y, z, zero, -x, -y, x, zero], axis=-1).reshape(*x.shape, 3, 3)

@@ -27,9 +27,7 @@ class ModelInfo:
     repo: str | None = None  # on Hugging Face; the file there is model.safetensors
     config: str | None = None
     parameters: int = 0  # what the file holds, gaussian heads included
-    gives_conf: bool = True
     gives_cameras: bool = True
-    gives_sky: bool = False
     is_metric: bool = False  # depth and cameras come out in metres
     metric_focal: float | None = None  # depth in metres is depth * focal / metric_focal, focal in processed pixels
     obsolete: bool = False
@@ -77,14 +75,14 @@ def _any_view(
 def _one_view(name: str, label: str, repo: str, net: _Net, metric_focal: float | None, purpose: str) -> ModelInfo:
     return ModelInfo(
         name, label, APACHE, f"depth-anything/{repo}", net.config, net.parameters,
-        gives_conf=False, gives_cameras=False, gives_sky=True, metric_focal=metric_focal, purpose=purpose,
+        gives_cameras=False, metric_focal=metric_focal, purpose=purpose,
     )  # fmt: skip
 
 
 def _nested(name: str, label: str, repo: str, obsolete: bool = False) -> ModelInfo:
     return ModelInfo(
         name, label, NON_COMMERCIAL, f"depth-anything/{repo}", _NESTED.config, _NESTED.parameters,
-        gives_sky=True, is_metric=True, obsolete=obsolete, purpose=REPLACED if obsolete else "Best, in metres",
+        is_metric=True, obsolete=obsolete, purpose=REPLACED if obsolete else "Best, in metres",
     )  # fmt: skip
 
 

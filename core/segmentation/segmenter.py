@@ -24,7 +24,7 @@ from ..monitor import Monitor
 from ..prediction.prediction import Cameras, Prediction
 from ..prediction.predictor import Predictor
 from ..settings import Settings
-from .thing import Finder, Thing
+from .thing import Detector, Thing
 
 STAGE = "segmentation"
 SURE = 0.5  # what was seen in one frame only counts from this confidence on: less sure finds are often none
@@ -63,16 +63,16 @@ class Segmenter:
 
     Parameters
     ----------
-    finder : takes one frame after the other
+    detector : takes one frame after the other
     frames : the run's
     settings : resolution and resize method, which say where an image lies on the depth's grid
     watch : hears the stage "segmentation"
     """
 
-    def __init__(self, finder: Finder, frames: FrameSource, settings: Settings, monitor: Monitor):
+    def __init__(self, detector: Detector, frames: FrameSource, settings: Settings, monitor: Monitor):
         self.names: dict[int, str] = {}  # of the things that were given out so far: "person_3"
         self.monitor = monitor
-        self._finder, self._frames, self._settings = finder, frames, settings
+        self._detector, self._frames, self._settings = detector, frames, settings
         self._seen: OrderedDict[int, list[_Seen]] = OrderedDict()  # by frame; the largest first
         self._ids: dict[int, int] = {}  # by track
         self._sightings: Counter[int] = Counter()  # of a track
@@ -132,7 +132,7 @@ class Segmenter:
     def _look_at(self, indices: list[int]) -> None:
         for count, (index, image) in enumerate(zip(indices, self._frames.images(indices), strict=True)):
             self.monitor.progress(STAGE, count / len(indices))
-            things = [thing for thing in self._finder.find(image) if thing.mask.any()]
+            things = [thing for thing in self._detector.detect(image) if thing.mask.any()]
             for thing in things:
                 self._sightings[thing.track] += 1
                 self._kinds[thing.track, thing.kind] += thing.score
@@ -190,26 +190,26 @@ def open_segmenter(
     Cancelled
     """
     try:
-        finder = _finder(settings, folder, frames, monitor, device, online)
+        detector = _detector(settings, folder, frames, monitor, device, online)
     except Cancelled:
         raise
     except DA3Error as error:
         frames.warnings.append(f"{error}. The run goes on without segmentation")
         return None
-    return Segmenter(finder, frames, settings, monitor)
+    return Segmenter(detector, frames, settings, monitor)
 
 
-def _finder(
+def _detector(
     settings: Settings, folder: Path, frames: FrameSource, monitor: Monitor, device: str | None, online: bool
-) -> Finder:
+) -> Detector:
     model = segmentation_catalogue.find(settings.seg_model)
     file = segmentation_download.require(model, folder, monitor, online=online)
     if remembered := segmentation_catalogue.check(model, file, monitor.check):
         frames.warnings.append(remembered)
     from ..devices.choosing import choose  # late: brings torch
-    from .yolo import YoloFinder
+    from .yolo import YoloDetector
 
-    finder = YoloFinder(file, settings.seg_confidence, str(choose(device).device))
-    if not finder.names:
+    detector = YoloDetector(file, settings.seg_confidence, str(choose(device).device))
+    if not detector.names:
         frames.warnings.append(f"{model.label} has no names for what it finds: things are called class0, class1, ...")
-    return finder
+    return detector

@@ -39,9 +39,9 @@ class Thing:
         return bool(words) and words[-1] in PEOPLE
 
 
-class Finder(Protocol):
-    """Finds things in frames: ``yolo.YoloFinder``, or a test's ground truth."""
+class Detector(Protocol):
+    """Finds things in frames: ``yolo.YoloDetector``, or a test's ground truth."""
 
-    def find(self, image: np.ndarray) -> list[Thing]:
+    def detect(self, image: np.ndarray) -> list[Thing]:
         """The things in the next frame; ``image`` (h, w, 3) uint8, RGB, upright."""
         ...

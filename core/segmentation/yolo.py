@@ -40,7 +40,7 @@ ENVIRONMENT = {
 }
 
 
-class YoloFinder:
+class YoloDetector:
     """A network and its tracker; for one run of frames, in their order.
 
     Parameters
@@ -64,7 +64,7 @@ class YoloFinder:
         self.names: dict[int, str] = _names(self._model)
         self._tracker = _tracker(confidence)
 
-    def find(self, image: np.ndarray) -> list[Thing]:
+    def detect(self, image: np.ndarray) -> list[Thing]:
         """The things in the next frame; ``image`` (h, w, 3) uint8, RGB. Masks are at most ``LONGEST`` pixels long."""
         scale = LONGEST / max(image.shape[:2])
         if scale < 1:

@@ -15,7 +15,6 @@ BEFORE, AFTER = "da3_before", "da3_after"  # values by name, on the run's collec
 CAMERA = "da3_camera_before"  # the scene's camera before the run's took its place
 CUBE = "da3_hidden"  # Blender's own cube, that lies where the cloud is
 RENDER = ("resolution_x", "resolution_y", "pixel_aspect_x", "pixel_aspect_y", "fps", "fps_base")
-TIME = ("frame_start", "frame_end", "frame_current")
 FACTORY = {
     "resolution_x": 1920, "resolution_y": 1080, "pixel_aspect_x": 1.0, "pixel_aspect_y": 1.0, "fps": 24, "fps_base": 1.0,
     "frame_start": 1, "frame_end": 250,
@@ -38,7 +37,7 @@ def lend(
 
     Parameters
     ----------
-    values : by the names in ``RENDER`` and ``TIME``
+    values : by the names in ``RENDER``, and frame_start, frame_end, frame_current
     is_asked_for : by the person, who then wants all of it
     """
     before, after = _read(run, BEFORE), _read(run, AFTER)

@@ -31,10 +31,3 @@ def new_top(input_name: str) -> bpy.types.Collection:
 def new_batch(top: bpy.types.Collection, number: int) -> bpy.types.Collection:
     """The collection of batch ``number``, not linked yet, named after the run's collection as it is really called."""
     return bpy.data.collections.new(fitting(top.name, f"_Batch_{number}"))
-
-
-def new_cameras(batch: bpy.types.Collection) -> bpy.types.Collection:
-    """``Cameras``, inside ``batch``."""
-    cameras = bpy.data.collections.new("Cameras")
-    batch.children.link(cameras)
-    return cameras

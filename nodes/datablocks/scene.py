@@ -17,12 +17,6 @@ def frame_range(scene: bpy.types.Scene, frames: Iterable[int]) -> None:
     scene.frame_start = first  # again: Blender moves whichever of the two the other would overtake
 
 
-def set_timeline(scene: bpy.types.Scene, frame_rate: float, first: int, last: int) -> None:
-    """Let the timeline run as a video does; ``frame_rate`` in frames per second, first and last frame inclusive."""
-    set_frame_rate(scene, frame_rate)
-    frame_range(scene, (first, last))
-
-
 def set_frame_rate(scene: bpy.types.Scene, frame_rate: float) -> None:
     """Frames per second; Blender keeps them as a fraction, such as 30 / 1.001."""
     for name, value in rate_of(frame_rate).items():

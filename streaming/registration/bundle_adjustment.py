@@ -15,9 +15,9 @@ from scipy.sparse import coo_matrix, csr_matrix
 from scipy.spatial.transform import Rotation
 
 from ...core.geometry.projection import invert_rigid
+from ...core.geometry.similarity import skew
 from ...core.prediction.prediction import Prediction
-from .feature_tracks import Ties, follow, pairs_across, pairs_ahead
-from .sim3 import cross
+from .feature_tracks import Correspondences, follow, pairs_across, pairs_ahead
 
 PIXELS = 0.3  # error of a corner's place
 DEPTH = 0.03  # relative error of a depth beside that of its frame
@@ -30,7 +30,7 @@ UNKNOWNS = 7  # of a frame: turn, shift, logarithm of the factor of its depths
 
 
 @dataclass(frozen=True)
-class Polished:
+class Adjusted:
     """``extrinsics`` (N, 3, 4), world to camera, and ``factors`` (N,) for the depths of each frame."""
 
     extrinsics: np.ndarray
@@ -42,7 +42,7 @@ class Polished:
         prediction.depth = prediction.depth * self.factors[:, None, None].astype(prediction.depth.dtype)
 
 
-def polish(prediction: Prediction, first: int | None = None) -> Polished:
+def adjust(prediction: Prediction, first: int | None = None) -> Adjusted:
     """Corrected cameras and factors of depths; as they were, and 1, where the pictures say nothing.
 
     Parameters
@@ -51,7 +51,7 @@ def polish(prediction: Prediction, first: int | None = None) -> Polished:
     """
     assert prediction.extrinsics is not None and prediction.intrinsics is not None
     count = len(prediction)
-    as_it_was = Polished(prediction.extrinsics, np.ones(count))
+    as_it_was = Adjusted(prediction.extrinsics, np.ones(count))
     if count < 2 or prediction.images.shape[:3] != prediction.depth.shape:
         return as_it_was
     if COARSEST / prediction.intrinsics[:, 0, 0].mean() > TURN:
@@ -66,10 +66,10 @@ def polish(prediction: Prediction, first: int | None = None) -> Polished:
     if ties is None:
         return as_it_was
     cameras, factors = solve(cameras, ties, unit)
-    return Polished(invert_rigid(cameras), factors)
+    return Adjusted(invert_rigid(cameras), factors)
 
 
-def solve(cameras: np.ndarray, ties: Ties, unit: float) -> tuple[np.ndarray, np.ndarray]:
+def solve(cameras: np.ndarray, ties: Correspondences, unit: float) -> tuple[np.ndarray, np.ndarray]:
     """Corrected cameras to world, and the factor of each frame's depths.
 
     Unknown are also the depths of the corners, which are eliminated (Schur's complement).
@@ -130,7 +130,7 @@ def _corrected(cameras: np.ndarray, corrections: np.ndarray) -> tuple[np.ndarray
 
 
 def _tied(
-    ties: Ties, rotations: np.ndarray, centres: np.ndarray, deeper: np.ndarray, larger: np.ndarray
+    ties: Correspondences, rotations: np.ndarray, centres: np.ndarray, deeper: np.ndarray, larger: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Residuals (M, 3) in standard deviations: place in the image, twice, and depth; and their derivatives by the corrections
     of both frames, (M, 3, 14), and by ``deeper``, (M, 3). ``larger``: (N,) logarithm of each frame's factor."""
@@ -157,5 +157,5 @@ def _tied(
     by_depth = by_x @ x[..., None]
     by_larger = np.zeros((len(x), 3, 1))
     by_larger[:, 2, 0] = -deep
-    jacobian = np.concatenate([-by_x @ cross(x), by_x, by_depth, by_y @ cross(y), -by_y, by_larger], axis=2)
+    jacobian = np.concatenate([-by_x @ skew(x), by_x, by_depth, by_y @ skew(y), -by_y, by_larger], axis=2)
     return residual, jacobian, by_depth[..., 0]

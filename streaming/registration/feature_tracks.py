@@ -26,7 +26,7 @@ RETURN = 0.5  # pixels that a corner may be off when it is followed there and ba
 
 
 @dataclass(frozen=True)
-class Ties:
+class Correspondences:
     """M corners: seen in ``source`` with a depth, found again in ``target``."""
 
     source: np.ndarray  # (M,)
@@ -59,7 +59,7 @@ def pairs_across(cameras: np.ndarray, first: int) -> list[tuple[int, int]]:
     return there + back
 
 
-def follow(prediction: Prediction, cameras: np.ndarray, pairs: Sequence[tuple[int, int]]) -> Ties | None:
+def follow(prediction: Prediction, cameras: np.ndarray, pairs: Sequence[tuple[int, int]]) -> Correspondences | None:
     """Corners of frames in other ones; None where there are too few.
 
     Parameters
@@ -120,7 +120,7 @@ def follow(prediction: Prediction, cameras: np.ndarray, pairs: Sequence[tuple[in
     if not parts:
         return None
     columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
-    return Ties(*columns, 1.0 / prediction.intrinsics[0, 0, 0])  # type: ignore[call-arg]
+    return Correspondences(*columns, 1.0 / prediction.intrinsics[0, 0, 0])  # type: ignore[call-arg]
 
 
 def _surface(depth: np.ndarray, intrinsics: np.ndarray, camera: np.ndarray) -> np.ndarray:

@@ -16,6 +16,7 @@ from scipy.spatial.transform import Rotation
 
 from ...core.alignment.pass_alignment import mean_rotation, weighted_median
 from ...core.geometry.projection import invert_rigid
+from ...core.geometry.similarity import skew
 from ...core.prediction.prediction import Prediction
 from ...core.settings import AlignmentLibrary, AlignmentMethod
 from . import sim3
@@ -220,7 +221,7 @@ def _placed(reference: np.ndarray, own: np.ndarray, back: np.ndarray) -> tuple[n
     there = reference @ back[:3, :3].T + back[:3, 3]
     jacobian = np.zeros((len(own), 3, 7))
     jacobian[:, :, :3] = np.eye(3)
-    jacobian[:, :, 3:6] = -sim3.cross(there)
+    jacobian[:, :, 3:6] = -skew(there)
     jacobian[:, :, 6] = there
     return there - own, jacobian
 

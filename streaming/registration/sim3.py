@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from ...core.geometry.similarity import skew
 from ...core.settings import AlignmentLibrary, AlignmentMethod
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(12)  # type: ignore[no-untyped-call]  # exact to rounding for turns up to pi
@@ -49,13 +50,6 @@ def inverse(matrices: np.ndarray) -> np.ndarray:
     return out
 
 
-def cross(vectors: np.ndarray) -> np.ndarray:
-    """(..., 3) to the (..., 3, 3) that multiply like a cross product."""
-    x, y, z = np.moveaxis(vectors, -1, 0)
-    zero = np.zeros_like(x)
-    return np.stack([zero, -z, y, z, zero, -x, -y, x, zero], axis=-1).reshape(*vectors.shape, 3)
-
-
 def exp(tangents: np.ndarray) -> np.ndarray:
     """(N, 7) to (N, 4, 4)."""
     v, w, scale = tangents[:, :3], tangents[:, 3:6], np.exp(tangents[:, 6])
@@ -80,7 +74,7 @@ def _mixing(w: np.ndarray, size: np.ndarray) -> np.ndarray:
     grow = np.exp(_NODES * size[:, None]) * _WEIGHTS
     first = (grow * _NODES * np.sinc(_NODES * angle / np.pi)).sum(axis=1)
     second = (grow * _NODES**2 / 2 * np.sinc(_NODES * angle / (2 * np.pi)) ** 2).sum(axis=1)
-    turn = cross(w)
+    turn = skew(w)
     return (
         grow.sum(axis=1)[:, None, None] * np.eye(3) + first[:, None, None] * turn + second[:, None, None] * turn @ turn
     )
@@ -91,7 +85,7 @@ def adjoint(matrices: np.ndarray) -> np.ndarray:
     rotation, t = rotation_of(matrices), matrices[:, :3, 3]
     out = np.zeros((len(matrices), 7, 7))
     out[:, :3, :3] = matrices[:, :3, :3]
-    out[:, :3, 3:6] = cross(t) @ rotation
+    out[:, :3, 3:6] = skew(t) @ rotation
     out[:, :3, 6] = -t
     out[:, 3:6, 3:6] = rotation
     out[:, 6, 6] = 1.0
@@ -102,10 +96,10 @@ def inverse_left_jacobian(tangents: np.ndarray) -> np.ndarray:
     """(N, 7, 7) J with log(exp(d) exp(xi)) = xi + J d for small d. The right one is this of ``-tangents``."""
     v, w, size = tangents[:, :3], tangents[:, 3:6], tangents[:, 6]
     ad = np.zeros((len(tangents), 7, 7))
-    ad[:, :3, :3] = cross(w) + size[:, None, None] * np.eye(3)
-    ad[:, :3, 3:6] = cross(v)
+    ad[:, :3, :3] = skew(w) + size[:, None, None] * np.eye(3)
+    ad[:, :3, 3:6] = skew(v)
     ad[:, :3, 6] = -v
-    ad[:, 3:6, 3:6] = cross(w)
+    ad[:, 3:6, 3:6] = skew(w)
     out = np.zeros_like(ad)
     power = np.broadcast_to(np.eye(7), ad.shape)
     for factor in _BERNOULLI:

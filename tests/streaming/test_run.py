@@ -123,13 +123,13 @@ def test_people_have_no_part_in_any_fit_and_stay_in_the_scene(scene, frames, tmp
         assert np.median(conf[~people]) > 3.0
 
 
-class Finder:
+class Follower:
     """Sees the one who walks, and calls it the first thing there is: it knows nothing of before a break."""
 
     def __init__(self, scene):
         self.pictures = scene.truth.pictures
 
-    def find(self, image):
+    def detect(self, image):
         index = next(i for i, picture in enumerate(self.pictures) if np.array_equal(picture, image))
         return [Thing(crowd(index), "person", 0.9, 1)]
 
@@ -137,7 +137,7 @@ class Finder:
 def test_a_thing_keeps_its_number_and_name_over_a_break(scene, tmp_path):
     def life(lives):
         frames = FrameSource.open(scene.folder)
-        segmenter = Segmenter(Finder(scene), frames, BASE, Monitor())
+        segmenter = Segmenter(Follower(scene), frames, BASE, Monitor())
         return run(frames, SegmentingPredictor(Model(scene, lives), segmenter), tmp_path)[0], segmenter
 
     with pytest.raises(Dies):

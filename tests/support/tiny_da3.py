@@ -102,9 +102,7 @@ def any_view(folder: Path) -> Tiny:
 def metric(folder: Path) -> Tiny:
     """Like da3metric-large: depth and sky, sky in about a third of the pixels."""
     config = _yaml(folder, "tiny-metric", ONE_VIEW)
-    info = ModelInfo(
-        "tiny-metric", "Tiny Metric", "none", config=config, gives_conf=False, gives_cameras=False, gives_sky=True
-    )
+    info = ModelInfo("tiny-metric", "Tiny Metric", "none", config=config, gives_cameras=False)
     return _write(info, folder)
 
 
@@ -115,7 +113,7 @@ def nested(folder: Path, sky: float = 0.0) -> Tiny:
         "one_view": _yaml(folder, "tiny-one-part", ONE_VIEW),
     }
     config = _yaml(folder, "tiny-nested", NESTED.format(**parts))
-    info = ModelInfo("tiny-nested", "Tiny Nested", "none", config=config, gives_sky=True, is_metric=True)
+    info = ModelInfo("tiny-nested", "Tiny Nested", "none", config=config, is_metric=True)
     return _write(info, folder, sky)
 
 

@@ -14,10 +14,11 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 ROOT = Path(__file__).resolve().parents[2]
 SUPPORT = ROOT / "tests" / "support"
+Result = TypeVar("Result")
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 sys.path[:0] = [str(SUPPORT), str(ROOT / "tools" / "bench" / "accuracy")]
@@ -76,11 +77,16 @@ class Steps:
     longest: float  # of the steps
 
 
+def timed(call: Callable[[], Result]) -> tuple[Result, float]:
+    """What a call gives, and the seconds that it takes."""
+    started = time.perf_counter()
+    found = call()
+    return found, time.perf_counter() - started
+
+
 def seconds(call: Callable[[], object]) -> float:
     """How long a call takes."""
-    started = time.perf_counter()
-    call()
-    return time.perf_counter() - started
+    return timed(call)[1]
 
 
 def step_seconds(steps: Iterable[object]) -> list[float]:

@@ -12,7 +12,6 @@ from PIL import Image
 
 from . import orientation
 
-_ORIENTATION = 0x0112
 _EXIF_IFD, _INTEROP_IFD = 0x8769, 0xA005
 _INTEROP_INDEX = 1
 _ADOBE = "R03"  # DCF's "optional colour space": Adobe RGB
@@ -44,7 +43,7 @@ def read(image: Image.Image, file: Path) -> Metadata:
         if image.format in ("HEIF", "JXL"):  # their decoders have turned the pixels; EXIF may still say otherwise
             turned = orientation.UPRIGHT
         else:
-            turned = orientation.known(exif.get(_ORIENTATION, 1))
+            turned = orientation.known(exif.get(orientation.TAG, 1))
         ifd = dict(exif.get_ifd(_EXIF_IFD))
         adobe = exif.get_ifd(_INTEROP_IFD).get(_INTEROP_INDEX) == _ADOBE
     return Metadata(turned, ifd, adobe and "icc_profile" not in image.info)
@@ -55,7 +54,7 @@ def of_tiff(file: Path) -> Metadata:
     exif = Image.Exif()
     with contextlib.suppress(Exception), file.open("rb") as opened:
         exif.load_from_fp(opened)
-        return Metadata(orientation.known(exif.get(_ORIENTATION, 1)), dict(exif.get_ifd(_EXIF_IFD)))
+        return Metadata(orientation.known(exif.get(orientation.TAG, 1)), dict(exif.get_ifd(_EXIF_IFD)))
     return Metadata()
 
 

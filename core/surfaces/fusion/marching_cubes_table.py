@@ -20,7 +20,6 @@ CORNERS = np.array(list(itertools.product((0, 1), repeat=3)))
 EDGES = [(a, b) for a in range(8) for b in range(8) if b > a and (a ^ b) in (1, 2, 4)]
 EDGE_START = np.array([CORNERS[a] for a, _ in EDGES])  # (12, 3)
 EDGE_AXIS = np.array([{4: 0, 2: 1, 1: 2}[a ^ b] for a, b in EDGES])  # (12,)
-EDGE_CORNERS = np.array(EDGES)  # (12, 2)
 
 
 @functools.cache

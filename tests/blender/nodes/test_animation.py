@@ -285,7 +285,8 @@ def test_the_preview_draws_every_stop_of_a_moving_camera(scene, tmp_path):
 
 @pytest.mark.parametrize("rate", [24.0, 25.0, 30000 / 1001, 59.94, 7.5, 0.5])
 def test_the_timeline_runs_at_the_rate_of_the_video(scene, rate):
-    scenes.set_timeline(scene, rate, 3, 120)
+    scenes.set_frame_rate(scene, rate)
+    scenes.frame_range(scene, (3, 120))
     assert scene.render.fps / scene.render.fps_base == pytest.approx(rate, rel=1e-6)  # the base is a float32
     assert (scene.frame_start, scene.frame_end) == (3, 120)
 

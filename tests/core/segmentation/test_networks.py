@@ -17,7 +17,7 @@ from da3_blender.core.frames.source import FrameSource
 from da3_blender.core.models import files, moving, segmentation_catalogue, segmentation_download
 from da3_blender.core.monitor import Monitor
 from da3_blender.core.segmentation.segmenter import open_segmenter
-from da3_blender.core.segmentation.yolo import YoloFinder
+from da3_blender.core.segmentation.yolo import YoloDetector
 from da3_blender.core.settings import Settings
 from PIL import Image, UnidentifiedImageError
 
@@ -244,7 +244,7 @@ def test_a_network_that_outlines_nothing_is_told(photos, tmp_path):
     file = tmp_path / "boxes.pt"
     YOLO("yolo11n.yaml", task="detect").save(file)
     with pytest.raises(MissingModel, match="not their outlines"):
-        YoloFinder(file, 0.25, "cpu")
+        YoloDetector(file, 0.25, "cpu")
 
 
 def with_words(name, words):
@@ -270,7 +270,7 @@ def test_networks_of_every_family_are_opened_by_the_careful_reader(tmp_path, nam
         torch.save(with_words(name, ["man", "cup"]), file)
     else:
         package.YOLO(f"{name}.yaml", task="segment").save(file)
-    finder = YoloFinder(file, 0.25, "cpu")
-    finder._model.overrides["imgsz"] = 64
-    assert finder.find(np.zeros((40, 60, 3), np.uint8)) == []
-    assert len(finder.names) == (2 if name.startswith("yoloe") else 80)
+    detector = YoloDetector(file, 0.25, "cpu")
+    detector._model.overrides["imgsz"] = 64
+    assert detector.detect(np.zeros((40, 60, 3), np.uint8)) == []
+    assert len(detector.names) == (2 if name.startswith("yoloe") else 80)

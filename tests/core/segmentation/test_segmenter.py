@@ -18,13 +18,13 @@ from da3_blender.core.monitor import Monitor
 from da3_blender.core.prediction import batching
 from da3_blender.core.prediction.prediction import Prediction
 from da3_blender.core.segmentation.segmenter import Segmenter, SegmentingPredictor, Thing
-from da3_blender.core.segmentation.yolo import YoloFinder
+from da3_blender.core.segmentation.yolo import YoloDetector
 from da3_blender.core.settings import BatchMode, ResizeMethod, Settings
 from da3_blender.core.worker import protocol
 from da3_blender.core.worker.client import WorkerClient
 from disturbed_predictor import Disturbance, DisturbedPredictor
 from PIL import Image
-from true_finder import TrueFinder
+from true_detector import TrueDetector
 from truth_predictor import TruthPredictor
 
 NETWORK = Path(__file__).resolve().parents[2] / "data" / "tiny-seg.pt"  # tools/train_segmenter.py
@@ -94,12 +94,12 @@ def test_a_mask_lands_on_the_pixels_that_show_the_thing(tmp_path, monkeypatch, w
     Image.fromarray(picture).save(tmp_path / "a.png", exif=exif)
     frames = FrameSource.open(tmp_path)
     settings = Settings(process_resolution=252, resize_method=method)
-    finder = YoloFinder(NETWORK, 0.25, "cpu")
-    finder._model.overrides["imgsz"] = 640
-    finder.find(np.zeros((64, 64, 3), np.uint8))  # makes Ultralytics' predictor
-    monkeypatch.setattr(finder._model.predictor, "inference", PerfectNetwork())
+    detector = YoloDetector(NETWORK, 0.25, "cpu")
+    detector._model.overrides["imgsz"] = 640
+    detector.detect(np.zeros((64, 64, 3), np.uint8))  # makes Ultralytics' predictor
+    monkeypatch.setattr(detector._model.predictor, "inference", PerfectNetwork())
     prediction = blank(frames, settings)
-    Segmenter(finder, frames, settings, Monitor()).attach(prediction, [0])
+    Segmenter(detector, frames, settings, Monitor()).attach(prediction, [0])
     at = on_canvas(prediction.depth.shape[1:], [(width, height)], 252, method)[0]
     rows = ((np.arange(at.height) + 0.5) * height / at.height).astype(int)
     columns = ((np.arange(at.width) + 0.5) * width / at.width).astype(int)
@@ -116,7 +116,7 @@ def test_images_of_mixed_shapes_are_masked_where_each_lies_on_the_canvas(tmp_pat
         Image.fromarray(255 * mask.astype(np.uint8)).save(tmp_path / f"{i}.png")
 
     class Whiteness:
-        def find(self, image):
+        def detect(self, image):
             return [Thing(image[:, :, 0] > 127, "ring", 0.9, 1)]
 
     frames, settings = FrameSource.open(tmp_path), Settings(process_resolution=252)
@@ -136,7 +136,7 @@ def test_true_masks_of_the_sample_images_agree_with_their_ids(passer_by):
     frames, settings = FrameSource.open(passer_by.folder), Settings(process_resolution=252)
     kinds = {39: "person", 22: "statue", 21: "plinth", 27: "barrel"}
     prediction = blank(frames, settings)
-    segmenter = Segmenter(TrueFinder(passer_by, kinds), frames, settings, Monitor())
+    segmenter = Segmenter(TrueDetector(passer_by, kinds), frames, settings, Monitor())
     segmenter.attach(prediction, frames.selected)
     height, width = prediction.depth.shape[1:]
     rows = ((np.arange(height) + 0.5) * 224 / height).astype(int)
@@ -155,7 +155,7 @@ def test_the_small_network_finds_and_follows_the_passer_by(passer_by):
     """Through the pipeline, in passes that share frames: one thing, one number, masks that fit."""
     settings = Settings(batch_mode=BatchMode.FIRST_LAST_OVERLAP, batch_size=6, process_resolution=336)
     frames = FrameSource.open(passer_by.folder)
-    segmenter = Segmenter(YoloFinder(NETWORK, settings.seg_confidence, "cpu"), frames, settings, Monitor())
+    segmenter = Segmenter(YoloDetector(NETWORK, settings.seg_confidence, "cpu"), frames, settings, Monitor())
     predictor = SegmentingPredictor(DisturbedPredictor(passer_by, 1, Disturbance.none()), segmenter)
     fits, numbers = [], set()
     for batch in pipeline.reconstruct(
@@ -177,11 +177,11 @@ def test_a_frame_is_looked_at_once_and_in_order_whatever_passes_see_it(passer_by
     settings = Settings(batch_mode=BatchMode.FIRST_LAST_OVERLAP, batch_size=6)
     frames = FrameSource.open(passer_by.folder)
     plan = batching.plan(frames.selected, settings)
-    finder = TrueFinder(passer_by)
-    predictor = SegmentingPredictor(TruthPredictor(passer_by), Segmenter(finder, frames, settings, Monitor()))
+    detector = TrueDetector(passer_by)
+    predictor = SegmentingPredictor(TruthPredictor(passer_by), Segmenter(detector, frames, settings, Monitor()))
     for indices in plan:
         predictor.predict(frames.images(indices), indices, settings)
-    assert finder.asked == sorted(frames.selected)
+    assert detector.asked == sorted(frames.selected)
     assert sum(map(len, plan)) > len(frames.selected)  # some frames were in two passes
 
 
@@ -195,8 +195,8 @@ def test_the_predictor_within_is_still_asked_for_all_the_rest(passer_by):
 def test_nothing_of_one_job_is_left_in_the_next(passer_by):
     """A network opened anew counts from 1 and knows no thing of before."""
     for _ in range(2):
-        finder = YoloFinder(NETWORK, 0.25, "cpu")
-        assert [thing.track for thing in finder.find(passer_by.images[8])] == [1]
+        detector = YoloDetector(NETWORK, 0.25, "cpu")
+        assert [thing.track for thing in detector.detect(passer_by.images[8])] == [1]
 
 
 class Script:
@@ -205,7 +205,7 @@ class Script:
     def __init__(self, *frames):
         self._frames = list(frames)
 
-    def find(self, image):
+    def detect(self, image):
         things = self._frames.pop(0)
         masks = [np.zeros(image.shape[:2], bool) for _ in things]
         for i, mask in enumerate(masks):
@@ -261,7 +261,7 @@ def test_an_empty_mask_is_no_thing(tmp_path):
     frames, settings = FrameSource.open(tmp_path), Settings(process_resolution=56)
 
     class Empty:
-        def find(self, image):
+        def detect(self, image):
             return [Thing(np.zeros(image.shape[:2], bool), "ghost", 0.9, 1)]
 
     segmenter = Segmenter(Empty(), frames, settings, Monitor())
@@ -339,8 +339,8 @@ def worked(environment, **settings):
 
 
 def test_the_worker_sends_each_thing_as_an_object_of_its_own():
-    true_finder = Path(__file__).resolve().parents[2] / "support" / "true_finder.py"
-    events = worked({"DA3_SEGMENTER": f"{true_finder}:open_segmenter"})
+    true_detector = Path(__file__).resolve().parents[2] / "support" / "true_detector.py"
+    events = worked({"DA3_SEGMENTER": f"{true_detector}:open_segmenter"})
     [batch] = [event for event in events if isinstance(event, protocol.BatchReady)]
     assert sorted(part["name"] for part in batch.parts) == ["Background", "person_1"]
 

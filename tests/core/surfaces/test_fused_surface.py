@@ -101,7 +101,7 @@ class Field:
 def test_every_cube_is_cut_at_exactly_the_edges_whose_ends_differ():
     count, table = marching_cubes_table.triangles()
     for case in range(256):
-        differ = {n for n, (a, b) in enumerate(marching_cubes_table.EDGE_CORNERS) if (case >> a & 1) != (case >> b & 1)}
+        differ = {n for n, (a, b) in enumerate(marching_cubes_table.EDGES) if (case >> a & 1) != (case >> b & 1)}
         assert set(table[case, : count[case]].ravel()) == differ
 
 

@@ -8,7 +8,7 @@ import pytest
 import truth
 from da3_blender.core.geometry.projection import invert_rigid
 from da3_blender.streaming.registration import feature_tracks
-from da3_blender.streaming.registration.bundle_adjustment import polish
+from da3_blender.streaming.registration.bundle_adjustment import adjust
 from disturbed_predictor import Disturbance, DisturbedPredictor
 
 FRAMES = list(range(30, 42))
@@ -54,7 +54,7 @@ def test_cameras_are_turned_right_to_each_other(walk, disturbed):
     pairs = [(i, i + 5) for i in range(len(FRAMES) - 5)]
     before = turned(disturbed.extrinsics, walk, FRAMES, pairs)
     # 0.3 degrees about three axes in both cameras make 0.7; the pictures alone know it to a tenth of a degree.
-    assert turned(polish(disturbed).extrinsics, walk, FRAMES, pairs) < 0.3 * before
+    assert turned(adjust(disturbed).extrinsics, walk, FRAMES, pairs) < 0.3 * before
 
 
 def test_frames_that_are_all_too_far_or_too_near_are_seen(walk):
@@ -62,7 +62,7 @@ def test_frames_that_are_all_too_far_or_too_near_are_seen(walk):
     prediction = predictor.predict(walk.images[FRAMES], FRAMES, None)
     wrong = np.exp(0.03 * np.random.default_rng(0).normal(size=len(FRAMES)))
     prediction.depth *= wrong[:, None, None].astype(np.float32)
-    left = np.log(wrong * polish(prediction).factors)
+    left = np.log(wrong * adjust(prediction).factors)
     assert left.std() < 0.5 * np.log(wrong).std()
 
 
@@ -76,11 +76,11 @@ def test_both_sides_of_a_joint_pass_are_tied_to_each_other(walk):
     joint = DisturbedPredictor(walk).predict(walk.images[frames], frames, None)
     pairs = [(i, j) for i in range(8) for j in range(8, 16)]
     before = turned(joint.extrinsics, walk, frames, pairs)
-    assert turned(polish(joint, 8).extrinsics, walk, frames, pairs) < 0.5 * before
+    assert turned(adjust(joint, 8).extrinsics, walk, frames, pairs) < 0.5 * before
 
 
 def test_pictures_without_corners_leave_all_as_it_was(disturbed):
     plain = replace(disturbed, images=np.full_like(disturbed.images, 90))
-    polished = polish(plain)
-    np.testing.assert_array_equal(polished.extrinsics, disturbed.extrinsics)
-    np.testing.assert_array_equal(polished.factors, 1.0)
+    adjusted = adjust(plain)
+    np.testing.assert_array_equal(adjusted.extrinsics, disturbed.extrinsics)
+    np.testing.assert_array_equal(adjusted.factors, 1.0)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from da3_blender.core.geometry.similarity import skew
 from da3_blender.core.settings import AlignmentLibrary, AlignmentMethod
 from da3_blender.streaming.registration import sim3
 from scipy.linalg import expm
@@ -14,7 +15,7 @@ def random():
 
 def generator(tangent):
     out = np.zeros((4, 4))
-    out[:3, :3] = sim3.cross(tangent[3:6]) + tangent[6] * np.eye(3)
+    out[:3, :3] = skew(tangent[3:6]) + tangent[6] * np.eye(3)
     out[:3, 3] = tangent[:3]
     return out
 

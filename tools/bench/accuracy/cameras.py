@@ -8,17 +8,23 @@ with the worker's Python.
 
 from __future__ import annotations
 
-import argparse
-import runpy
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import measuring
 import numpy as np
+import truth as truths
+from da3_blender.core.errors import BadInput
+from da3_blender.core.geometry import projection
+from da3_blender.core.monitor import Monitor
+from da3_blender.core.predictors.classic import structure_from_motion
+from da3_blender.core.settings import FeatureMatching
+from evo.core import metrics
+from evo.core.trajectory import PosePath3D
 
-ROOT = Path(__file__).resolve().parents[3]
 STRIDE = {"walk": 4, "courtyard": 3}
 CONTRAST, NOISE = 0.4, 6.0  # of the original's; standard deviation in grey levels of 255
 
@@ -38,8 +44,6 @@ class Row:
 
 def images_of(name: str) -> tuple[Any, list[np.ndarray], list[int]]:
     """The truth of the set, the images, and which of the set's they are."""
-    import truth as truths
-
     base = name.removesuffix("-dim")
     truth = truths.load(base)
     chosen = list(range(0, len(truth), STRIDE[base]))
@@ -59,22 +63,13 @@ def dim(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
 
 def measure(name: str, matching: Any) -> Row:
     """Structure from motion on one set."""
-    from da3_blender.core.errors import BadInput
-    from da3_blender.core.geometry import projection
-    from da3_blender.core.monitor import Monitor
-    from da3_blender.core.predictors.classic import structure_from_motion
-    from evo.core import metrics
-    from evo.core.trajectory import PosePath3D
-
     truth, images, chosen = images_of(name)
     focals = [float(truth.intrinsics[i, 0, 0]) for i in chosen]
-    started = time.perf_counter()
     try:
-        found = structure_from_motion(images, focals, Monitor(), matching=matching)
+        found, seconds = measuring.timed(lambda: structure_from_motion(images, focals, Monitor(), matching=matching))
     except BadInput as error:
         print(error)
-        return Row(0, len(images), np.nan, np.nan, np.nan, "none", time.perf_counter() - started)
-    seconds = time.perf_counter() - started
+        return Row(0, len(images), np.nan, np.nan, np.nan, "none", np.nan)
     rows = np.flatnonzero(found.registered)
     own = projection.homogeneous(projection.invert_rigid(found.extrinsics[rows]))
     true = truth.camera_to_world[[chosen[i] for i in rows]]
@@ -92,13 +87,10 @@ def measure(name: str, matching: Any) -> Row:
 
 
 def main() -> None:
-    from da3_blender.core.settings import FeatureMatching
-
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sets", nargs="*", default=["courtyard", "courtyard-dim", "walk", "walk-dim"])
+    options = measuring.options(__doc__, sets=("courtyard", "courtyard-dim", "walk", "walk-dim"))
     print("| set | matching | registered | position | rotation | focal length | way | time |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
-    for name in parser.parse_args().sets:
+    for name in options.sets:
         for matching in (FeatureMatching.SIFT, FeatureMatching.LEARNED, FeatureMatching.AUTOMATIC):
             row = measure(name, matching)
             print(
@@ -109,6 +101,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(ROOT / "tests" / "support"))
-    runpy.run_path(str(ROOT / "core" / "package.py"))["make_importable"]()
     main()

@@ -1,6 +1,6 @@
 """One surface from many frames: how true it is, how it hangs together, how long it takes beside Open3D.
 
-    python tools/bench/accuracy/fusion.py [--seeds 5] [--without classic|speed ...] [--cores 2]
+    python tools/bench/accuracy/fusion.py [quality|classic|speed ...] [--seeds 5] [--cores 2]
 
 Runs in the worker's environment; makes Open3D one of its own (1.4 GB, from tools/requirements/open3d.txt) when it is first
 needed, but not where all benchmarks are run: there the speed is left out as long as Open3D is not there. Exits with 1 where a
@@ -9,13 +9,11 @@ claim is missed.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -86,9 +84,8 @@ def _report(
     clouds = {
         c: surface.score(cloud[prediction.conf > c]).f for c in (0.5, 2, 3, 5, 6, 7) if (prediction.conf > c).any()
     }
-    started = time.perf_counter()
-    mesh = fused_surface.fuse(lambda: [(range(len(prediction)), prediction)], Settings(), Monitor())
-    seconds = time.perf_counter() - started
+    whole = [(range(len(prediction)), prediction)]
+    mesh, seconds = measuring.timed(lambda: fused_surface.fuse(lambda: whole, Settings(), Monitor()))
     score = surface.score(back(surface_score.sampled(mesh.vertices, mesh.faces)))
     wanted = max(clouds.values()) if least is None else least
     fewer = surface_score.faces_of_image_meshes(prediction) / len(mesh.faces)
@@ -142,9 +139,8 @@ def fuse_folder(folder: Path, count: int) -> None:
             depth, extrinsics, intrinsics, images = (np.array(a[rows.start : rows.stop]) for a in arrays)
             yield rows, Prediction(depth, np.where(depth > 0, 5, 0).astype(np.float32), extrinsics, intrinsics, images)
 
-    started = time.perf_counter()  # everything is imported, as it is in ``open3d_fusion.py``
-    mesh = fused_surface.fuse(pieces, Settings(), Monitor())
-    seconds = time.perf_counter() - started
+    # Everything is imported, as it is in ``open3d_fusion.py``.
+    mesh, seconds = measuring.timed(lambda: fused_surface.fuse(pieces, Settings(), Monitor()))
     print(
         json.dumps(
             {"seconds": seconds, "faces": len(mesh.faces), "bytes": measuring.peak_memory(), "voxel": mesh.voxel}
@@ -202,20 +198,15 @@ def _open3d() -> Path:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--without", action="append", default=[], choices=["quality", "classic", "speed"])
-    parser.add_argument("--cores", type=int, default=2)
-    parser.add_argument("--fuse", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--count", type=int, default=FRAMES, help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.fuse:
+    parts = ("quality", "classic", "speed")
+    options = measuring.options(__doc__, parts=parts, seeds=5, cores=2, fuse=Path, count=FRAMES)
+    if options.fuse:  # a process of ``speed``
         fuse_folder(options.fuse, options.count)
         return 0
     claims = measuring.Claims()
-    if "quality" not in options.without:
-        quality(claims, options.seeds, "classic" not in options.without)
-    if "speed" not in options.without:
+    if "quality" in options.parts:
+        quality(claims, options.seeds, "classic" in options.parts)
+    if "speed" in options.parts:
         if "DA3_ALL_BENCHMARKS" in os.environ and not (paths.open3d_environment() / setup.COMPLETE).exists():
             print("speed left out: it downloads Open3D (1.4 GB) when it is asked for by name: bench.py fusion")
         else:

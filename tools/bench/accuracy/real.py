@@ -10,21 +10,29 @@ better of one camera for all and one per image. Runs in the worker's environment
 
 from __future__ import annotations
 
-import argparse
 import copy
 import resource
-import runpy
+import sys
 import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import measuring
 import cv2
 import numpy as np
+from da3_blender.core.frames.resizing import place
+from da3_blender.core.frames.source import FrameSource
+from da3_blender.core.geometry import projection
+from da3_blender.core.monitor import Monitor
+from da3_blender.core.predictors.classic.predictor import covered, undistort
+from da3_blender.core.predictors.classic.sfm.reconstruction import structure_from_motion
+from da3_blender.core.predictors.classic.stereo.depths import dense
+from da3_blender.core.settings import Settings
 
-ROOT = Path(__file__).resolve().parents[3]
-PHOTOS = ROOT.parent / "shared" / "data" / "photos"
+PHOTOS = measuring.ROOT.parent / "shared" / "data" / "photos"
 HELD = slice(2, None, 5)  # of the registered images
 PLAIN_SIDE = 1600  # pixels
 SOFT = 0.5  # pixels, deviation of a point's footprint
@@ -51,14 +59,6 @@ class Figures:
 
 def run(folder: Path, resolution: int) -> Figures:
     """Measure one folder of photographs."""
-    from da3_blender.core.frames.resizing import place
-    from da3_blender.core.frames.source import FrameSource
-    from da3_blender.core.monitor import Monitor
-    from da3_blender.core.predictors.classic.predictor import covered, undistort
-    from da3_blender.core.predictors.classic.sfm.reconstruction import structure_from_motion
-    from da3_blender.core.predictors.classic.stereo.depths import dense
-    from da3_blender.core.settings import Settings
-
     frames, settings = FrameSource.open(folder), Settings(process_resolution=resolution)
     images = list(frames.images(frames.selected))
     started = _processor_seconds()
@@ -106,8 +106,6 @@ def _held_out(
     held: np.ndarray,
 ) -> tuple[float, float]:
     """Means over the held-out views of the share that is covered, and of the PSNR there in decibels."""
-    from da3_blender.core.geometry import projection
-
     points = projection.unproject(depth, k, e)[kept]
     colours = canvas[kept].astype(np.float64)
     shares, ratios = [], []
@@ -180,14 +178,10 @@ def plain(folder: Path) -> int:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sets", nargs="*", default=["castle", "kitchen", "statue", "street", "sacre_coeur", "tower"])
-    parser.add_argument("--photos", type=Path, default=PHOTOS)
-    parser.add_argument("--plain", action="store_true")
-    parser.add_argument("--resolution", type=int, default=504)
-    options = parser.parse_args()
+    sets = ["castle", "kitchen", "statue", "street", "sacre_coeur", "tower"]
+    options = measuring.options(__doc__, sets=sets, photos=str(PHOTOS), plain=False, resolution=504)
     for name in options.sets:
-        folder = options.photos / name
+        folder = Path(options.photos) / name
         figures = run(folder, options.resolution)
         against = f" (plain pycolmap {plain(folder)})" if options.plain else ""
         print(
@@ -200,5 +194,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    runpy.run_path(str(ROOT / "core" / "package.py"))["make_importable"]()
     main()

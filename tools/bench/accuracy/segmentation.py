@@ -25,10 +25,10 @@ from da3_blender.core.frames.source import FrameSource
 from da3_blender.core.monitor import Monitor
 from da3_blender.core.prediction import batching
 from da3_blender.core.segmentation.segmenter import Segmenter, SegmentingPredictor
-from da3_blender.core.segmentation.yolo import YoloFinder
+from da3_blender.core.segmentation.yolo import YoloDetector
 from da3_blender.core.settings import BatchMode, Settings
 from disturbed_predictor import DisturbedPredictor
-from true_finder import TrueFinder
+from true_detector import TrueDetector
 
 NEAREST, FARTHEST = 0.7, 1.2  # metres between camera and person
 MODES = ("no_overlap", "last_frame_overlap", "first_last_overlap")
@@ -61,7 +61,7 @@ def people(seeds: int) -> bool:
             order = list(
                 dict.fromkeys(i for indices in batching.plan(frames.selected, settings) for i in sorted(indices))
             )
-            segmenter = Segmenter(TrueFinder(truth, indices=order), frames, settings, Monitor())
+            segmenter = Segmenter(TrueDetector(truth, indices=order), frames, settings, Monitor())
             errors.append(
                 (
                     error(passes, frames, settings),
@@ -86,9 +86,9 @@ def cost() -> bool:
     truth = truths.load("passer_by")
     frames, settings = FrameSource.open(truth.folder), Settings()
     started = time.perf_counter()
-    finder = YoloFinder(measuring.ROOT / "tests" / "data" / "tiny-seg.pt", settings.seg_confidence, "cpu")
+    detector = YoloDetector(measuring.ROOT / "tests" / "data" / "tiny-seg.pt", settings.seg_confidence, "cpu")
     opened = time.perf_counter()
-    segmenter = Segmenter(finder, frames, settings, Monitor())
+    segmenter = Segmenter(detector, frames, settings, Monitor())
     segmenter._look_at(frames.selected)
     done = time.perf_counter()
     kept = sum(len(seen.packed) for found in segmenter._seen.values() for seen in found) / len(truth)

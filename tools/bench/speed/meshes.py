@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import sys
 import tempfile
-import time
 from collections.abc import Generator
 from pathlib import Path
 
@@ -38,9 +37,8 @@ def main() -> int:
     bpy.ops.wm.read_factory_settings(use_empty=True)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        before = time.perf_counter()
-        parts = made_up(given.meshes)
-        print(f"made in the worker in {time.perf_counter() - before:.2f} s")
+        parts, taken = measuring.timed(lambda: made_up(given.meshes))
+        print(f"made in the worker in {taken:.2f} s")
         files = [part.save(folder, f"batch0_{k}") for k, part in enumerate(parts)]
         faces = sum(len(part.arrays.corners) for part in parts if isinstance(part.arrays, MeshArrays))
         print(f"{given.meshes} meshes with {faces} faces")

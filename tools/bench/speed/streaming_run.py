@@ -38,7 +38,7 @@ from da3_blender.core.worker.server import generate_job
 from da3_blender.core.worker.server.loaded_model import LoadedModel
 from da3_blender.core.worker.server.progress import Progress
 from da3_blender.streaming import run as streaming_run
-from da3_blender.streaming.time_left import Pace
+from da3_blender.streaming.time_left import TimeLeft
 from PIL import Image
 
 CHUNK = 20
@@ -129,7 +129,7 @@ def pace_of(count: int, lap: int) -> list[float]:
         request = protocol.Generate(1, str(folder / "job"), wanted, name)
         with (
             mock.patch.object(generate_job, "Progress", partial(Progress, clock=clock)),
-            mock.patch.object(streaming_run, "Pace", partial(Pace, clock)),
+            mock.patch.object(streaming_run, "TimeLeft", partial(TimeLeft, clock)),
         ):
             started = clock()
             generate_job.generate(request, LoadedModel(clock.opened), emit, lambda: False)

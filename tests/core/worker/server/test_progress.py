@@ -4,7 +4,7 @@ import pytest
 from da3_blender.core.settings import Settings
 from da3_blender.core.worker import pace
 from da3_blender.core.worker.server.progress import Progress
-from da3_blender.streaming.time_left import Pace
+from da3_blender.streaming.time_left import TimeLeft
 
 
 class Clock:
@@ -53,24 +53,24 @@ def test_passes_that_became_smaller_are_counted_anew(clock):
 
 
 def test_the_pace_of_a_long_run_is_that_of_its_chunks(clock):
-    pace = Pace(clock)
+    left = TimeLeft(clock)
     for seconds in (9.0, 3.0, 3.0):  # the first one warms up
         clock.now += seconds
-        pace.written(0.5, 5)
-        pace.pass_done(10)
+        left.written(0.5, 5)
+        left.pass_done(10)
     # 100 frames at 0.3 s, and 60 clouds of 0.1 s to be put in their final place.
-    assert pace.remaining(100, 60) == pytest.approx(30.0 + 1.5 * 6.0)
-    assert pace.fraction(100, 60) == pytest.approx(15.0 / (15.0 + 39.0))
+    assert left.remaining(100, 60) == pytest.approx(30.0 + 1.5 * 6.0)
+    assert left.fraction(100, 60) == pytest.approx(15.0 / (15.0 + 39.0))
 
 
 def test_chunks_that_were_there_already_say_nothing_of_the_pace(clock):
-    pace = Pace(clock)
+    left = TimeLeft(clock)
     clock.now = 5.0
-    pace.skip()
-    assert pace.remaining(100) is None
+    left.skip()
+    assert left.remaining(100) is None
     clock.now = 8.0
-    pace.pass_done(10)
-    assert pace.remaining(100) == pytest.approx(30.0)
+    left.pass_done(10)
+    assert left.remaining(100) == pytest.approx(30.0)
 
 
 STAGES, LAST = {"load": 15.0, "images": 2.0, "depth": 75.0, "points": 3.0}, {"fusing": 40.0}

@@ -11,7 +11,7 @@ import numpy as np
 from da3_blender.core.segmentation.segmenter import Segmenter, Thing
 
 
-class TrueFinder:
+class TrueDetector:
     """The moving things of a sample set, or the objects that are asked for, by their ids.
 
     Parameters
@@ -27,7 +27,7 @@ class TrueFinder:
         self._coming = list(range(len(truth)) if indices is None else indices)
         self.asked = []
 
-    def find(self, image):
+    def detect(self, image):
         index = self._coming.pop(0)
         self.asked.append(index)
         ids = self._shaped(self.truth.ids[index], image)
@@ -44,4 +44,4 @@ class TrueFinder:
 def open_segmenter(settings, folder, frames, monitor, *, device=None):
     truth = runpy.run_path(str(Path(__file__).with_name("truth.py")))  # the worker's path has no tests
     known = truth["load"](frames.name, Path(settings.input).parent)
-    return Segmenter(TrueFinder(known), frames, settings, monitor)
+    return Segmenter(TrueDetector(known), frames, settings, monitor)
