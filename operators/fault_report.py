@@ -8,6 +8,7 @@ import platform
 import re
 import shutil
 import sys
+import sysconfig
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from pathlib import Path
 import bpy
 from bpy.types import Context, Operator
 
+from ..core.devices import support
 from ..core.devices.cards import Graphics, find_graphics
 from ..core.installer.environment import Environment
 from ..core.models import catalogue
@@ -26,9 +28,6 @@ from .state.places import Places, places
 from .state.session import session
 
 MANIFEST = Path(__file__).resolve().parents[1] / "blender_manifest.toml"
-#: As Blender's manifests name platforms, by Python's words for system and machine.
-SYSTEMS = {"win32": "windows", "darwin": "macos", "linux": "linux"}
-MACHINES = {"amd64": "x64", "x86_64": "x64", "aarch64": "arm64", "arm64": "arm64"}
 PATH = re.compile(r"""(?:[A-Za-z]:\\|\\\\|(?<![\w/.])/)[^\s'",;)]+""")
 GONE = "<path>"
 
@@ -53,7 +52,7 @@ def report(here: Places, device: State | None) -> Callable[[], str]:
             f"{manifest['name']} {manifest['version']}", *blender,
             f"System: {platform.system()} {platform.release()} {platform.machine()}, {'-'.join(platform.libc_ver())}, "
             f"{os.cpu_count()} processors",
-            f"Platform: {platform_name()}, wheels: {'yes' if platform_name() in manifest['platforms'] else 'no'}",
+            f"Platform of wheels: {sysconfig.get_platform()} ({support.HERE or 'there are wheels of all packages'})",
             f"Graphics: {graphics_line(find_graphics())}",
             f"Dependencies: {status.state.value} ({anonymous(status.reason, here)})",
         ]  # fmt: skip
@@ -72,12 +71,6 @@ def report(here: Places, device: State | None) -> Callable[[], str]:
         return "\n".join(lines) + "\n"
 
     return write
-
-
-def platform_name() -> str:
-    """Of this machine, as Blender's manifests write it: "linux-x64"."""
-    machine = platform.machine().lower()
-    return f"{SYSTEMS.get(sys.platform, sys.platform)}-{MACHINES.get(machine, machine)}"
 
 
 def anonymous(text: str, here: Places) -> str:

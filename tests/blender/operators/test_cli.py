@@ -243,7 +243,7 @@ def test_the_report_that_is_sent_names_no_person_machine_or_path(capfd, monkeypa
         "0.1.0",
         bpy.app.version_string,
         "torch",
-        "Platform: linux-x64, wheels: yes",
+        "Platform of wheels: linux-x86_64 (there are wheels of all packages)",
         "Device: cpu",
         "Models: da3-small",
     ):
@@ -281,7 +281,7 @@ def test_copy_report_puts_the_same_into_the_clipboard(monkeypatch):
     copied = []
     monkeypatch.setattr(fault_report, "to_clipboard", copied.append)
     assert bpy.ops.da3.copy_report() == {"FINISHED"}
-    assert "Dependencies: " in copied[0] and "Platform: linux-x64" in copied[0]
+    assert "Dependencies: " in copied[0] and "Platform of wheels: " in copied[0]
 
 
 def test_every_setting_has_its_flag(capfd):
