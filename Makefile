@@ -18,7 +18,7 @@ test-weights: ## real weights in models/ (or $$DA3_MODELS) on the samples; witho
 test-gpu: ## on a machine with a graphics card: its claims, speed and memory; without one it says so
 	$(SETUP) run tools/bench/gpu.py
 
-test-versions: ## the Blender tests and the zip's life on 4.2, 4.5, 5.0 and 5.2
+test-versions: ## the Blender tests and the zip's life on 4.2, 4.5, 5.0, 5.2 and 5.3
 	$(SETUP) run tools/versions.py
 
 test-app: ## a real Blender 4.3 with its window, under Xvfb; needs root on Debian, else says so

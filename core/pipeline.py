@@ -20,6 +20,7 @@ from .monitor import Monitor
 from .output import blender_arrays, voxel_merging
 from .output.payload import CameraRecord, Part, PointArrays
 from .output.point_clouds import frame_labels, point_parts
+from .output.splats.thinning import Thinner
 from .prediction import filters
 from .prediction.batch import Batch
 from .prediction.batching import Planner
@@ -92,6 +93,7 @@ def deliver(
     records: list[CameraRecord],
     settings: Settings,
     merger: voxel_merging.Merger | None = None,
+    thinner: Thinner | None = None,
     packed: Sequence[str] = (),
 ) -> Delivered:
     """What a batch becomes, in Blender's axes.
@@ -100,6 +102,7 @@ def deliver(
     ----------
     records : its cameras, from ``camera_records``
     merger : of the run, so that points of different batches are merged too
+    thinner : of the run, so that splats of different batches do not lie on each other; merged points need none
     packed : files of the job that hold a video's frames, from ``meshes.write_frames``; where there are none, meshes show
         the originals
 
@@ -118,8 +121,13 @@ def deliver(
         return (merger or voxel_merging.Merger(settings.merge_voxel_size)).add(cloud, footprint)
 
     given: dict[str, Any] = {"motion": batch.motion, "moving": batch.moving, "names": batch.names}
-    parts = point_parts(prediction, batch.indices, settings, labels=frame_labels(records), merge=merge, **given)
+    thinner = None if settings.merge_points else thinner or Thinner()
+    parts = point_parts(
+        prediction, batch.indices, settings, labels=frame_labels(records), merge=merge, thinner=thinner, **given
+    )
     clouds = [part.arrays for part in parts if isinstance(part.arrays, PointArrays)]
+    if not settings.splats:  # only the files want them
+        parts = [replace(part, arrays=cloud.without_splats()) for part, cloud in zip(parts, clouds, strict=True)]
     if settings.generate_meshes:
         parts = mesh_parts(prediction, batch.indices, records, settings, packed=packed, **given)
     return Delivered(parts, records, clouds)

@@ -24,6 +24,7 @@ from .options.choices import (
     MetricSource,
     RefView,
     ResizeMethod,
+    SplatFile,
 )
 from .options.option import Choice, Option, option, row_of
 
@@ -157,6 +158,10 @@ class Settings:
     fuse_texture: bool = option(
         False, "Bake Texture", "Give the fused surface a texture made from the images", group="surfaces"
     )
+    splats: bool = option(
+        False, "Splats", "Give the points what Blender 5.3 and later draw as Gaussian splats: flat discs on the surfaces",
+        group="surfaces",
+    )  # fmt: skip
     point_scale: float = option(
         1.0,
         "Point Size",
@@ -171,6 +176,10 @@ class Settings:
     output_point_cloud: bool = option(
         True, "Output Point Cloud", "Write the points as a PLY file, with colour and confidence", group="output"
     )
+    output_splats: SplatFile = option(
+        SplatFile.OFF, "Output Splats", "Write the points as Gaussian splats, for Blender 5.3 and other viewers",
+        group="output",
+    )  # fmt: skip
     output_colmap: ColmapExport = option(
         ColmapExport.BINARY, "Output COLMAP Model", "Write cameras and some points as a COLMAP model", group="output"
     )
@@ -221,6 +230,11 @@ class Settings:
     def resolution(self) -> int:
         """``process_resolution`` rounded to a multiple of 14 (pixels), at least one patch."""
         return max(PATCH, PATCH * round(self.process_resolution / PATCH))
+
+    @property
+    def makes_splats(self) -> bool:
+        """Whether points get what splats need: for Blender, or for a file."""
+        return self.splats or bool(self.output_folder.strip() and self.output_splats is not SplatFile.OFF)
 
     @property
     def farthest(self) -> float:

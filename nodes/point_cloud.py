@@ -13,7 +13,7 @@ import bpy
 import numpy as np
 
 from ..core.output.payload import PointArrays
-from .datablocks import point_trees
+from .datablocks import point_trees, splat_nodes
 from .datablocks.collections import fitting
 from .datablocks.created import Created
 
@@ -28,6 +28,12 @@ ATTRIBUTE_TYPES = {
     ("float32", 3): ("FLOAT_VECTOR", "vector"),
     ("float32", 4): ("FLOAT_COLOR", "color"),
     ("int32", 1): ("INT", "value"),
+}
+#: Arrays of a splat, written only where Blender draws them: attribute, its type and the name of the value in it.
+SPLATS = {
+    "scale": (splat_nodes.SCALE, "FLOAT_VECTOR", "vector"),
+    "rotation": ("rotation", "QUATERNION", "value"),
+    "radiance": ("radiance:base", "FLOAT4", "vector"),
 }
 
 
@@ -47,7 +53,7 @@ def build_steps(
     Parameters
     ----------
     name : of the object and its mesh
-    cloud : P points; every array becomes an attribute of its name
+    cloud : P points; every array becomes an attribute of its name; those of splats only where Blender draws them
     tree : from ``trees.point_cloud_tree``
     material : also goes into a slot, where the Shading tab looks for it
     threshold, scale : the modifier's inputs
@@ -62,7 +68,7 @@ def build_steps(
         yield
         for field in fields(cloud):
             array = getattr(cloud, field.name)
-            if array is not None:
+            if array is not None and (splat_nodes.DRAWN or field.name not in SPLATS):
                 yield from attribute_steps(mesh, field.name, array)
         if "point_color" in mesh.attributes:  # what the viewport shows when its colour is set to Attribute
             mesh.color_attributes.active_color_name = "point_color"
@@ -71,7 +77,7 @@ def build_steps(
             mesh.materials.append(material)
         mesh.update()
         obj = made.add(bpy.data.objects.new(fitting(name), mesh))
-        point_trees.add_modifier(obj, tree, threshold=threshold, scale=scale)
+        point_trees.add_modifier(obj, tree, threshold=threshold, scale=scale, splats=cloud.scale is not None)
         yield
     return obj
 
@@ -93,9 +99,9 @@ def run_all(steps: Generator[None, None, bpy.types.Object]) -> bpy.types.Object:
 
 
 def attribute_steps(mesh: bpy.types.Mesh, name: str, array: np.ndarray) -> Iterator[None]:
-    """Write an array whole into the vertex attribute ``name``, made if it is not there."""
+    """Write an array whole into its vertex attribute, of the same ``name`` but for splats, made if it is not there."""
     width = 1 if array.ndim == 1 else array.shape[1]
-    kind, value = ATTRIBUTE_TYPES[str(array.dtype), width]
+    name, kind, value = SPLATS.get(name) or (name, *ATTRIBUTE_TYPES[str(array.dtype), width])
     if name not in mesh.attributes:  # "position" comes with the vertices
         mesh.attributes.new(name, kind, "POINT")
         yield

@@ -29,7 +29,7 @@ ELSEWHERE = {
 #: The switch in a sub-panel's header.
 SWITCH = {MOTION: "detect_motion"}
 #: These stand above, or Result is made of them.
-ABOVE = frozenset({"input", "model", "generate_meshes", "fuse_frames"})
+ABOVE = frozenset({"input", "model", "generate_meshes", "splats", "fuse_frames"})
 
 
 def panel_of(option: Option) -> str:

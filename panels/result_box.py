@@ -39,6 +39,8 @@ def draw_look(layout: UILayout, context: Context, run: Collection, kinds: list[s
     """Size and colour of the dots, and which are left out."""
     column = layout.column(align=True)
     if look.POINTS in kinds or look.MOVING in kinds:
+        if look.has_splats(run):
+            column.prop(run.da3, "splats")
         column.prop(run.da3, "point_size")
         _draw_confidence(column, context, run)
         column.prop(run.da3, "display", slider=True)

@@ -31,7 +31,7 @@ def why_unused(name: str, settings: PropertyGroup) -> str:
             return "Only with a Blender collection"
         case "feature_matching" if model.needs_file and settings.known_cameras != "structure_from_motion":
             return "Only for Classic, and for Known Cameras by Structure from Motion"
-        case "output_point_cloud" | "output_colmap" if not settings.output_folder:
+        case "output_point_cloud" | "output_splats" | "output_colmap" if not settings.output_folder:
             return "Only with an Output Folder"
         case "debug_beside_input" if settings.output_folder or not settings.output_debug_images:
             return "Only for Output Debug Images without an Output Folder"
@@ -43,7 +43,7 @@ def why_unused(name: str, settings: PropertyGroup) -> str:
             return "Classic takes all images at once"
         case "fuse_voxel_size" | "fuse_faces" | "fuse_texture" if not settings.fuse_frames:
             return "Only with Fuse Frames to Mesh, here or as a button after a run"
-        case "point_scale" if settings.generate_meshes:
+        case "point_scale" | "splats" if settings.generate_meshes:
             return "Meshes have no dots"
         case "merge_points" | "merge_voxel_size" if settings.generate_meshes and not settings.output_folder:
             return "Meshes are not merged"

@@ -6,10 +6,10 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..core.files.ply import VERTEX
 from ..core.frames.resizing import layout
 from ..core.frames.source import FrameSource
 from ..core.monitor import Monitor
-from ..core.output.ply import VERTEX
 from ..core.prediction import filters
 from ..core.prediction.executor import Executor, executor
 from ..core.prediction.passes import find_cameras, images_per_pass

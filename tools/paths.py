@@ -22,7 +22,8 @@ PIP_LOCK = REQUIREMENTS / "pip.txt"
 OPEN3D_LOCK = REQUIREMENTS / "open3d.txt"  # only for `tools/bench/accuracy/fusion.py`
 WORKER_LOCK = ROOT / "core" / "requirements" / "worker.txt"
 BLENDER_PYTHON = "3.11"  # what bpy 5.0 is built for; the worker takes the same, as an installed add-on would
-OTHER_BLENDERS = {"4.2": "3.11", "4.5": "3.11", "5.2": "3.13"}  # only for `make test-versions`, with their Python
+# Only for `make test-versions`, with their Python; from 5.3 on Blender draws Gaussian splats.
+OTHER_BLENDERS = {"4.2": "3.11", "4.5": "3.11", "5.2": "3.13", "5.3": "3.13"}
 
 
 def cache() -> Path:

@@ -87,3 +87,9 @@ class RefView(Choice):
     SADDLE_SIM_RANGE = "saddle_sim_range", "Saddle, Similarity Range", "The view whose similarities spread the most"
     FIRST = "first", "First", "The first frame of the pass"
     MIDDLE = "middle", "Middle", "The middle frame of the pass"
+
+
+class SplatFile(Choice):
+    OFF = "off", "Off", "No file of splats"
+    PLY = "ply", "PLY", "As 3D Gaussian Splatting writes it: what every viewer reads, 56 bytes a splat"
+    SPZ = "spz", "SPZ", "Compressed to about a fifth: positions to a 4096th of a unit, colours and scales in 8 bits"

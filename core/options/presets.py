@@ -29,6 +29,7 @@ class Result(Choice):
     """What a run makes; one or several."""
 
     POINTS = "points", "Points", "A cloud of coloured points"
+    SPLATS = "splats", "Splats", "Points that Blender draws as Gaussian splats, a picture without holes, or as dots"
     MESHES = "meshes", "Meshes", "One textured mesh per image, instead of points"
     SURFACE = "surface", "Surface", "One surface from all images, besides"
 
@@ -43,13 +44,16 @@ def quality_of(values: Mapping[str, Any]) -> Quality:
 
 def results_of(values: Mapping[str, Any]) -> set[Result]:
     """What a run with these options makes."""
-    made = {Result.MESHES if values["generate_meshes"] else Result.POINTS}
+    points = Result.SPLATS if values["splats"] else Result.POINTS
+    made = {Result.MESHES if values["generate_meshes"] else points}
     return made | ({Result.SURFACE} if values["fuse_frames"] else set())
 
 
 def options_for(wanted: set[Result], values: Mapping[str, Any]) -> dict[str, bool]:
-    """The options that make these results. Points and meshes exclude each other: the one that is new counts; a surface
-    comes beside one of them."""
+    """The options that make these results. Points, splats and meshes exclude each other: the one that is new counts; a
+    surface comes beside one of them."""
     first = wanted - {Result.SURFACE}
     new = first - results_of(values) or first or results_of(values) - {Result.SURFACE}
-    return {"generate_meshes": Result.MESHES in new, "fuse_frames": Result.SURFACE in wanted}
+    return {
+        "generate_meshes": Result.MESHES in new, "splats": Result.SPLATS in new, "fuse_frames": Result.SURFACE in wanted,
+    }  # fmt: skip

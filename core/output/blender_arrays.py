@@ -13,6 +13,8 @@ import numpy as np
 from ..geometry.projection import BLENDER_FROM_OPENCV, cameras_to_blender, unproject
 from ..prediction.prediction import Prediction
 from .payload import FILLS_A_PIXEL, CameraRecord, PointArrays
+from .splats import discs
+from .splats.thinning import Thinner, View
 
 if TYPE_CHECKING:
     from ..frames.resizing import Placement
@@ -44,6 +46,8 @@ def points(
     *,
     chosen: np.ndarray | None = None,
     motion: np.ndarray | None = None,
+    splats: bool = False,
+    thinner: Thinner | None = None,
 ) -> PointArrays:
     """The points of every pixel that has a depth and enough confidence.
 
@@ -54,6 +58,8 @@ def points(
     min_confidence : pixels below are dropped
     chosen : (N, H, W) bool, the pixels in question; None: all
     motion : (N, H, W) float32, becomes the points' attribute
+    splats : each point is to be a Gaussian splat as well
+    thinner : of the run, so that splats of different frames do not lie on each other; None: all are drawn
     """
     assert prediction.extrinsics is not None and prediction.intrinsics is not None
     kept = (prediction.depth > 0) & (prediction.conf >= min_confidence) & (prediction.conf > 0)
@@ -67,6 +73,7 @@ def points(
     def picked(pixels: np.ndarray) -> np.ndarray:
         return pixels.reshape(kept.size, *pixels.shape[3:]).take(rows, axis=0)
 
+    more = _splats(prediction, kept, world, picked(prediction.images), thinner) if splats else {}
     focal = np.sqrt(prediction.intrinsics[:, 0, 0] * prediction.intrinsics[:, 1, 1])
     radius = prediction.depth * (FILLS_A_PIXEL / focal).astype(np.float32)[:, None, None]
     return PointArrays(
@@ -74,8 +81,27 @@ def points(
         np.repeat(np.asarray(indices, np.int32), kept.sum(axis=(1, 2))),
         motion=None if motion is None else picked(motion).astype(np.float32),
         object_id=None if prediction.object_id is None else picked(prediction.object_id).astype(np.int32),
-        radius=picked(radius).astype(np.float32, copy=False),
+        radius=picked(radius).astype(np.float32, copy=False), **more,
     )  # fmt: skip
+
+
+def _splats(
+    prediction: Prediction, kept: np.ndarray, world: np.ndarray, colors: np.ndarray, thinner: Thinner | None
+) -> dict[str, np.ndarray]:
+    """The splats' arrays of the ``kept`` pixels, (N, H, W) bool, at ``world``, (N, H, W, 3), with (P, 3) uint8 ``colors``."""
+    assert prediction.extrinsics is not None and prediction.intrinsics is not None
+    conf = np.where(kept, prediction.conf, np.float32(0.0))
+    views, made = [], []
+    for i, (intrinsics, extrinsics) in enumerate(zip(prediction.intrinsics, prediction.extrinsics, strict=True)):
+        one = discs.discs(prediction.depth[i], conf[i], intrinsics, extrinsics)
+        views.append(View.of(kept[i], world[i], one, intrinsics, extrinsics))
+        made.append(one)
+    scale, rotation, opacity = (
+        np.concatenate([getattr(one, name) for one in made]) for name in ("scale", "rotation", "opacity")
+    )
+    if thinner is not None:
+        scale[~thinner.drawn(views)] = 0.0
+    return {"scale": scale, "rotation": rotation, "radiance": discs.radiance(colors, opacity)}
 
 
 def rgba(colors: np.ndarray) -> np.ndarray:

@@ -72,6 +72,10 @@ class PointArrays(Arrays):
     motion: np.ndarray | None = None  # (P,) float32, share of the other views that see empty space here
     object_id: np.ndarray | None = None  # (P,) int32, of the tracked thing; 0 is none
     radius: np.ndarray | None = None  # (P,) float32, of a dot that fills its pixel's footprint, in the scene's unit
+    # A Gaussian splat of each point; all three or none.
+    scale: np.ndarray | None = None  # (P, 3) float32, standard deviations along its axes; 0: another covers the place
+    rotation: np.ndarray | None = None  # (P, 4) float32, quaternion (w, x, y, z) to Blender's world
+    radiance: np.ndarray | None = None  # (P, 4) float32, constant spherical harmonic of red, green, blue; opacity
 
     def __len__(self) -> int:
         return len(self.position)
@@ -79,6 +83,10 @@ class PointArrays(Arrays):
     def select(self, rows: Any) -> PointArrays:
         """Those points; ``rows``: a slice (a view), indices or (P,) bool."""
         return PointArrays(**{name: array[rows] for name, array in self.given().items()})
+
+    def without_splats(self) -> PointArrays:
+        """The same points as dots only."""
+        return replace(self, scale=None, rotation=None, radiance=None)
 
 
 @dataclass(frozen=True)

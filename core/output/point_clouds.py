@@ -13,6 +13,7 @@ from ..prediction.prediction import Prediction
 from ..settings import Settings
 from . import blender_arrays
 from .payload import CameraRecord, Part, PointArrays, by_frame, in_order_of_frames
+from .splats.thinning import Thinner
 
 MOVING, SEGMENTED = "Moving", "Segmented"  # collections
 BACKGROUND = "Background"
@@ -31,6 +32,7 @@ def point_parts(
     names: Mapping[int, str] | None = None,
     labels: Mapping[int, str] | None = None,
     merge: Callable[[PointArrays], PointArrays] = lambda cloud: cloud,
+    thinner: Thinner | None = None,
 ) -> list[Part]:
     """The objects of N frames as point clouds.
 
@@ -47,10 +49,12 @@ def point_parts(
     names : of the ids in ``prediction.object_id``
     labels : of the frames, as ``frame_labels`` makes them; else their numbers
     merge : what is done to the static points before they are shared out
+    thinner : of the run, for its splats that stand still
     """
     names, labels = names or {}, labels or {index: str(index) for index in indices}
     still = None if moving is None else ~moving
-    parts = list(_static_parts(merge(_cloud(prediction, indices, settings, still, motion)), settings, names, labels))
+    cloud = merge(_cloud(prediction, indices, settings, still, motion, thinner))
+    parts = list(_static_parts(cloud, settings, names, labels))
     if moving is not None and moving.any():
         cloud = in_order_of_frames(_cloud(prediction, indices, settings, moving, motion))
         for number, thing in _by_object(cloud):
@@ -89,8 +93,12 @@ def _cloud(
     settings: Settings,
     chosen: np.ndarray | None,
     motion: np.ndarray | None,
+    thinner: Thinner | None = None,
 ) -> PointArrays:
-    return blender_arrays.points(prediction, indices, settings.min_confidence, chosen=chosen, motion=motion)
+    return blender_arrays.points(
+        prediction, indices, settings.min_confidence, chosen=chosen, motion=motion, splats=settings.makes_splats,
+        thinner=thinner,
+    )  # fmt: skip
 
 
 def _static_parts(

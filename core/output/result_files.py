@@ -20,17 +20,18 @@ import numpy as np
 
 from ..errors import BadInput, Cancelled, DA3Error
 from ..files import names, ownership
+from ..files.ply import VERTEX, PlyWriter
 from ..geometry import local_origin
 from ..geometry.projection import points_from_blender
 from ..prediction.batch import Batch
-from ..settings import ColmapExport, Settings
+from ..settings import ColmapExport, Settings, SplatFile
 from . import colmap
 from .blender_arrays import srgb_from_linear
 from .calibration import calibration, camera_report, colmap_views, mirrored
 from .debug_images import DebugImages
 from .payload import CameraRecord, PointArrays, camera_table, split
-from .ply import VERTEX, PlyWriter
 from .point_clouds import EvenSample
+from .splats.files import SplatWriter
 
 KIND = "results"  # of folder, for ``ownership``
 TABLE, REPORT = "camera_intrinsics.csv", "camera_report.txt"
@@ -38,7 +39,8 @@ GENERAL = ("frames", "images")  # names of folders that say nothing: many shots 
 COLMAP_POINTS = 200_000  # at most; enough to start a radiance field from, and COLMAP's tools stay quick
 PART = 1 << 20  # points whose colours are converted at a time
 PLY_COMMENT = "DA3 for Blender, z up, as in the scene"
-CLOUD, PICTURES, TABLES, COLMAP = "point cloud", "debug images", "tables of cameras", "COLMAP model"
+CLOUD, SPLATS = "point cloud", "splats"
+PICTURES, TABLES, COLMAP = "debug images", "tables of cameras", "COLMAP model"
 
 
 class ResultFiles:
@@ -68,6 +70,7 @@ class ResultFiles:
         self._batch = -1  # that was added last
         self._sample = EvenSample(COLMAP_POINTS)
         self._ply: PlyWriter | None = None
+        self._splats: SplatWriter | None = None
         self._given_up: dict[str, str] = {}  # why, by kind of file
         self.warnings: list[str] = []
         self._pictures = self._debug_images()
@@ -77,8 +80,9 @@ class ResultFiles:
         return self
 
     def __exit__(self, *_exception: object) -> None:
-        if self._ply:
-            self._ply.close()
+        for writer in (self._ply, self._splats):
+            if writer:
+                writer.close()
 
     @property
     def wanted(self) -> bool:
@@ -133,14 +137,27 @@ class ResultFiles:
                 self._sample.add(cloud, self._batch)
             if self._settings.output_point_cloud:
                 self._write(CLOUD, functools.partial(self._add_points, cloud))
-        if self._ply and CLOUD in self._given_up:
-            self._ply.close()  # what is half there only fills the disk
+            if self._settings.output_splats is not SplatFile.OFF:
+                self._write(SPLATS, functools.partial(self._add_splats, cloud))
+        for kind, writer in ((CLOUD, self._ply), (SPLATS, self._splats)):
+            if writer and kind in self._given_up:
+                writer.close()  # what is half there only fills the disk
+
+    @property
+    def _comment(self) -> str:
+        return PLY_COMMENT + (f"; {local_origin.comment(self.origin)}" if self.origin is not None else "")
+
+    def _add_splats(self, cloud: PointArrays) -> None:
+        assert self._folder
+        if self._splats is None:
+            self._splats = SplatWriter(self._folder / self._named("", "_splats.ply"), self._comment)
+        for part in split(cloud, PART):
+            self._splats.add(self._batch, part.given())
 
     def _add_points(self, cloud: PointArrays) -> None:
         assert self._folder
         if self._ply is None:
-            more = f"; {local_origin.comment(self.origin)}" if self.origin is not None else ""
-            self._ply = PlyWriter(self._folder / self._named("", ".ply"), PLY_COMMENT + more)
+            self._ply = PlyWriter(self._folder / self._named("", ".ply"), self._comment)
         for part in split(cloud, PART):
             self._ply.add(part.position, srgb_from_linear(part.point_color[:, :3]), part.conf)
 
@@ -167,7 +184,7 @@ class ResultFiles:
         Parameters
         ----------
         moves : of streaming, (4, 4) similarities in Blender's axes, one for each batch added: where it goes at last. They
-            reach the COLMAP model; a point cloud that is written as it comes cannot be moved
+            reach the COLMAP model and the splats; a point cloud that is written as it comes cannot be moved
         """
         if self._own is None or not self._cameras:
             return self._pictures.written if self._pictures else []
@@ -180,6 +197,9 @@ class ResultFiles:
         self._write(TABLES, lambda: self._write_tables(cameras, sizes, written))
         if ply := self._ply:
             self._write(CLOUD, lambda: written.append(self._told(ply.path, ply.finish())))
+        if splats := self._splats:
+            own, spz = self._own, self._named("", ".spz") if self._settings.output_splats is SplatFile.SPZ else ""
+            self._write(SPLATS, lambda: written.append(self._told(*splats.put(own, spz, moves))))
         if self._settings.output_colmap is not ColmapExport.OFF:
             self.warnings += mirrored(cameras)
             self._write(COLMAP, lambda: written.extend(self._write_colmap(colmap_views(cameras, sizes))))

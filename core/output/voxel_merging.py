@@ -9,6 +9,7 @@ from scipy.sparse import csr_array
 
 from ..errors import BadInput
 from .payload import FILLS_A_PIXEL, PointArrays
+from .splats.discs import FLATNESS, SIGMA
 
 _BITS = 21  # of a voxel's number along each axis: three of them fit into 64
 _HALF = 1 << (_BITS - 1)
@@ -138,9 +139,12 @@ def _merged(cloud: PointArrays, voxels: _Voxels, voxel_size: float) -> PointArra
         return (weights @ values / total[:, None]).astype(np.float32)
 
     merged = replace(cloud.select(best), position=mean(cloud.position), point_color=mean(cloud.point_color))
-    if merged.radius is None:
-        return merged
-    return replace(merged, radius=np.maximum(merged.radius, np.float32(FILLS_A_PIXEL * voxel_size)))
+    if merged.radius is not None:
+        merged = replace(merged, radius=np.maximum(merged.radius, np.float32(FILLS_A_PIXEL * voxel_size)))
+    if cloud.scale is not None and merged.scale is not None and cloud.radiance is not None:
+        least = voxel_size * np.array([SIGMA, SIGMA, SIGMA * FLATNESS], np.float32)
+        merged = replace(merged, scale=np.maximum(merged.scale, least), radiance=mean(cloud.radiance))
+    return merged
 
 
 def median_footprint(depth: np.ndarray, conf: np.ndarray, intrinsics: np.ndarray) -> float:

@@ -29,8 +29,12 @@ ROWS = {
     "frame": (np.dtype("<i4"), 0),
     "object_id": (np.dtype("<i4"), 0),
     "radius": (np.dtype("<f4"), 0),
+    "scale": (np.dtype("<f4"), 3),
+    "rotation": (np.dtype("<f4"), 4),
+    "radiance": (np.dtype("<f4"), 4),
 }
-POINTS = ("position", "point_color", "conf", "frame", "motion", "object_id", "radius")
+SPLATS = ("scale", "rotation", "radiance")  # all three, or none
+POINTS = ("position", "point_color", "conf", "frame", "motion", "object_id", "radius", *SPLATS)
 NEEDED = {"points": ("position", "point_color", "conf", "frame"), "mesh": ("position", "corners", "point_color")}
 SIDES = (3, 4)  # of a face
 
@@ -82,7 +86,8 @@ def check_part(record: Mapping[str, Any], folder: Path) -> None:
     arrays = {name: _open(name, file, folder) for name, file in files.items()}
     count = whole(record["count"], 0, MOST, "the count of a part")
     if kind == "points":
-        _require(set(arrays) <= set(POINTS), "the files of a part", sorted(arrays))
+        whole_splats = len(arrays.keys() & set(SPLATS)) in (0, len(SPLATS))
+        _require(set(arrays) <= set(POINTS) and whole_splats, "the files of a part", sorted(arrays))
     else:
         _check_faces(arrays, count)
     for name, array in arrays.items():

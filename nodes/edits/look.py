@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import bpy
 
 from ..assembly import BUILT
-from ..datablocks import mesh_trees, point_trees
+from ..datablocks import mesh_trees, point_trees, splat_nodes
 from ..datablocks.materials import NAME as MATERIAL
 from ..datablocks.materials import mix_input
 from .replacing import is_fused
@@ -52,6 +52,13 @@ def put(run: bpy.types.Collection, name: str, value: float) -> None:
         if point_trees.has_input(modifier, name):
             point_trees.set_input(modifier, name, value)
             modifier.id_data.update_tag()
+
+
+def has_splats(run: bpy.types.Collection) -> bool:
+    """Whether points of the run may be drawn as splats as well."""
+    return splat_nodes.DRAWN and any(
+        splat_nodes.SCALE in obj.data.attributes for kind in (POINTS, MOVING) for obj in objects_of(run, kind)
+    )
 
 
 def thin(run: bpy.types.Collection, most: int, before: float) -> float:

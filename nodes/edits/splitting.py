@@ -17,6 +17,7 @@ SHAPE = (".corner_vert", ".corner_edge", ".edge_verts", "position")
 VALUES = {
     "FLOAT": ("value", 1, np.float32), "INT": ("value", 1, np.int32), "BOOLEAN": ("value", 1, bool),
     "FLOAT_VECTOR": ("vector", 3, np.float32), "FLOAT2": ("vector", 2, np.float32),
+    "FLOAT4": ("vector", 4, np.float32), "QUATERNION": ("value", 4, np.float32),
     "FLOAT_COLOR": ("color", 4, np.float32), "BYTE_COLOR": ("color", 4, np.float32),
 }  # fmt: skip
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import shutil
 import tempfile
@@ -134,6 +135,8 @@ def check_output(path: Path, suffix: str) -> None:
         raise BadInput(f"'{path}' has too long a name: choose one of at most {LONGEST_FILE_NAME} bytes")
     try:
         real = path.resolve()  # a link is followed: what it leads to is replaced, not the link
+        if real.is_symlink():  # one that leads to itself; until Python 3.12 ``resolve`` itself says so
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
         if real.is_dir():
             raise BadInput(f"'{path}' is a folder: give the name of a file")
         if not real.parent.is_dir():

@@ -10,6 +10,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -24,6 +25,7 @@ from ...core.installer.torch_builds import Device
 from ...core.models import catalogue, files
 from ...core.models.folder import size_text
 from ...nodes.datablocks import scene as scenes
+from ...nodes.datablocks import splat_nodes
 from ...nodes.datablocks.created import is_there
 from ...nodes.edits.replacing import is_fused
 from ...nodes.preview import render_preview
@@ -89,6 +91,9 @@ class _CtrlC:
 def _generate(arguments: argparse.Namespace, asked_to_stop: Callable[[], bool]) -> int:
     here = places(bpy.context)
     settings = settings_of(arguments, catalogue.best_installed(here.models).name)
+    if settings.splats and not splat_nodes.DRAWN:
+        _say(f"Blender {bpy.app.version_string} draws no splats (5.3 does): the scene gets dots only")
+        settings = replace(settings, splats=False)
     check_input(settings.input)
     check_outputs(arguments.output, arguments.render, arguments.report, Path(settings.input))
     catalogue.require(settings.model, here.models)

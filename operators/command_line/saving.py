@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
+import shutil
+import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Iterator
@@ -17,6 +20,7 @@ from ...core.errors import DA3Error
 from ...core.files import ownership
 from ...core.files.names import file_name, readable_values
 
+FULL_BELOW = 1 << 20  # bytes
 BACKUP = "1"  # what Blender adds to the name of the file that was there before
 
 
@@ -46,9 +50,20 @@ def save_scene(file: Path) -> None:
         with contextlib.suppress(OSError):  # it may never have been there
             ownership.drop_part(temporary)
         reason = (error.strerror or str(error)) if isinstance(error, OSError) else _said(error)
+        full = os.strerror(errno.ENOSPC)
+        if full not in reason and _free(file) < FULL_BELOW:  # Blender 5.3 does not say why
+            reason += f" ({full})"
         raise DA3Error(
             f"'{file}' could not be saved: {reason}. A file of that name is as it was; free some space, or choose another place"
         ) from None
+
+
+def _free(file: Path) -> int:
+    """Bytes that are free beside a file; all there could be, where nobody knows."""
+    try:
+        return shutil.disk_usage(file.parent).free
+    except OSError:
+        return sys.maxsize
 
 
 def unfinished(file: Path) -> Path:

@@ -12,6 +12,7 @@ from ...core.models.catalogue import MODELS
 from ...core.models.segmentation_catalogue import SEG_MODELS
 from ...core.options.presets import QUALITIES, Quality, Result, options_for, quality_of, results_of
 from ...core.settings import Choice, Option, Settings, options
+from ...nodes.datablocks import splat_nodes
 
 _MAKERS = {bool: BoolProperty, int: IntProperty, float: FloatProperty, str: StringProperty}
 
@@ -56,7 +57,8 @@ def _automatic(option: Option) -> Any:
 
 
 def _items(choices: type[Choice]) -> list[tuple[str, str, str, str, int]]:
-    return [(str(choice), choice.label, choice.help, "NONE", 1 << number) for number, choice in enumerate(choices)]
+    rows = [(str(choice), choice.label, choice.help, "NONE", 1 << number) for number, choice in enumerate(choices)]
+    return [row for row in rows if splat_nodes.DRAWN or row[0] != Result.SPLATS]
 
 
 def _get_quality(self: PropertyGroup) -> int:
@@ -82,7 +84,8 @@ def _set_results(self: PropertyGroup, value: int) -> None:
 
 
 def _values(settings: PropertyGroup) -> dict[str, Any]:
-    return {o.name: getattr(settings, o.name) for o in options()}
+    values = {o.name: getattr(settings, o.name) for o in options()}
+    return {**values, "splats": values["splats"] and splat_nodes.DRAWN}  # may stand in a file of a newer Blender
 
 
 #: For the panel: they set options and read them back.
@@ -115,7 +118,7 @@ def rounded_resolution(asked: int) -> int:
 
 def read(scene: Scene) -> Settings:
     """The scene's settings, paths made absolute."""
-    values = {o.name: getattr(scene.da3, o.name) for o in options()}
+    values = _values(scene.da3)
     values |= {o.name: bpy.path.abspath(values[o.name]) for o in options() if o.is_path or o.name == "seg_model"}
     return Settings.from_strings(values)
 

@@ -8,7 +8,7 @@ import bpy
 from bpy.props import BoolProperty, FloatProperty, PointerProperty
 from bpy.types import Collection, PropertyGroup
 
-from ...nodes.datablocks import point_trees
+from ...nodes.datablocks import point_trees, splat_nodes
 from ...nodes.edits import look
 
 VISIBLE = {
@@ -54,6 +54,12 @@ class DA3_PG_run(PropertyGroup):
         "display": _input(
             point_trees.DISPLAY, 100.0, name="Display", min=0.0, max=100.0, subtype="PERCENTAGE", precision=0,
             description="Part of the points that the viewport shows; a render has all of them",
+        ),
+        "splats": BoolProperty(
+            name="Splats",
+            description="Draw the points as Gaussian splats, a picture without holes, instead of dots",
+            get=lambda self: look.get(self.id_data, splat_nodes.SWITCH, 0.0) > 0.5,
+            set=lambda self, value: look.put(self.id_data, splat_nodes.SWITCH, value),
         ),
         "show_confidence": BoolProperty(
             name="Show Confidence",

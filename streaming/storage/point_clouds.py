@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from ...core.files import ownership
+from ...core.files.ply import HEADER_BYTES, VERTEX, PlyWriter
 from ...core.geometry import local_origin
 from ...core.geometry.projection import homogeneous, unproject
 from ...core.output import result_files
-from ...core.output.ply import HEADER_BYTES, VERTEX, PlyWriter
 from ...core.prediction.prediction import Prediction
 from . import frame_files
 

@@ -4,7 +4,7 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-MOST = 34  # lower it with the list
+MOST = 33  # lower it with the list
 
 
 def test_the_list_of_what_is_not_strictly_typed_only_gets_shorter():

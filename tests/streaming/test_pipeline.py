@@ -12,9 +12,9 @@ import official_streaming
 import pytest
 import truth
 from da3_blender.core.errors import BadInput, Cancelled
+from da3_blender.core.files.ply import HEADER_BYTES, VERTEX
 from da3_blender.core.frames.source import FrameSource
 from da3_blender.core.geometry.projection import invert_rigid
-from da3_blender.core.output.ply import HEADER_BYTES, VERTEX
 from da3_blender.core.settings import BatchMode, Settings
 from da3_blender.streaming.chunk_plan import ChunkPlanner
 from da3_blender.streaming.pipeline import Settled, reconstruct

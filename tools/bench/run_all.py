@@ -20,7 +20,7 @@ def main(names: list[str]) -> int:
     failed = []
     for file in sorted(HERE.glob("*/*.py")):
         name = file.stem
-        if name == "open3d_fusion" or (names and name not in names):
+        if name in ("open3d_fusion", "splats_render") or (names and name not in names):
             continue
         in_blender = "import bpy" in file.read_text("utf-8")
         python = Path(sys.executable) if in_blender else paths.executable(paths.worker_environment(), "python")

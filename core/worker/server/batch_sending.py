@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ...monitor import Monitor
 from ...output.payload import CameraRecord, Part
+from ...output.splats.thinning import Thinner
 from ...output.voxel_merging import Merger
 from ...pipeline import Delivered, deliver
 from ...prediction.batch import Batch
@@ -45,12 +46,13 @@ class Sender:
         self._job, self._name, self._frame_rate = job, name, frame_rate
         self._settings, self._emit, self._watch = settings, emit, monitor
         self._merger = Merger(settings.merge_voxel_size) if settings.merge_points else None
+        self._thinner = Thinner()
         self.batches = self.points = self.frames = 0  # sent so far
 
     def send(self, batch: Batch, records: list[CameraRecord], pictures: Sequence[str] = ()) -> Delivered:
         """A batch with its cameras; ``pictures``: files that meshes show, where the images have none of their own."""
         self._watch.progress("points", 0.0)
-        delivered = deliver(batch, records, self._settings, self._merger, pictures)
+        delivered = deliver(batch, records, self._settings, self._merger, self._thinner, pictures)
         self._watch.progress("points", 0.5)
         self._tell(self.batches, delivered.parts, records)
         self.batches += 1

@@ -8,7 +8,7 @@ import payloads
 import pytest
 from da3_blender.core.output.payload import PointArrays
 from da3_blender.nodes import point_cloud
-from da3_blender.nodes.datablocks import materials, point_trees
+from da3_blender.nodes.datablocks import materials, point_trees, splat_nodes
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_the_attributes_hold_the_arrays_bit_for_bit(tree, tmp_path):
     mesh = point_cloud.build("cloud", mapped, tree).data
     kinds = {"position": "FLOAT_VECTOR", "point_color": "FLOAT_COLOR", "conf": "FLOAT", "frame": "INT"}
     kinds |= {"motion": "FLOAT", "object_id": "INT", "radius": "FLOAT"}
-    assert {f.name for f in fields(cloud)} == set(kinds)
+    assert {f.name for f in fields(cloud)} == {*kinds, *point_cloud.SPLATS}  # those: datablocks/test_splat_nodes.py
     assert (len(mesh.vertices), len(mesh.edges), len(mesh.polygons)) == (5000, 0, 0)
     for name, kind in kinds.items():
         attribute, array = mesh.attributes[name], getattr(cloud, name)
@@ -105,6 +105,7 @@ def test_a_person_finds_the_nodes_and_the_inputs_by_their_names(tree):
     sockets = [s for s in modifier.node_group.interface.items_tree if s.in_out == "INPUT"]
     assert [(s.name, getattr(s, "default_value", None)) for s in sockets] == [
         ("Geometry", None), ("Threshold", 0.5), ("Point Size", 1.0), ("Display", 100.0),
+        *([("Splats", False)] if splat_nodes.DRAWN else []),
     ]  # fmt: skip
     assert point_trees.get_input(modifier, "Threshold") == 0.5
     assert {"Mesh to Points", "Delete Geometry", "Set Material"} <= set(tree.nodes.keys())

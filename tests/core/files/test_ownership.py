@@ -9,11 +9,11 @@ import pytest
 from belongings import CASES, PHOTOS, batch, photographs, prediction, state, theirs
 from da3_blender.core.errors import BadInput, DA3Error
 from da3_blender.core.files import ownership
+from da3_blender.core.files.ply import PlyWriter
 from da3_blender.core.installer import environment as environments
 from da3_blender.core.installer import trash
 from da3_blender.core.output import result_files
 from da3_blender.core.output.kept_runs import KeptRun
-from da3_blender.core.output.ply import PlyWriter
 from da3_blender.core.output.run_keeper import KeptWriter
 from da3_blender.core.settings import ColmapExport, Settings
 from da3_blender.streaming.storage import run_folder as folders

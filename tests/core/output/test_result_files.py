@@ -13,11 +13,11 @@ import truth
 from da3_blender.core import pipeline
 from da3_blender.core.errors import BadInput
 from da3_blender.core.files import ownership
+from da3_blender.core.files.ply import VERTEX, PlyWriter
 from da3_blender.core.frames.source import FrameSource
 from da3_blender.core.output import calibration, colmap, debug_images, result_files
 from da3_blender.core.output.blender_arrays import linear_from_srgb
 from da3_blender.core.output.payload import PointArrays
-from da3_blender.core.output.ply import VERTEX, PlyWriter
 from da3_blender.core.output.point_clouds import EvenSample
 from da3_blender.core.prediction.batch import Batch
 from da3_blender.core.settings import BatchMode, ColmapExport, Settings
@@ -292,7 +292,7 @@ def test_a_disk_that_is_full_is_a_sentence(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     with result_files.ResultFiles(settings_for(tmp_path), "room") as files:
-        monkeypatch.setattr("da3_blender.core.output.ply.PlyWriter.add", full)
+        monkeypatch.setattr("da3_blender.core.files.ply.PlyWriter.add", full)
         for seed in range(2):
             files.add([payloads.random_cloud(5, seed)], payloads.random_records(1), [(640, 428)])
         names = {path.name for path in files.finish()}

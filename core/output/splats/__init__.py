@@ -1,0 +1,1 @@
+"""Gaussian splats of a run's points: their form, which of them are drawn, and their files."""
