@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 
+from ..settings import ResizeMethod
+
 
 @dataclass(frozen=True)
 class Frame:
-    """One decoded image: ``image`` (h, w, 3) uint8 RGB, upright; ``opaque`` (h, w) bool, None where all of it is."""
+    """One decoded image: ``image`` (h, w, 3) uint8 RGB, upright; ``opaque`` (h, w) bool, None where all of it is.
+
+    ``small``: it in the size that a model wants, by resolution and method, as far as that was made.
+    """
 
     image: np.ndarray
     opaque: np.ndarray | None = None
+    small: dict[tuple[int, ResizeMethod], np.ndarray] = field(default_factory=dict, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -65,3 +71,38 @@ class FrameReader(Protocol):
     def close(self) -> None:
         """Let go of files; a later ``read`` opens them again."""
         ...
+
+
+class FrameStore(Protocol):
+    """Where frames are had: ``FrameSource``."""
+
+    def load(self, index: int) -> Frame:
+        """One of them."""
+        ...
+
+    def stream(self, indices: Sequence[int], size: tuple[int, ResizeMethod] | None = None) -> Iterator[Frame]:
+        """Several, one after another."""
+        ...
+
+
+class LazyImages(Sequence[np.ndarray]):
+    """A sequence of (h, w, 3) uint8 originals that holds none of them itself."""
+
+    def __init__(self, store: FrameStore, indices: list[int]):
+        self._store = store
+        self._indices = indices
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def __getitem__(self, item):  # type: ignore[no-untyped-def]  # int or slice, as Sequence has it
+        if isinstance(item, slice):
+            return LazyImages(self._store, self._indices[item])
+        return self._store.load(self._indices[item]).image
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (frame.image for frame in self._store.stream(self._indices))
+
+    def frames(self, resolution: int, method: ResizeMethod) -> Iterator[Frame]:
+        """The frames; those that are decoded from now on have their ``small`` image in that size."""
+        return self._store.stream(self._indices, (resolution, method))

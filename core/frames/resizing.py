@@ -14,6 +14,7 @@ import numpy as np
 
 from ..errors import BadInput
 from ..settings import PATCH, ResizeMethod
+from .frame import Frame, LazyImages
 
 
 @dataclass(frozen=True)
@@ -61,12 +62,12 @@ def processed_size(width: int, height: int, resolution: int, method: ResizeMetho
 
 def layout(sizes: Sequence[tuple[int, int]], resolution: int, method: ResizeMethod) -> tuple[int, int, list[Placement]]:
     """Canvas width and height for originals of these (width, height), and where each of them lies on it."""
-    resized = [processed_size(w, h, resolution, method) for w, h in sizes]
-    width = max(w for w, _ in resized)
-    height = max(h for _, h in resized)
+    reduced = [processed_size(w, h, resolution, method) for w, h in sizes]
+    width = max(w for w, _ in reduced)
+    height = max(h for _, h in reduced)
     placements = [
         Placement((width - w) // 2, (height - h) // 2, w, h, *original)
-        for (w, h), original in zip(resized, sizes, strict=True)
+        for (w, h), original in zip(reduced, sizes, strict=True)
     ]
     return width, height, placements
 
@@ -105,14 +106,16 @@ def place(
     valid : (N, H, W) bool, where the canvas shows the image
     placements : N
     """
-    sizes, resized = [], []
-    for image in images:
-        sizes.append((image.shape[1], image.shape[0]))
-        resized.append(_resize(image, resolution, method))
+    sizes, made = [], []
+    frames = images.frames(resolution, method) if isinstance(images, LazyImages) else map(Frame, images)
+    for frame in frames:
+        sizes.append((frame.image.shape[1], frame.image.shape[0]))
+        small = frame.small.get((resolution, method))
+        made.append(resized(frame.image, resolution, method) if small is None else small)
     width, height, placements = layout(sizes, resolution, method)
-    canvas = np.zeros((len(resized), height, width, 3), np.uint8)
-    valid = np.zeros((len(resized), height, width), bool)
-    for i, (small, at) in enumerate(zip(resized, placements, strict=True)):
+    canvas = np.zeros((len(made), height, width, 3), np.uint8)
+    valid = np.zeros((len(made), height, width), bool)
+    for i, (small, at) in enumerate(zip(made, placements, strict=True)):
         canvas[i, at.rows, at.columns] = small
         valid[i, at.rows, at.columns] = True
     return canvas, valid, placements
@@ -129,8 +132,9 @@ def _nearest_multiple(pixels: int) -> int:
     return down + PATCH if down + PATCH - pixels <= pixels - down else down  # a tie goes up, as in DA3
 
 
-def _resize(image: np.ndarray, resolution: int, method: ResizeMethod) -> np.ndarray:
-    """In two steps like DA3's input processor, so that the network sees the very same pixels."""
+def resized(image: np.ndarray, resolution: int, method: ResizeMethod) -> np.ndarray:
+    """(h, w, 3) uint8 in a model's size, in two steps like DA3's input processor, so that the network sees the very same
+    pixels; raises BadInput where the image is too narrow."""
     height, width = image.shape[:2]
     final = processed_size(width, height, resolution, method)
     for size in (_bounded(width, height, resolution, method), final):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYet
@@ -15,10 +16,10 @@ from ..errors import BadInput
 from ..monitor import Monitor
 from ..settings import ResizeMethod
 from . import folders, stills
-from .frame import Frame, FrameReader, Header, Unreadable
+from .frame import Frame, FrameReader, Header, LazyImages, Unreadable
 from .input_files import is_video, of_pattern
 from .pixels import kinds
-from .resizing import processed_size
+from .resizing import processed_size, resized
 
 HELD_BYTES = 1 << 30  # most of decoded originals that are kept: of the pass that is computed and of the next one
 HELD_SHARE = 0.25  # of the memory that is free, where that is less
@@ -48,6 +49,9 @@ class FrameSource:
     cameras_by: str = ""  # which features and lenses gave the input its cameras; "" where each pass finds its own
     _held: dict[int, Future[Frame | Unreadable]] = field(default_factory=dict, repr=False)
     _pool: ThreadPoolExecutor | None = field(default=None, repr=False)
+    _size: tuple[int, ResizeMethod] | None = (
+        None  # in which a model wants them: they are resized where they are decoded
+    )
 
     @classmethod
     def open(
@@ -210,6 +214,14 @@ class FrameSource:
         """The originals of these frames, decoded as they are asked for where they are not held."""
         return LazyImages(self, list(indices))
 
+    def stream(self, indices: Sequence[int], size: tuple[int, ResizeMethod] | None = None) -> Iterator[Frame]:
+        """These frames, in order; ``size`` (resolution and method): frames are resized from now on where they are decoded."""
+        self._size = size or self._size
+        for index, frame in self._stream(indices, Monitor()):
+            if isinstance(frame, Unreadable):
+                raise BadInput(f"{self.names[index]} cannot be read: {frame}")
+            yield frame
+
     def opaque(self, index: int) -> np.ndarray | None:
         """(h, w) bool, the parts of a frame that are not transparent; None where all of it is opaque."""
         return self.load(index).opaque if self.headers[index].has_alpha else None
@@ -242,9 +254,13 @@ class FrameSource:
 
     def _decode(self, index: int, ahead: Sequence[int]) -> Frame | Unreadable:
         try:
-            return self.reader.read(index, ahead)
+            frame = self.reader.read(index, ahead)
         except Unreadable as error:
             return error.with_traceback(None)  # which holds what was decoded so far
+        if self._size:
+            with contextlib.suppress(BadInput):  # too narrow: said when the pass is made
+                frame.small[self._size] = resized(frame.image, *self._size)
+        return frame
 
     def leave_out(self, broken: Mapping[int, str]) -> None:
         """Name frames that somebody else could not decode; the reason is the end of a sentence."""
@@ -258,28 +274,6 @@ class FrameSource:
             self.warnings.append(f"{', '.join(names)}{more} left out: {next(iter(broken.values()))}")
         else:
             self.warnings.extend(f"{self.names[i]} was left out: {error}" for i, error in broken.items())
-
-
-class LazyImages(Sequence[np.ndarray]):
-    """A sequence of (h, w, 3) uint8 originals that holds none of them itself."""
-
-    def __init__(self, source: FrameSource, indices: list[int]):
-        self._source = source
-        self._indices = indices
-
-    def __len__(self) -> int:
-        return len(self._indices)
-
-    def __getitem__(self, item):  # type: ignore[no-untyped-def]  # int or slice, as Sequence has it
-        if isinstance(item, slice):
-            return LazyImages(self._source, self._indices[item])
-        return self._source.load(self._indices[item]).image
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        for index, frame in self._source._stream(self._indices, Monitor()):
-            if isinstance(frame, Unreadable):
-                raise BadInput(f"{self._source.names[index]} cannot be read: {frame}")
-            yield frame.image
 
 
 def _range(path: Path, count: int, things: str, start: int, end: int, stride: int) -> range:

@@ -1,11 +1,17 @@
 """Files as people have them: turned, transparent, deep, of mixed sizes, broken."""
 
+import threading
+
 import numpy as np
 import pytest
 from da3_blender.core.errors import BadInput, Cancelled
+from da3_blender.core.frames import resizing
+from da3_blender.core.frames import source as source_module
+from da3_blender.core.frames.resizing import place
 from da3_blender.core.frames.source import FrameSource
 from da3_blender.core.frames.stills import decode, read_header
 from da3_blender.core.monitor import Monitor
+from da3_blender.core.settings import ResizeMethod
 from PIL import Image
 
 
@@ -237,3 +243,29 @@ def test_an_orientation_that_a_png_tells_after_its_pixels_counts_too(tmp_path):
     (tmp_path / "a.png").write_bytes(png[:at] + png[pixels:end] + png[at:pixels] + png[end:])
     header, image = read_header(tmp_path / "a.png"), decode(tmp_path / "a.png").image
     assert (header.height, header.width) == image.shape[:2] == (64, 48)
+
+
+def test_images_of_the_next_pass_are_resized_where_they_are_decoded(tmp_path, monkeypatch):
+    """Not where the model is asked: it would wait for that."""
+    rng = np.random.default_rng(0)
+    for i in range(6):
+        Image.fromarray(rng.integers(0, 255, (90, 120, 3), dtype=np.uint8)).save(tmp_path / f"{i}.png")
+    frames, size = FrameSource.open(tmp_path), (56, ResizeMethod.UPPER_BOUND)
+    threads, resized = [], resizing.resized
+
+    def noted(*arguments):
+        threads.append(threading.current_thread().name)
+        return resized(*arguments)
+
+    monkeypatch.setattr(source_module, "resized", noted)
+    monkeypatch.setattr(resizing, "resized", noted)
+    for wanted in ([0, 1], [2, 3], [4, 5]):
+        assert frames.usable(wanted, Monitor()) == wanted
+        canvas, _, _ = place(frames.images(wanted), *size)
+        plain, _, _ = place([frames.load(i).image for i in wanted], *size)
+        np.testing.assert_array_equal(canvas, plain)
+    frames.release()
+    own = threading.current_thread().name
+    # Two of the first pass, of which nobody knew the size, and each of the three passes once more for comparison.
+    assert threads.count(own) == 2 + 6
+    assert sum(name.startswith("decode") for name in threads) == 4
