@@ -139,7 +139,10 @@ def camera_records(batch: Batch, frames: FrameSource, settings: Settings) -> lis
     placements = _placements(batch, frames, settings)
     orientations = [frames.headers[i].orientation for i in batch.indices]
     sizes = [frames.headers[i].file_size for i in batch.indices]
-    return blender_arrays.cameras(batch.prediction, batch.indices, names, pictures, placements, orientations, sizes)
+    records = blender_arrays.cameras(batch.prediction, batch.indices, names, pictures, placements, orientations, sizes)
+    if frames.is_video:
+        return [replace(record, video=str(frames.paths[record.frame])) for record in records]
+    return records
 
 
 def drop_empty(batch: Batch, frames: FrameSource) -> Batch:

@@ -11,7 +11,7 @@ from mathutils import Matrix
 
 from ..core.output.calibration import camera_report
 from ..core.output.payload import CameraRecord, MeshArrays, Part, camera_table
-from . import animation, cameras, mesh, placing, point_cloud
+from . import animation, cameras, mesh, placing, plate, point_cloud
 from .datablocks import borrowed, collections, materials, mesh_trees, point_trees, scene, splat_nodes
 from .datablocks.created import Created, is_there
 from .timeline import Timeline
@@ -154,9 +154,10 @@ def batch_steps(
                 made.add(camera.data)
                 objects.append(made.add(camera))
                 links.append((inner, camera))
-        path, moving = None, run.camera if run.camera and is_there(run.camera) else None
+        path, clip, moving = None, None, run.camera if run.camera and is_there(run.camera) else None
         if run.play.animate_sequence and records:
             path = yield from animation.path_steps([*run.records, *records], moving, run.timeline)
+            clip = plate.clip_of([*run.records, *records], run.timeline, made, run.top.get(plate.CLIP))
             for datablock in (path.poses, path.lenses, *((path.camera.data, path.camera) if not moving else ())):
                 made.add(datablock)
         yield
@@ -168,6 +169,9 @@ def batch_steps(
                 run.camera = path.camera
                 run.camera[collections.PART] = "path"
                 run.top.objects.link(path.camera)
+                if clip is not None:
+                    run.top[plate.CLIP] = clip
+                    plate.show(path.camera, clip, records[0])
             animation.follow(path)
         run.top[BUILT] = {
             point_trees.THRESHOLD: threshold, point_trees.POINT_SIZE: scale, point_trees.DISPLAY: 100.0,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import bpy
 import numpy as np
@@ -72,9 +71,7 @@ def build_steps(
             data = made.add(bpy.data.cameras.new(fitting(record.name)))
             camera = made.add(bpy.data.objects.new(fitting(record.name), data))
             set_up(camera, record, spacing)
-            image = _add_background(data, record)
-            if image is not None:
-                made.add(image)
+            _add_background(data, record, made)
             if collection is not None:
                 collection.objects.link(camera)
             cameras.append(camera)
@@ -148,24 +145,35 @@ def set_up(camera: bpy.types.Object, record: CameraRecord, spacing: float) -> No
             owner[key] = value
 
 
-def _add_background(data: bpy.types.Camera, record: CameraRecord) -> bpy.types.Image | None:
-    """Put the original behind the scene; the image, where it was not in the file before.
+def _add_background(data: bpy.types.Camera, record: CameraRecord, made: Created) -> None:
+    """Put the original behind the scene; ``made`` learns of an image that was not in the file before.
 
-    Blender reads its pixels only when somebody looks through the camera.
+    Blender reads its pixels only when somebody looks through the camera. A scene may be built where the images are not: the
+    camera is as true without.
     """
-    if not record.image or not Path(record.image).is_file():  # a frame of a video has no file
-        return None  # the scene may be built where the images are not; the camera is as true without
-    made = Created()
-    image = image_materials.load(record.image, made)
-    if image is None:
-        return None
+    image = image_materials.load(record.video or record.image, made, is_video=bool(record.video))
+    if image is None or (record.video and is_turned(image.size, record)):
+        return
     background = data.background_images.new()
     background.image = image
+    if record.video:
+        user = background.image_user  # a movie of one frame, that begins later in the file
+        user.frame_start, user.frame_duration, user.frame_offset = 1, 1, record.frame
+    lay_behind(data, background, record)
+
+
+def lay_behind(data: bpy.types.Camera, background: bpy.types.CameraBackgroundImage, record: CameraRecord) -> None:
+    """Have a background show behind everything, where the record's picture lies."""
     background.alpha = IMAGE_ALPHA
     background.display_depth = "BACK"
     _fit(background, record)
     data.show_background_images = True
-    return image if made.all else None
+
+
+def is_turned(size: Sequence[int], record: CameraRecord) -> bool:
+    """Whether Blender shows a video lying that stands: older ones pay no heed to how a file says it is turned."""
+    wide, high = record.photo
+    return size[0] != size[1] and (size[0] > size[1]) != (wide > high)
 
 
 def _fit(background: bpy.types.CameraBackgroundImage, record: CameraRecord) -> None:
@@ -187,4 +195,5 @@ def _fit(background: bpy.types.CameraBackgroundImage, record: CameraRecord) -> N
     stored = upright[::-1] if lying else upright
     background.frame_method = "FIT"
     background.scale = float(1.0 / (frame / stored).min())
-    background.image.display_aspect = (down, across) if lying else (across, down)
+    shown = background.clip or background.image
+    shown.display_aspect = (down, across) if lying else (across, down)

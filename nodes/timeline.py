@@ -51,6 +51,11 @@ class Timeline:
         nearest = min(self._known, key=lambda known: abs(known - frame))
         return self._known[nearest] + frame - nearest
 
+    @property
+    def has_numbers(self) -> bool:
+        """Whether the files' own numbers are the timeline's frames."""
+        return bool(self._has_numbers)
+
     def _plain(self, frame: int) -> int:
         return frame if self._start is None else self._start + frame - self._first
 

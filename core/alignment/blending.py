@@ -13,7 +13,19 @@ from ..geometry.similarity import mean_rotation
 from ..prediction.prediction import Prediction
 
 AGREE = 0.1  # two depths that differ by more than this part are two surfaces, between which there is nothing
-_ARRAYS = ("depth", "conf", "extrinsics", "intrinsics", "images", "sky", "object_id", "people", "unfiltered", "looks")
+_ARRAYS = (
+    "depth",
+    "conf",
+    "extrinsics",
+    "intrinsics",
+    "images",
+    "sky",
+    "object_id",
+    "people",
+    "unfiltered",
+    "looks",
+    "distortion",
+)
 
 
 def select(prediction: Prediction, rows: Sequence[int] | np.ndarray) -> Prediction:

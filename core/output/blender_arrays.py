@@ -135,10 +135,11 @@ def cameras(
             name=name, frame=int(index), camera_to_world=tuple(matrix.ravel().tolist()),
             fx=float(k[0, 0]), fy=float(k[1, 1]), cx=float(k[0, 2]), cy=float(k[1, 2]), width=width, height=height,
             image=image, placement=(place.left, place.top, place.width, place.height), orientation=orientation,
-            photo=size,
+            photo=size, distortion=tuple(bent.tolist()),
         )
-        for index, name, image, matrix, k, place, orientation, size in zip(
+        for index, name, image, matrix, k, place, orientation, size, bent in zip(
             indices, names, images, matrices, prediction.intrinsics, placements, orientations or [1] * len(names),
-            sizes or [(place.original_width, place.original_height) for place in placements], strict=True,
+            sizes or [(place.original_width, place.original_height) for place in placements],
+            np.zeros((len(names), 3)) if prediction.distortion is None else prediction.distortion, strict=True,
         )
     ]  # fmt: skip

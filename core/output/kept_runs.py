@@ -35,7 +35,8 @@ MANIFEST = "manifest.json"
 _CAMERA = {  # ``CameraRecord``
     "name": str, "frame": int, "camera_to_world": [manifests.NUMBER],
     **dict.fromkeys(("fx", "fy", "cx", "cy"), manifests.NUMBER), "width": int, "height": int,
-    "image": str, "placement": [manifests.NUMBER], "orientation?": int, "photo?": [int],
+    "image": str, "placement": [manifests.NUMBER], "orientation?": int, "photo?": [int], "video?": str,
+    "distortion?": [manifests.NUMBER],
 }  # fmt: skip
 _BATCH = {"indices": [int], "names": {"#": str}, "is_metric": bool, "cameras_known": bool, "records": [_CAMERA]}
 SCHEMA: dict[str, Any] = {

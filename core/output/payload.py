@@ -157,6 +157,8 @@ class CameraRecord:
     placement: tuple[int, int, int, int]  # left, top, width, height of the original on the processed canvas
     orientation: int = 1  # EXIF's: how the pixels lie in the original's file, 1 is upright
     photo: tuple[int, int] = (0, 0)  # upright width and height of the original in pixels; 0 where nobody knows
+    video: str = ""  # path of the video that the original is frame ``frame`` of
+    distortion: tuple[float, float, float] = (0.0, 0.0, 0.0)  # k1 k2 k3 of the original, see ``Prediction``
 
     @property
     def field_of_view(self) -> tuple[float, float]:
@@ -193,8 +195,12 @@ class CameraRecord:
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> CameraRecord:
-        complete = {"photo": (0, 0), **record}  # an older run that was kept does not know it
-        lists = {key: tuple(complete[key]) for key in ("camera_to_world", "placement", "photo")}
+        complete = {
+            "photo": (0, 0),
+            "distortion": (0.0, 0.0, 0.0),
+            **record,
+        }  # an older run that was kept does not know them
+        lists = {key: tuple(complete[key]) for key in ("camera_to_world", "placement", "photo", "distortion")}
         return cls(**{**complete, **lists})
 
 

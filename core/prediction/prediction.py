@@ -28,6 +28,9 @@ class Prediction:
     object_id: np.ndarray | None = None  # (N, H, W) int32, which tracked thing is seen; 0 is none
     unfiltered: np.ndarray | None = None  # (N, H, W) float32, the confidence before any filter of the settings
     people: np.ndarray | None = None  # (N, H, W) bool; they get confidence 1 and take no part in any alignment
+    distortion: np.ndarray | None = (
+        None  # (N, 3) k1 k2 k3 of the originals (OpenCV's radial polynomial); None: none known
+    )
     looks: np.ndarray | None = None  # (N, D) float32 of length 1, what each frame looks like; alike places are near
 
     def __len__(self) -> int:

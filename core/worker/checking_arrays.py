@@ -47,6 +47,7 @@ def check_camera(record: Mapping[str, Any]) -> None:
         wrong("a camera", record)
     text(camera.name, "the name of a camera")
     text(camera.image, "the image of a camera")
+    text(camera.video, "the video of a camera")
     whole(camera.frame, 0, MOST, "the frame of a camera")
     check_matrix(camera.camera_to_world, "the pose of a camera")
     for name in ("fx", "fy"):
@@ -64,6 +65,10 @@ def check_camera(record: Mapping[str, Any]) -> None:
         wrong("photo", camera.photo)
     for value in camera.photo:
         whole(value, 0, 1_000_000, "photo")
+    if len(camera.distortion) != 3:
+        wrong("distortion", camera.distortion)
+    for k in camera.distortion:
+        number(k, -1e3, 1e3, "distortion")
 
 
 def check_part(record: Mapping[str, Any], folder: Path) -> None:

@@ -55,7 +55,7 @@ def image_material(image: bpy.types.Image) -> bpy.types.Material:
     return material
 
 
-def load(path: str, made: Created, *, packed: bool = False) -> bpy.types.Image | None:
+def load(path: str, made: Created, *, packed: bool = False, is_video: bool = False) -> bpy.types.Image | None:
     """The image of that path; None where there is no such file, or none that Blender reads: the scene may be built where the images are not.
 
     One that is in the file already is taken again. Its path is kept as Blender does it: relative to the .blend, where that
@@ -66,11 +66,16 @@ def load(path: str, made: Created, *, packed: bool = False) -> bpy.types.Image |
     path : absolute
     made : learns of the image if it is new
     packed : put the picture into the .blend, for the file will be gone
+    is_video : the image is a movie
     """
-    if not path or not Path(path).is_file() or not kinds.opens_in_blender(Path(path)):
+    if not path or not Path(path).is_file() or not (is_video or kinds.opens_in_blender(Path(path))):
         return None  # of HEIC, AVIF or raw, Blender would make an image without pixels
-    if _is_out_of_reach(path):
-        return _load_content(Path(path), made)
+    if is_out_of_reach(path):
+        return None if is_video else _load_content(Path(path), made)
+    if is_video:  # Blender would take another image for every user
+        known = (image for image in bpy.data.images if image.source == "MOVIE")
+        if shared := next((image for image in known if bpy.path.abspath(image.filepath) == path), None):
+            return shared
     before = len(bpy.data.images)
     try:
         image = bpy.data.images.load(path, check_existing=not packed)
@@ -82,12 +87,19 @@ def load(path: str, made: Created, *, packed: bool = False) -> bpy.types.Image |
     if packed:
         image.pack()
         image.filepath_raw = f"//{Path(path).name}"  # where Blender would put it if it were unpacked
-    elif bpy.data.filepath and bpy.context.preferences.filepaths.use_relative_paths:
-        image.filepath_raw = bpy.path.relpath(path)
+    else:
+        keep_path(image)
     return image
 
 
-def _is_out_of_reach(path: str) -> bool:
+def keep_path(shown: bpy.types.Image | bpy.types.MovieClip) -> None:
+    """Keep where a picture lies as Blender does it: relative to the .blend, where that has been saved and the person wants it."""
+    if bpy.data.filepath and bpy.context.preferences.filepaths.use_relative_paths:
+        name = "filepath_raw" if isinstance(shown, bpy.types.Image) else "filepath"
+        setattr(shown, name, bpy.path.relpath(shown.filepath))
+
+
+def is_out_of_reach(path: str) -> bool:
     """Whether Blender cannot open a file that is there: it takes a backslash for a separator, also where it is none."""
     return (os.sep != "\\" and "\\" in path) or len(os.fsencode(path)) >= LONGEST_PATH
 

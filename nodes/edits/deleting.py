@@ -7,6 +7,7 @@ import bpy
 from ..assembly import REPORT, TABLE
 from ..datablocks import borrowed
 from ..datablocks.created import is_there
+from ..plate import CLIP
 from .replacing import is_built, remove
 
 
@@ -15,7 +16,7 @@ def delete(scene: bpy.types.Scene, run: bpy.types.Collection) -> None:
     borrowed.give_back(scene, run)
     own = [obj for obj in run.all_objects if is_built(obj)]
     groups = {m.node_group for obj in own for m in obj.modifiers if m.type == "NODES" and m.node_group}
-    texts = {run.get(TABLE), run.get(REPORT)}
+    texts, clip = {run.get(TABLE), run.get(REPORT)}, run.get(CLIP)
     remove(own)
     for obj in list(run.all_objects):
         if obj.name not in scene.collection.objects:
@@ -27,5 +28,5 @@ def delete(scene: bpy.types.Scene, run: bpy.types.Collection) -> None:
         for node in group.nodes
         if node.bl_idname == "GeometryNodeSetMaterial"
     }
-    for made in (groups, materials - {None}, texts - {None}):
+    for made in (groups, materials - {None}, texts - {None}, {clip} - {None}):
         bpy.data.batch_remove([one for one in made if is_there(one) and one.users - one.use_fake_user == 0])

@@ -10,6 +10,7 @@ from ..assembly import BUILT, Run
 from ..datablocks import point_trees
 from ..datablocks.collections import PART
 from ..datablocks.created import is_there
+from ..plate import CLIP
 from . import keeping
 
 NUMBERED = re.compile(r"(.+)\.\d{3,}")
@@ -127,6 +128,8 @@ def _settle(run: Run, top: bpy.types.Collection) -> None:
                 made.name = name
     if BUILT in run.top:
         top[BUILT] = run.top[BUILT].to_dict()
+    if run.top.get(CLIP) is not None:
+        top[CLIP] = run.top[CLIP]
     bpy.data.collections.remove(run.top)
     run.top = top
 

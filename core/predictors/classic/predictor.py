@@ -107,6 +107,7 @@ class ClassicPredictor:
             intrinsics,
             canvas,
             sky,
+            distortion=sfm.distortion[:, None] * (1.0, 0.0, 0.0),
             cameras_known=found is not None,
             scale_known=found is None,
         )
