@@ -20,6 +20,7 @@ from .options.choices import (
     ColmapExport,
     FeatureMatching,
     KnownCameras,
+    Lens,
     MetricMode,
     MetricSource,
     RefView,
@@ -39,14 +40,9 @@ class Settings:
     input: str = option("", "Input", "Folder of images, one image, or a video", group="input", subtype="FILE_PATH")
     start_frame: int = option(0, "Start Frame", "First frame that is used, counted from 0", group="input", min=0)
     end_frame: int = option(
-        -1,
-        "End Frame",
-        "Last frame that is used; -1 is the last there is",
-        group="input",
-        min=-1,
-        word="To the End",
+        -1, "End Frame", "Last frame that is used; -1 is the last there is", group="input", min=-1, word="To the End",
         instead=100,
-    )
+    )  # fmt: skip
     frame_stride: int = option(1, "Frame Stride", "Keep every n-th frame", group="input", min=1)
     model: str = option("da3-large-1.1", "Model", "Which model computes depth and cameras", group="model")
     fp16: bool = option(
@@ -62,14 +58,10 @@ class Settings:
         MetricSource.AUTOMATIC, "Metres From", "What Use Metric takes the scale from", group="model"
     )
     field_of_view: float = option(
-        math.radians(60.0),
-        "Field of View",
-        "Angle across the longest side, for models that give no cameras (metric, mono)",
-        group="model",
-        subtype="ANGLE",
-        min=math.radians(1.0),
-        max=math.radians(170.0),
-    )
+        math.radians(60.0), "Field of View",
+        "Angle across the longest side, for models that give no cameras (metric, mono)", group="model", subtype="ANGLE",
+        min=math.radians(1.0), max=math.radians(170.0),
+    )  # fmt: skip
     known_cameras: KnownCameras = option(
         KnownCameras.OFF, "Known Cameras", "Cameras that the model is given; the result lands in their frame and unit",
         group="cameras",
@@ -79,6 +71,14 @@ class Settings:
     )
     known_cameras_collection: str = option(
         "", "Camera Collection", "Name of the Blender collection that holds the cameras", group="cameras"
+    )
+    lens: Lens = option(Lens.PER_FRAME, "Lens", "Whether all frames were taken with one focal length", group="cameras")
+    lens_focal: float = option(
+        0.0, "Focal Length", "In mm; 0 takes what the files say (EXIF)", group="cameras", min=0.0, soft_max=500.0,
+        word="From the Files", instead=35.0,
+    )  # fmt: skip
+    lens_sensor: float = option(
+        36.0, "Sensor Size", "Of the longest side of the picture, in mm", group="cameras", min=0.1, soft_max=70.0
     )
     feature_matching: FeatureMatching = option(
         FeatureMatching.AUTOMATIC, "Feature Matching",
@@ -163,13 +163,9 @@ class Settings:
         group="surfaces",
     )  # fmt: skip
     point_scale: float = option(
-        1.0,
-        "Point Size",
-        "Size of the dots; 1 is the footprint of a pixel, near and far",
-        group="output",
-        min=0.0,
+        1.0, "Point Size", "Size of the dots; 1 is the footprint of a pixel, near and far", group="output", min=0.0,
         soft_max=10.0,
-    )
+    )  # fmt: skip
     output_folder: str = option(
         "", "Output Folder", "Where the result files go; empty: none are written", group="output", subtype="DIR_PATH"
     )

@@ -29,6 +29,12 @@ def why_unused(name: str, settings: PropertyGroup) -> str:
             return "Only with a COLMAP model"
         case "known_cameras_collection" if settings.known_cameras != "collection":
             return "Only with a Blender collection"
+        case "lens" if not model.gives_cameras or settings.known_cameras in ("colmap", "collection"):
+            return "Only where the model finds the cameras"
+        case "lens_focal" | "lens_sensor" if settings.lens != "fixed" or why_unused("lens", settings):
+            return "Only with a fixed lens"
+        case "lens_sensor" if not settings.lens_focal:
+            return "The files tell it"
         case "feature_matching" if model.needs_file and settings.known_cameras != "structure_from_motion":
             return "Only for Classic, and for Known Cameras by Structure from Motion"
         case "output_point_cloud" | "output_splats" | "output_colmap" if not settings.output_folder:

@@ -30,6 +30,9 @@ def chunks(run: Run) -> Iterator[int]:
     for number in range(len(run.store.chunks)):
         yield number
         run.pace.skip()
+    remember = getattr(run.predictor, "remember", None)  # of a lens that all chunks have
+    if remember is not None and run.store.chunks:
+        remember(run.store.load(0), run.store.chunks[0], run.settings)
     if run.planner.peek() is not None:
         for planned, prediction in predictions(run.frames, run.settings, run.predictor, run.planner, run.monitor):
             if prediction.extrinsics is None:

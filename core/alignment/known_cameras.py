@@ -19,7 +19,7 @@ from ..output import colmap
 from ..output.payload import CameraRecord
 from ..prediction.conditioning import FEWEST, problem
 from ..prediction.prediction import Cameras, Prediction
-from ..settings import FeatureMatching, KnownCameras, Settings
+from ..settings import KnownCameras, Settings
 from .blending import select
 from .camera_matching import Candidate, match
 
@@ -165,7 +165,7 @@ def find(
     if source is KnownCameras.STRUCTURE_FROM_MOTION:
         if not model.needs_file:
             return None  # classic finds the cameras in this very way itself
-        known = _from_motion(frames, settings.feature_matching, monitor, device)
+        known = _from_motion(frames, settings, monitor, device)
     elif source is KnownCameras.COLMAP:
         views = colmap.read(Path(settings.known_cameras_folder))
         known = _near(_matched([Candidate.of_view(view) for view in views], frames, "the COLMAP model"))
@@ -204,10 +204,10 @@ def _near(known: Known) -> Known:
     return replace(known, extrinsics=extrinsics, warnings=[*known.warnings, warning], origin=origin)
 
 
-def _from_motion(frames: FrameSource, matching: FeatureMatching, monitor: Monitor, device: str | None) -> Known:
+def _from_motion(frames: FrameSource, settings: Settings, monitor: Monitor, device: str | None) -> Known:
     from ..devices.choosing import choose
     from ..predictors.classic import scene
 
-    found = scene.find(frames, frames.selected, matching, monitor, str(choose(device, kinds=()).device))
+    found = scene.find(frames, frames.selected, settings, monitor, str(choose(device, kinds=()).device))
     extrinsics = dict(zip(found.indices, found.sfm.extrinsics, strict=True))
     return Known(extrinsics, dict(zip(found.indices, found.sfm.intrinsics, strict=True)), found.warnings)

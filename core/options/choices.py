@@ -52,6 +52,12 @@ class KnownCameras(Choice):
     )  # fmt: skip
 
 
+class Lens(Choice):
+    PER_FRAME = "per_frame", "Per Frame", "As the model finds it, anew for every frame; zooms stay"
+    SHOT = "shot", "One for the Shot", "The median of the first pass; poses and depths are refined for it"
+    FIXED = "fixed", "Fixed", "A known focal length; poses and depths are refined for it"
+
+
 class FeatureMatching(Choice):
     AUTOMATIC = (
         "automatic", "Automatic",

@@ -12,7 +12,7 @@ from ...frames.resizing import Placement, place
 from ...frames.source import FrameSource
 from ...monitor import Monitor
 from ...prediction.prediction import Cameras, Prediction
-from ...settings import Settings
+from ...settings import Lens, Settings
 from . import scene
 from .scene import Scene
 from .sfm.reconstruction import SfmResult, structure_from_motion
@@ -59,7 +59,7 @@ class ClassicPredictor:
             No two of them have one.
         Cancelled
         """
-        self._scene = scene.find(frames, indices, settings.feature_matching, self.monitor, self.device)
+        self._scene = scene.find(frames, indices, settings, self.monitor, self.device)
         return self._scene.indices, self._scene.warnings, self._scene.sfm.way
 
     @property
@@ -86,7 +86,15 @@ class ClassicPredictor:
         found = self._scene.of(indices) if self._scene and cameras is None else None
         if found is None:
             focals = [self.focals[i] if i < len(self.focals) else None for i in indices]
-            sfm = structure_from_motion(images, focals, self.monitor, cameras, settings.feature_matching, self.device)
+            sfm = structure_from_motion(
+                images,
+                focals,
+                self.monitor,
+                cameras,
+                settings.feature_matching,
+                self.device,
+                Lens.PER_FRAME if settings.lens is Lens.FIXED else settings.lens,
+            )
         else:
             sfm = found
         if not sfm.registered.all():

@@ -11,7 +11,8 @@ import numpy as np
 from ...files.names import listed
 from ...frames.source import FrameSource
 from ...monitor import Monitor
-from ...settings import FeatureMatching
+from ...prediction.lens import fixed_focal, longest_side
+from ...settings import Settings
 from .sfm.reconstruction import SfmResult, structure_from_motion
 
 
@@ -36,7 +37,7 @@ class Scene:
 
 
 def find(
-    frames: FrameSource, indices: Sequence[int], matching: FeatureMatching, monitor: Monitor, device: str = "cpu"
+    frames: FrameSource, indices: Sequence[int], settings: Settings, monitor: Monitor, device: str = "cpu"
 ) -> Scene:
     """Structure from motion over these frames of an input.
 
@@ -46,9 +47,10 @@ def find(
         No two of them have a camera; the sentence says why.
     Cancelled, DA3Error
     """
-    usable = frames.usable(indices, monitor)
+    usable, fixed = frames.usable(indices, monitor), fixed_focal(settings, frames)
+    focals = [fixed * longest_side(frames, i) if fixed else frames.focals[i] for i in usable]
     found = structure_from_motion(
-        frames.images(usable), [frames.focals[i] for i in usable], monitor, matching=matching, device=device
+        frames.images(usable), focals, monitor, matching=settings.feature_matching, device=device, lens=settings.lens
     )
     rows = np.flatnonzero(found.registered).tolist()
     placed = [usable[row] for row in rows]

@@ -14,7 +14,7 @@ import numpy as np
 
 from ....streaming import pipeline as streaming
 from ... import memory
-from ...alignment import known_cameras, positioning
+from ...alignment import known_cameras, one_lens, positioning
 from ...files.names import listed
 from ...frames.panorama import detection as panoramas
 from ...frames.resizing import layout
@@ -27,12 +27,13 @@ from ...output.result_files import ResultFiles
 from ...output.run_keeper import KeptWriter
 from ...pipeline import camera_records, reconstruct
 from ...prediction.batching import plan
+from ...prediction.lens import fixed_focal
 from ...prediction.memory_check import require_room
 from ...prediction.passes import images_per_pass
 from ...prediction.predictor import Predictor
 from ...segmentation.segmenter import STAGE as SEGMENTATION
 from ...segmentation.segmenter import SegmentingPredictor
-from ...settings import BatchMode, KnownCameras, MetricSource, Settings
+from ...settings import BatchMode, KnownCameras, Lens, MetricSource, Settings
 from ...surfaces.image_meshes import write_frames
 from .. import pace, protocol
 from ..life.peak_memory import peak_device_memory, peak_memory, reset_peak_device_memory, reset_peak_memory
@@ -92,6 +93,8 @@ def generate(
         )
     if known:
         predictor = known_cameras.ConditionedPredictor(predictor, known, frames)
+    elif settings.lens is not Lens.PER_FRAME and catalogue.find(settings.model).needs_file:  # classic has one by itself
+        predictor = one_lens.OneLensPredictor(predictor, frames, fixed_focal(settings, frames))
     teller.warn_all(panoramas.warnings(frames))
     positions = positioning.find(settings, frames)
     positioned = positioning.PositionedPredictor(predictor, positions, frames, settings) if positions else None

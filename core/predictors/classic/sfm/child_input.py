@@ -13,6 +13,7 @@ import numpy as np
 from ....errors import DA3Error
 from ....monitor import Monitor
 from ....prediction.prediction import Cameras
+from ....settings import Lens
 from .lenses import believable, rungs
 
 LONG_SIDE = 1600  # pixels; beyond it features get slower, not better
@@ -46,10 +47,13 @@ def job(
     scales: list[tuple[float, float]],
     focals: Sequence[float | None],
     cameras: Cameras | None,
+    lens: Lens = Lens.PER_FRAME,
 ) -> dict[str, Any]:
-    scaled = [believable(f and float(f) * sx, size) for f, (sx, _), size in zip(focals, scales, sizes, strict=True)]
+    scaled = [f and float(f) * sx for f, (sx, _) in zip(focals, scales, strict=True)]
+    if lens is not Lens.FIXED:
+        scaled = [believable(f, size) for f, size in zip(scaled, sizes, strict=True)]
     count = len(sizes)
-    known, ways = None, rungs(sizes, scaled)
+    known, ways = None, rungs(sizes, scaled, lens)
     if cameras is not None:
         alone = [{"images": [i], "focal": None, "width": w, "height": h} for i, (w, h) in enumerate(sizes)]
         ways = [{"name": "known", "groups": alone, "angle": None}]
@@ -72,6 +76,7 @@ def job(
         "long_side": max(max(size) for size in sizes),
         "threads": max(1, min(8, os.cpu_count() or 1)),
         "cameras": known,
+        "focal_is_known": lens is Lens.FIXED,
     }
 
 

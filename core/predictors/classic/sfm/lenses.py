@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from ....settings import Lens
+
 SAME_CAMERA = 1.02  # focal lengths within this ratio are one camera's
 EXIF_FOCALS = 0.25, 12.0  # of the long side; what EXIF says outside of it cannot be (some cameras write 1 mm)
 SMALL_ANGLE = 3.0  # degrees that the first two views must see points at; COLMAP wants 16
@@ -21,23 +23,29 @@ def believable(focal: float | None, size: Size) -> float | None:
     return focal if focal and EXIF_FOCALS[0] <= focal / max(size) <= EXIF_FOCALS[1] else None
 
 
-def rungs(sizes: Sequence[Size], focals: Sequence[float | None]) -> list[dict[str, Any]]:
+def rungs(sizes: Sequence[Size], focals: Sequence[float | None], lens: Lens = Lens.PER_FRAME) -> list[dict[str, Any]]:
     """The ways to try, in order, while images are missing. ``angle``: of the first two views, None is COLMAP's own.
 
     Cameras as EXIF groups them; then with nothing from EXIF, which can be wrong (a lens that was changed, a picture that was
-    cropped); then a camera for each image (``lenses``), for collections; the narrow pair last.
+    cropped); then a camera for each image (``lenses``), for collections; the narrow pair last. Where all have one lens, EXIF's
+    median is its prior and no image gets a camera of its own; where it is known, there is no other way.
     """
+    if lens is Lens.SHOT and any(focals):
+        focals = [float(np.median([focal for focal in focals if focal]))] * len(sizes)
     as_exif = camera_groups(sizes, focals)
     by_size = camera_groups(sizes, [None] * len(sizes))
     alone = [{"images": [i], "focal": None, "width": w, "height": h} for i, (w, h) in enumerate(sizes)]
     ways: list[tuple[str, Groups, float | None]] = [("as given", as_exif, None)]
     if any(group["focal"] for group in as_exif):
         ways.append(("without EXIF", by_size, None))
-    ways.append(("lenses", alone, None))
+    if lens is Lens.PER_FRAME:
+        ways.append(("lenses", alone, None))
     if len(sizes) <= FEW:
         ways.append(("narrow", as_exif, SMALL_ANGLE))
         if any(group["focal"] for group in as_exif):
             ways.append(("narrow, without EXIF", by_size, SMALL_ANGLE))
+    if lens is Lens.FIXED:
+        ways = [way for way in ways if "without EXIF" not in way[0]]
     return [{"name": name, "groups": groups, "angle": angle} for name, groups, angle in ways]
 
 

@@ -20,7 +20,7 @@ from ....errors import BadInput, MissingEnvironment
 from ....geometry.projection import homogeneous, invert_rigid
 from ....monitor import Monitor
 from ....prediction.prediction import Cameras
-from ....settings import FeatureMatching
+from ....settings import FeatureMatching, Lens
 from . import child_input, children
 from .diagnosis import MODELS_HINT, Evidence, why_not, why_nothing
 
@@ -71,6 +71,7 @@ def structure_from_motion(
     cameras: Cameras | None = None,
     matching: FeatureMatching = FeatureMatching.AUTOMATIC,
     device: str = "cpu",
+    lens: Lens = Lens.PER_FRAME,
 ) -> SfmResult:
     """Where the images were taken from, and sparse points.
 
@@ -82,6 +83,7 @@ def structure_from_motion(
     cameras : where they are known: only points are computed
     matching : which features; ``automatic`` goes on to others while images are missing, and keeps the best
     device : where learned features are computed: "cuda", "mps", "cpu"
+    lens : whether images of one size share a camera in any case, and whether ``focals`` are exact
 
     Raises
     ------
@@ -100,7 +102,7 @@ def structure_from_motion(
     with tempfile.TemporaryDirectory(prefix="da3_sfm_") as name:
         folder = Path(name)
         sizes, scales = child_input.write_images(images, folder, monitor)
-        job = child_input.job(sizes, scales, focals, cameras)
+        job = child_input.job(sizes, scales, focals, cameras, lens)
         ways = _ways(matching, device, job["long_side"], cameras is not None)
         best: dict[str, Any] = {}
         for number, way in enumerate(ways):

@@ -16,6 +16,7 @@ from da3_blender.core.predictors.classic.sfm.diagnosis import Evidence, why_not,
 from da3_blender.core.predictors.classic.sfm.lenses import believable, rungs
 from da3_blender.core.predictors.classic.sfm.processes.pair_motion import MOVED, STATIC, TURNED, UNKNOWN, kind_of_motion
 from da3_blender.core.predictors.classic.sfm.processes.retrieval import likely_pairs, pooled
+from da3_blender.core.settings import Lens
 
 SIZE, FOCAL = (480, 360), 420.0
 
@@ -127,6 +128,9 @@ def test_focal_lengths_that_cannot_be_are_ignored():
     assert believable(500.0, (640, 480)) == 500.0
     names = [rung["name"] for rung in rungs([(640, 480)] * 5, [500.0] * 5)]
     assert names == ["as given", "without EXIF", "lenses"]
+    assert [rung["name"] for rung in rungs([(640, 480)] * 5, [500.0] * 5, Lens.SHOT)] == ["as given", "without EXIF"]
+    (one,) = rungs([(640, 480)] * 5, [500.0, 520.0, 500.0, 540.0, 500.0], Lens.SHOT)[0]["groups"]
+    assert one["focal"] == 500.0
     assert rungs([(640, 480)] * 2, [None] * 2)[-1]["angle"] is not None, "two views may see at a small angle"
 
 

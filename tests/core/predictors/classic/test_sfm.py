@@ -22,7 +22,7 @@ from da3_blender.core.prediction.prediction import Cameras
 from da3_blender.core.predictors.classic import structure_from_motion
 from da3_blender.core.predictors.classic.predictor import undistort
 from da3_blender.core.predictors.classic.sfm import children, lenses, reconstruction
-from da3_blender.core.settings import FeatureMatching
+from da3_blender.core.settings import FeatureMatching, Lens
 
 FOCAL = 280.0
 
@@ -78,6 +78,12 @@ def test_the_same_images_give_the_same_cameras_to_the_bit(room):
     first, second = (structure_from_motion(room.images, [FOCAL] * 5, Monitor()) for _ in range(2))
     assert np.array_equal(first.extrinsics, second.extrinsics)
     assert np.array_equal(first.points, second.points)
+
+
+def test_a_lens_that_is_known_stays_as_it_is(room):
+    found = structure_from_motion(room.images, [FOCAL * 1.02] * 5, Monitor(), lens=Lens.FIXED)
+    assert found.registered.all()
+    assert found.intrinsics[:, 0, 0] == pytest.approx(FOCAL * 1.02)
 
 
 def test_two_images_are_enough(room):

@@ -139,7 +139,9 @@ def _pipeline_options(job: dict[str, Any], rung: dict[str, Any] | None = None) -
 
 
 def _trusts_prior(job: dict[str, Any], rung: dict[str, Any]) -> bool:
-    """Few views say less about the focal length than EXIF does."""
+    """Few views say less about the focal length than EXIF does, and none more than a person who knows it."""
+    if job["focal_is_known"]:
+        return True
     return job["count"] < FEW and all(group["focal"] is not None for group in rung["groups"])
 
 
