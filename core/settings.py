@@ -72,6 +72,13 @@ class Settings:
     known_cameras_collection: str = option(
         "", "Camera Collection", "Name of the Blender collection that holds the cameras", group="cameras"
     )
+    known_camera: str = option(
+        "", "Moving Camera", "Name of the camera; its frames are those of the files, or count from the scene's start",
+        group="cameras",
+    )  # fmt: skip
+    known_cameras_file: str = option(
+        "", "Camera File", "A transforms.json or a .chan with the cameras", group="cameras", subtype="FILE_PATH"
+    )
     lens: Lens = option(Lens.PER_FRAME, "Lens", "Whether all frames were taken with one focal length", group="cameras")
     lens_focal: float = option(
         0.0, "Focal Length", "In mm; 0 takes what the files say (EXIF)", group="cameras", min=0.0, soft_max=500.0,
@@ -178,6 +185,12 @@ class Settings:
     )  # fmt: skip
     output_colmap: ColmapExport = option(
         ColmapExport.BINARY, "Output COLMAP Model", "Write cameras and some points as a COLMAP model", group="output"
+    )
+    output_cameras: bool = option(
+        False,
+        "Output Camera Files",
+        "Write the cameras as transforms.json (nerfstudio) and .chan (Nuke)",
+        group="output",
     )
     output_debug_images: bool = option(
         False, "Output Debug Images", "Write pictures of each frame's depth, confidence and filters", group="output"

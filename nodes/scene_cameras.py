@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import bpy
 import numpy as np
 
 from ..core.errors import BadInput
 from ..core.output.payload import CameraRecord
+from . import cameras
 
+MOST_FRAMES = 20_000
 FOREIGN = -1  # the frame of a camera that this add-on did not make
 
 
@@ -35,6 +39,45 @@ def read_collection(scene: bpy.types.Scene, name: str) -> list[CameraRecord]:
     if not found:
         raise BadInput(f"There are no cameras in the collection '{name}'")
     return records(scene, found)
+
+
+def read_moving(scene: bpy.types.Scene, name: str) -> list[CameraRecord]:
+    """A camera at every frame: of the scene's range, and of its own keys.
+
+    What moves it (keys, a parent, a constraint such as Blender's own camera solve or an Alembic cache) is evaluated in a
+    scene of its own, in which nothing else is computed. Each record is named after its frame of the timeline, and its
+    ``frame`` counts from the scene's start.
+
+    Raises
+    ------
+    BadInput
+        There is no such camera, or it is not a perspective camera.
+    """
+    camera = scene.objects.get(name)
+    if camera is None or camera.type != "CAMERA":
+        raise BadInput(
+            f"There is no camera '{name}' in the scene" if name else "Known Cameras: choose the moving camera"
+        )
+    numbers = set(range(scene.frame_start, scene.frame_end + 1))
+    for owner in (camera, camera.data, camera.parent):
+        if owner is not None and owner.animation_data and owner.animation_data.action:
+            low, high = owner.animation_data.action.frame_range
+            numbers |= set(range(math.floor(low), math.ceil(high) + 1))
+    own = scene.copy()  # with its frame rate and units
+    try:
+        for collection in list(own.collection.children):
+            own.collection.children.unlink(collection)
+        for obj in list(own.collection.objects):
+            own.collection.objects.unlink(obj)
+        own.collection.objects.link(camera)
+        found = []
+        for number in sorted(numbers)[:MOST_FRAMES]:
+            own.frame_set(number)
+            seen = camera.evaluated_get(own.view_layers[0].depsgraph)
+            found.append(replace(_record(own, seen), name=str(number), frame=number - scene.frame_start))
+        return found
+    finally:
+        bpy.data.scenes.remove(own)
 
 
 def records(scene: bpy.types.Scene, found: Sequence[bpy.types.Object]) -> list[CameraRecord]:
@@ -71,6 +114,10 @@ def _picture(
         left, top, wide, high = (int(value) for value in camera["placement"])
         aspect = camera["pixel_aspect_y"] / camera["pixel_aspect_x"]
         return width, height, aspect, int(camera["frame"]), (left, top, wide, high)
+    if "picture" in camera:  # our own that moves
+        own = cameras.picture_of(camera)
+        width, height = int(own["resolution_x"]), int(own["resolution_y"])
+        return width, height, own["pixel_aspect_y"] / own["pixel_aspect_x"], FOREIGN, (0, 0, width, height)
     render = scene.render
     width, height = render.resolution_x, render.resolution_y
     return width, height, render.pixel_aspect_y / render.pixel_aspect_x, FOREIGN, (0, 0, width, height)

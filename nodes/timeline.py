@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 import numpy as np
 
+from ..core.files.names import sequence_numbers
 from ..core.output.payload import CameraRecord
 
 LAST = 1_048_574  # of Blender's timeline
-NUMBERED = re.compile(r"(.*?)(\d{1,7})")
 
 
 class Timeline:
@@ -78,12 +77,8 @@ class Timeline:
 
 def _numbers(records: Sequence[CameraRecord]) -> dict[int, int] | None:
     """The number at the end of each file's name by frame, where all have one and it grows with the frame."""
-    found = {record.frame: NUMBERED.fullmatch(record.name) for record in records}
-    frames = sorted(found)
-    matches = [found[frame] for frame in frames]
-    if len(frames) < 2 or any(match is None for match in matches):
+    names = {record.frame: record.name for record in records}
+    numbers = sequence_numbers([names[frame] for frame in sorted(names)])
+    if numbers is None or max(numbers) > LAST:
         return None
-    numbers = [int(match.group(2)) for match in matches if match]
-    if len({match.group(1) for match in matches if match}) > 1 or max(numbers) > LAST or min(np.diff(numbers)) <= 0:
-        return None
-    return dict(zip(frames, numbers, strict=True))
+    return dict(zip(sorted(names), numbers, strict=True))

@@ -80,6 +80,8 @@ def draw_option(layout: UILayout, context: Context, settings: PropertyGroup, opt
         _draw_number_or_word(column, settings, option)
     elif option.name == "known_cameras_collection":
         column.prop_search(settings, option.name, bpy.data, "collections", text="")
+    elif option.name == "known_camera":
+        column.prop_search(settings, option.name, context.scene, "objects", text="")
     else:
         column.prop(settings, option.name, text="")
 

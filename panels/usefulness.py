@@ -29,15 +29,19 @@ def why_unused(name: str, settings: PropertyGroup) -> str:
             return "Only with a COLMAP model"
         case "known_cameras_collection" if settings.known_cameras != "collection":
             return "Only with a Blender collection"
-        case "lens" if not model.gives_cameras or settings.known_cameras in ("colmap", "collection"):
+        case "lens" if not model.gives_cameras or settings.known_cameras in ("colmap", "collection", "camera", "file"):
             return "Only where the model finds the cameras"
         case "lens_focal" | "lens_sensor" if settings.lens != "fixed" or why_unused("lens", settings):
             return "Only with a fixed lens"
         case "lens_sensor" if not settings.lens_focal:
             return "The files tell it"
+        case "known_camera" if settings.known_cameras != "camera":
+            return "Only with a moving camera"
+        case "known_cameras_file" if settings.known_cameras != "file":
+            return "Only with a camera file"
         case "feature_matching" if model.needs_file and settings.known_cameras != "structure_from_motion":
             return "Only for Classic, and for Known Cameras by Structure from Motion"
-        case "output_point_cloud" | "output_splats" | "output_colmap" if not settings.output_folder:
+        case "output_point_cloud" | "output_splats" | "output_colmap" | "output_cameras" if not settings.output_folder:
             return "Only with an Output Folder"
         case "debug_beside_input" if settings.output_folder or not settings.output_debug_images:
             return "Only for Output Debug Images without an Output Folder"

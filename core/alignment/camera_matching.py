@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import BadInput
-from ..files.names import listed
+from ..files.names import listed, sequence_numbers
 from ..frames.input_files import IMAGE_SUFFIXES
 from ..frames.pixels import orientation
 from ..geometry.projection import cameras_from_blender
-from ..output import colmap
+from ..output.cameras import colmap
 from ..output.payload import CameraRecord
 
 if TYPE_CHECKING:
@@ -87,6 +87,33 @@ class Candidate:
         if not self.any_shape and abs(sx / sy - 1.0) > SAME_SHAPE:
             return None
         return np.array([[sx, 0.0, -sx * left], [0.0, sy, -sy * top], [0.0, 0.0, 1.0]]) @ self.intrinsics
+
+
+def numbered(candidates: Mapping[int, Candidate], first: int, frames: FrameSource, where: str) -> list[Candidate]:
+    """Cameras of numbered frames, those that an image is there for, with its name.
+
+    Parameters
+    ----------
+    candidates : by their frame; an image's is the number in its name
+    first : the frame of the first image that is used, where names have no numbers, and of a video
+
+    Raises
+    ------
+    BadInput
+        There is a camera for none of the images.
+    """
+    there = frames.selected
+    numbers = None if frames.is_video else sequence_numbers([frames.stem(i) for i in there])
+    numbers = numbers or [first + i - there[0] for i in there]
+    found = [
+        replace(candidates[n], name=frames.names[i]) for i, n in zip(there, numbers, strict=True) if n in candidates
+    ]
+    if not found:
+        raise BadInput(
+            f"{where[0].upper()}{where[1:]} is known at the frames {min(candidates)} to {max(candidates)}, and the images are "
+            f"{numbers[0]} to {numbers[-1]}: bring them to the same numbers"
+        )
+    return found
 
 
 @dataclass(frozen=True)

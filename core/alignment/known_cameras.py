@@ -12,16 +12,16 @@ import numpy as np
 
 from ..errors import BadInput
 from ..geometry import local_origin
-from ..geometry.projection import BLENDER_FROM_OPENCV
+from ..geometry.projection import BLENDER_FROM_OPENCV, vertical_pinhole
 from ..models import catalogue
 from ..monitor import Monitor
-from ..output import colmap
+from ..output.cameras import chan, colmap, transforms_json
 from ..output.payload import CameraRecord
 from ..prediction.conditioning import FEWEST, problem
 from ..prediction.prediction import Cameras, Prediction
 from ..settings import KnownCameras, Settings
 from .blending import select
-from .camera_matching import Candidate, match
+from .camera_matching import Candidate, match, numbered
 
 if TYPE_CHECKING:
     from ..frames.source import FrameSource
@@ -169,6 +169,13 @@ def find(
     elif source is KnownCameras.COLMAP:
         views = colmap.read(Path(settings.known_cameras_folder))
         known = _near(_matched([Candidate.of_view(view) for view in views], frames, "the COLMAP model"))
+    elif source is KnownCameras.FILE:
+        known = _near(_of_file(Path(settings.known_cameras_file).expanduser(), frames), "camera file")
+    elif source is KnownCameras.CAMERA:
+        where = f"the camera '{settings.known_camera}'"
+        first = int(records[0].name) - records[0].frame
+        moving = {int(record.name): replace(Candidate.of_record(record), any_shape=False) for record in records}
+        known = _matched(numbered(moving, first, frames, where), frames, where)
     else:
         where = f"the collection '{settings.known_cameras_collection}'"
         known = _matched([Candidate.of_record(record) for record in records], frames, where)
@@ -185,12 +192,37 @@ def find(
     return known
 
 
+def _of_file(path: Path, frames: FrameSource) -> Known:
+    """Of a transforms.json by the images' names, of a .chan by their numbers."""
+    if path.suffix.lower() == ".json":
+        return _matched([Candidate.of_view(view) for view in transforms_json.read(path)], frames, f"'{path.name}'")
+    if path.suffix.lower() != ".chan":
+        raise BadInput("Known Cameras: choose a transforms.json or a .chan")
+    header, where = frames.headers[frames.selected[0]], f"'{path.name}'"
+    whole = 0.0, 0.0, float(header.width), float(header.height)
+    lines = chan.read(path)
+    found = {
+        line.number: Candidate(
+            "",
+            header.width,
+            header.height,
+            whole,
+            vertical_pinhole(header.width, header.height, line.field_of_view),
+            line.extrinsics,
+        )
+        for line in lines
+    }
+    if not found:
+        raise BadInput(f"There are no cameras in {where}")
+    return _matched(numbered(found, lines[0].number, frames, where), frames, where)
+
+
 def _matched(candidates: Sequence[Candidate], frames: FrameSource, where: str) -> Known:
     found = match(candidates, frames, where)
     return Known(found.extrinsics, found.intrinsics, found.warnings)
 
 
-def _near(known: Known) -> Known:
+def _near(known: Known, source: str = "COLMAP model") -> Known:
     """The same with an origin near the cameras, where their coordinates are too large for the 32 bits of a point."""
     origin = local_origin.find(list(known.extrinsics.values()))
     if origin is None:
@@ -198,7 +230,7 @@ def _near(known: Known) -> Known:
     extrinsics = {index: local_origin.moved(one, origin) for index, one in known.extrinsics.items()}
     place = ", ".join(f"{value:.10g}" for value in origin)
     warning = (
-        f"The COLMAP model's coordinates are too large for Blender: the scene's origin is at ({place}) of them, and the "
+        f"The {source}'s coordinates are too large for Blender: the scene's origin is at ({place}) of them, and the "
         "collection keeps it as 'da3_origin', in Blender's axes"
     )
     return replace(known, extrinsics=extrinsics, warnings=[*known.warnings, warning], origin=origin)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 LONGEST_FILE_NAME = 255  # bytes, on every common file system; some have less
 MOST_NAMES = 5  # in one sentence
+NUMBERED = re.compile(r"(.*?)(\d{1,7})")
 ROOM_FOR_TEMPORARY = 40  # bytes that a temporary name adds to a file's own
 
 
@@ -65,3 +67,14 @@ def listed(names: Sequence[str]) -> str:
     """The first few names, and how many more there are."""
     more = len(names) - MOST_NAMES
     return ", ".join(names[:MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
+
+
+def sequence_numbers(stems: Sequence[str]) -> list[int] | None:
+    """The number at the end of each name, where all have one behind the same beginning and it grows from name to name."""
+    matches = [NUMBERED.fullmatch(stem) for stem in stems]
+    found = [match for match in matches if match]
+    if len(found) < 2 or len(found) < len(stems) or len({match.group(1) for match in found}) > 1:
+        return None
+    numbers = [int(match.group(2)) for match in found]
+    rising = all(a < b for a, b in zip(numbers, numbers[1:], strict=False))
+    return numbers if rising else None

@@ -115,3 +115,9 @@ def pinhole(width: int, height: int, field_of_view: float) -> np.ndarray:
     """(3, 3) intrinsics of a centred camera whose longest side spans ``field_of_view`` radians."""
     focal = max(width, height) / 2.0 / np.tan(field_of_view / 2.0)
     return np.array([[focal, 0.0, width / 2.0], [0.0, focal, height / 2.0], [0.0, 0.0, 1.0]])
+
+
+def vertical_pinhole(width: int, height: int, field_of_view: float) -> np.ndarray:
+    """(3, 3) intrinsics of a centred camera whose image spans ``field_of_view`` radians from top to bottom."""
+    focal = height / 2.0 / np.tan(field_of_view / 2.0)
+    return np.array([[focal, 0.0, width / 2.0], [0.0, focal, height / 2.0], [0.0, 0.0, 1.0]])

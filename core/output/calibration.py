@@ -11,7 +11,7 @@ import numpy as np
 from ..files.names import listed, readable
 from ..frames.pixels import orientation
 from ..geometry.projection import cameras_from_blender
-from . import colmap
+from .cameras import colmap
 from .payload import CameraRecord
 
 

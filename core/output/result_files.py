@@ -10,36 +10,35 @@ from __future__ import annotations
 import errno
 import functools
 import shutil
-import tempfile
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from ..errors import BadInput, Cancelled, DA3Error
-from ..files import names, ownership
+from ..errors import Cancelled, DA3Error
+from ..files import names
 from ..files.ply import VERTEX, PlyWriter
 from ..geometry import local_origin
 from ..geometry.projection import points_from_blender
 from ..prediction.batch import Batch
 from ..settings import ColmapExport, Settings, SplatFile
-from . import colmap
 from .blender_arrays import srgb_from_linear
 from .calibration import calibration, camera_report, colmap_views, mirrored
+from .camera_files import camera_files
+from .cameras import colmap
 from .debug_images import DebugImages
+from .output_folder import telling_name, writable
 from .payload import CameraRecord, PointArrays, camera_table, split
 from .point_clouds import EvenSample
 from .splats.files import SplatWriter
 
-KIND = "results"  # of folder, for ``ownership``
 TABLE, REPORT = "camera_intrinsics.csv", "camera_report.txt"
-GENERAL = ("frames", "images")  # names of folders that say nothing: many shots have one
 COLMAP_POINTS = 200_000  # at most; enough to start a radiance field from, and COLMAP's tools stay quick
 PART = 1 << 20  # points whose colours are converted at a time
 PLY_COMMENT = "DA3 for Blender, z up, as in the scene"
-CLOUD, SPLATS = "point cloud", "splats"
+CLOUD, SPLATS, CAMERAS = "point cloud", "splats", "camera files"
 PICTURES, TABLES, COLMAP = "debug images", "tables of cameras", "COLMAP model"
 
 
@@ -62,7 +61,7 @@ class ResultFiles:
     def __init__(self, settings: Settings, name: str):
         self._settings = settings
         self._name = telling_name(settings.input, name)
-        self._own = _writable(settings.output_folder) if settings.output_folder.strip() else None
+        self._own = writable(settings.output_folder) if settings.output_folder.strip() else None
         self._folder = self._own.path if self._own else None
         self._cameras: dict[int, CameraRecord] = {}  # by frame
         self._sizes: dict[int, tuple[int, int]] = {}
@@ -168,7 +167,7 @@ class ResultFiles:
             return DebugImages(self._own, "debug", least)
         if wanted and self._settings.debug_beside_input:
             around = Path(self._settings.input).expanduser().resolve().parent
-            return DebugImages(_writable(str(around / names.file_name("", self._name, "_debug"))), "", least)
+            return DebugImages(writable(str(around / names.file_name("", self._name, "_debug"))), "", least)
         if wanted:
             self.warnings.append("No debug images: they want an Output Folder, or Debug Images Beside Input")
         return None
@@ -195,6 +194,8 @@ class ResultFiles:
         sizes = [self._sizes[camera.frame] for camera in cameras]
         written: list[Path] = []
         self._write(TABLES, lambda: self._write_tables(cameras, sizes, written))
+        if self._settings.output_cameras:
+            self._write(CAMERAS, lambda: self._write_cameras(cameras, sizes, written))
         if ply := self._ply:
             self._write(CLOUD, lambda: written.append(self._told(ply.path, ply.finish())))
         if splats := self._splats:
@@ -213,7 +214,18 @@ class ResultFiles:
         assert self._own
         name = self._named("calib_", "_da3.txt").removeprefix("calib_").removesuffix("_da3.txt")
         tables = {TABLE: camera_table(cameras), REPORT: camera_report(cameras, self._name)}
-        for file, text in {**tables, **calibration(cameras, sizes, name)}.items():
+        self._write_texts({**tables, **calibration(cameras, sizes, name)}, written)
+
+    def _write_cameras(
+        self, cameras: Sequence[CameraRecord], sizes: Sequence[tuple[int, int]], written: list[Path]
+    ) -> None:
+        assert self._folder
+        views, _, _ = self._far(colmap_views(cameras, sizes), np.zeros((0, 3)), np.zeros((0, 3)))
+        self._write_texts(camera_files(cameras, views, self._folder, self._named("", ".chan")), written)
+
+    def _write_texts(self, texts: Mapping[str, str], written: list[Path]) -> None:
+        assert self._own
+        for file, text in texts.items():
             wanted = self._own.path / file
             written.append(self._told(wanted, self._own.path / self._own.write(file, text.encode("utf-8"))))
 
@@ -274,26 +286,3 @@ class ResultFiles:
 def beside(wanted: Path, written: Path) -> str:
     """What is said where a person's file has the name of a result."""
     return f"'{wanted}' is not a file that this add-on wrote: it stays as it is, and the new one is '{written}'"
-
-
-def telling_name(path: str, name: str) -> str:
-    """What files of an input are called: of a folder ``frames`` or ``images`` it is the folder around it.
-
-    So shots that share an output folder do not write over each other's calibration.
-    """
-    folder = Path(path).expanduser()
-    return folder.resolve().parent.name or name if name.casefold() in GENERAL and folder.is_dir() else name
-
-
-def _writable(path: str) -> ownership.Folder:
-    """The output folder, made if it is not there; found out before the long work whether it can be written into."""
-    folder = Path(path).expanduser()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-        return ownership.share(folder, KIND)
-    except OSError as error:
-        raise BadInput(
-            f"The output folder '{folder}' cannot be written into ({error.strerror}): choose another"
-        ) from None

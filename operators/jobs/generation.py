@@ -95,6 +95,9 @@ class GenerateJob(Job):
         if self._settings.known_cameras is KnownCameras.COLLECTION:
             records = scene_cameras.read_collection(self._scene, self._settings.known_cameras_collection)
             cameras = [record.to_json() for record in records]
+        elif self._settings.known_cameras is KnownCameras.CAMERA:
+            moving = scene_cameras.read_moving(self._scene, self._settings.known_camera)
+            cameras = [record.to_json() for record in moving]
         kept = (self._places.kept_runs, self._places.kept_bytes) if self._places.kept_bytes else None
         self._number = self._client.generate(
             self._settings.to_json(), self._places.models, self._places.device, cameras, kept, self._online

@@ -64,8 +64,10 @@ def test_a_planted_circle_is_found(copy):
 
 
 def test_a_planted_arrow_up_is_found(copy):
-    plant(copy / "core" / "frames" / "stills.py", "def late():\n    from ..output import colmap\n")
-    assert import_graph.upward(import_graph.imports(copy), ROOMS) == ["core.frames.stills imports core.output.colmap"]
+    plant(copy / "core" / "frames" / "stills.py", "def late():\n    from ..output import calibration\n")
+    assert import_graph.upward(import_graph.imports(copy), ROOMS) == [
+        "core.frames.stills imports core.output.calibration"
+    ]
 
 
 def test_a_thirteenth_file_is_found(copy):

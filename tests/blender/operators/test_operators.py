@@ -14,7 +14,7 @@ import pytest
 from addon_fixtures import datablocks, event, gone, new_run, step_until
 from da3_blender import addon
 from da3_blender.core.errors import Cancelled, WorkerDied
-from da3_blender.core.output import colmap
+from da3_blender.core.output.cameras import colmap
 from da3_blender.core.settings import Choice, options
 from da3_blender.operators.jobs import generation
 from da3_blender.operators.jobs.job import DA3_OT_listen, JobOperator

@@ -70,6 +70,7 @@ def set_all(settings):
     """Switches on all that others wait for."""
     for name in ("use_metric", "detect_motion", "use_segmentation", "merge_points", "fuse_frames", "animate_sequence"):
         setattr(settings, name, True)
+    settings.lens, settings.lens_focal = "fixed", 35.0
     settings.output_folder = "/tmp"
 
 
@@ -79,7 +80,7 @@ def test_every_setting_has_a_place_and_is_shown_where_it_has_an_effect(enabled):
     seen = set()
     for model in settings.bl_rna.properties["model"].enum_items.keys():  # noqa: SIM118  # not a dict
         for mode in ("automatic", "da3_streaming"):
-            for known in ("off", "colmap", "collection", "structure_from_motion"):
+            for known in ("off", "colmap", "collection", "camera", "file", "structure_from_motion"):
                 for meshes in (False, True):
                     settings.model, settings.batch_mode, settings.known_cameras = model, mode, known
                     settings.generate_meshes = meshes

@@ -10,7 +10,7 @@ from da3_blender.core.alignment import known_cameras
 from da3_blender.core.errors import BadInput
 from da3_blender.core.frames.source import FrameSource
 from da3_blender.core.monitor import Monitor
-from da3_blender.core.output import colmap
+from da3_blender.core.output.cameras import colmap
 from da3_blender.core.prediction import conditioning
 from da3_blender.core.predictors.classic import scene
 from da3_blender.core.predictors.classic.sfm import reconstruction

@@ -15,8 +15,8 @@ from da3_blender.core.alignment.camera_matching import Candidate, match
 from da3_blender.core.errors import BadInput
 from da3_blender.core.frames.pixels import kinds, orientation
 from da3_blender.core.frames.source import FrameSource
-from da3_blender.core.output import colmap
 from da3_blender.core.output.calibration import calibration, colmap_views
+from da3_blender.core.output.cameras import colmap
 from da3_blender.core.surfaces.image_meshes import picture_coordinates
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo

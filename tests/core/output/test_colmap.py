@@ -7,7 +7,7 @@ import payloads
 import pycolmap
 import pytest
 from da3_blender.core.errors import BadInput
-from da3_blender.core.output import colmap
+from da3_blender.core.output.cameras import colmap
 
 # Both sides keep float64; the way over a quaternion costs a few of its last digits.
 EXACT = 1e-6

@@ -9,7 +9,7 @@ import pytest
 import truth
 from da3_blender.core.errors import BadInput
 from da3_blender.core.geometry import local_origin
-from da3_blender.core.output import colmap
+from da3_blender.core.output.cameras import colmap
 from da3_blender.core.output.payload import CameraRecord, PointArrays
 from da3_blender.core.prediction import conditioning
 from da3_blender.core.prediction.prediction import Prediction

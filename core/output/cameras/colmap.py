@@ -14,8 +14,8 @@ from typing import BinaryIO, TypeVar
 
 import numpy as np
 
-from ..errors import BadInput
-from ..files import ownership
+from ...errors import BadInput
+from ...files import ownership
 
 KIND = "colmap"  # of folder, for ``ownership``
 PINHOLE = 1
