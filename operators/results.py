@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import bpy
-from bpy.props import StringProperty
+from bpy.props import BoolProperty, StringProperty
 from bpy.types import Context, Operator
 
+from ..core.geometry import upright
 from ..nodes.datablocks import scene as scenes
-from ..nodes.edits import deleting, look, rendering, transforming
+from ..nodes.edits import deleting, look, rendering, shot, transforming
 from .jobs.showing import gray_views, select, show_colours
 from .state.kept_run import why_no_run
 from .state.polling import PollMessage
@@ -138,7 +139,46 @@ class DA3_OT_export_points(_OfRun, Operator):
         return bpy.ops.wm.ply_export("INVOKE_DEFAULT", **words) and {"FINISHED"}
 
 
+class DA3_OT_set_up_shot(PollMessage, Operator):
+    """Make the scene ready to put things into the shot: upright, ground and surface catch shadows and hide what is behind them, \
+and renders lie over the plate"""
+
+    bl_idname = "da3.set_up_shot"
+    bl_label = "Set Up Shot"
+    bl_options = {"REGISTER", "UNDO"}
+    __annotations__ = {
+        "set_upright": BoolProperty(
+            name="Set Upright", description="Turn the run so that its ground lies at z = 0 first", default=True
+        )
+    }
+
+    @classmethod
+    def why_not(cls, context: Context) -> str:
+        return why_no_run(context, moves=True)
+
+    def execute(self, context: Context) -> set[str]:
+        run = transforming.run_of(context)
+        assert run
+        camera = rendering.camera_of(run, context.active_object)
+        if camera is None:
+            self.report({"ERROR"}, f"'{run.name}' has no cameras")
+            return {"CANCELLED"}
+        if self.set_upright:
+            found = upright.find(transforming.read_points(run), transforming.camera_matrices(run))
+            if found is not None:
+                for _ in transforming.move_steps(run, found.matrix):
+                    pass  # a matrix each
+        missing = shot.set_up(context.scene, run, camera)
+        if missing:
+            self.report({"WARNING"}, f"The shot is set up, but {'; '.join(missing)}")
+        else:
+            self.report(
+                {"INFO"}, f"Renders through '{camera.name}' lie over the plate; put things on the ground at z = 0"
+            )
+        return {"FINISHED"}
+
+
 CLASSES = (
-    DA3_OT_show_colours, DA3_OT_photo_colors, DA3_OT_use_for_rendering, DA3_OT_delete_run, DA3_OT_select_run, DA3_OT_export_points
+    DA3_OT_show_colours, DA3_OT_photo_colors, DA3_OT_use_for_rendering, DA3_OT_set_up_shot, DA3_OT_delete_run, DA3_OT_select_run, DA3_OT_export_points
 )  # fmt: skip
 register, unregister = bpy.utils.register_classes_factory(CLASSES)

@@ -78,6 +78,7 @@ def draw_buttons(layout: UILayout) -> None:
     column.operator("da3.set_upright", icon="EMPTY_SINGLE_ARROW")
     column.operator("da3.scale_by_distance", icon="DRIVER_DISTANCE")
     column.operator("da3.use_for_rendering", icon="RESTRICT_RENDER_OFF")
+    column.operator("da3.set_up_shot", icon="SCENE")
     column = layout.column(align=True)
     column.operator("da3.export_points", icon="EXPORT")
     column.operator("da3.delete_run", icon="TRASH")

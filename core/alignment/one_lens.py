@@ -18,11 +18,12 @@ import numpy as np
 from ..frames.resizing import on_canvas
 from ..frames.source import FrameSource
 from ..geometry.projection import homogeneous
-from ..prediction.lens import longest_side
+from ..geometry.similarity import skew
+from ..prediction.conditioning import longest_side
 from ..prediction.prediction import Cameras, Prediction
 from ..prediction.predictor import Predictor
 from ..settings import Settings
-from .joint_fit import cross, exponential
+from .joint_fit import exponential
 
 SAMPLES = 2000  # pixels of a frame that its pose is refined by
 STEPS = 8
@@ -160,7 +161,7 @@ def _refined(points: np.ndarray, pixels: np.ndarray, intrinsics: np.ndarray, rat
         by_point = np.zeros((len(points), 2, 3))
         by_point[:, 0, 0], by_point[:, 1, 1] = (focal / z).T
         by_point[:, :, 2] = -seen[:, :2] * focal / z**2
-        jacobian = np.concatenate([-by_point @ cross(turned), by_point], axis=2)
+        jacobian = np.concatenate([-by_point @ skew(turned), by_point], axis=2)
         weight = np.minimum(1.0, OUTLIER / np.maximum(np.linalg.norm(residual, axis=1), 1e-9))
         weighted = jacobian * weight[:, None, None]
         step = -np.linalg.solve(

@@ -14,7 +14,9 @@ import bpy
 BEFORE, AFTER = "da3_before", "da3_after"  # values by name, on the run's collection
 CAMERA = "da3_camera_before"  # the scene's camera before the run's took its place
 CUBE = "da3_hidden"  # Blender's own cube, that lies where the cloud is
-RENDER = ("resolution_x", "resolution_y", "pixel_aspect_x", "pixel_aspect_y", "fps", "fps_base")
+RENDER = (
+    "resolution_x", "resolution_y", "pixel_aspect_x", "pixel_aspect_y", "fps", "fps_base", "engine", "film_transparent",
+)  # fmt: skip
 FACTORY = {
     "resolution_x": 1920, "resolution_y": 1080, "pixel_aspect_x": 1.0, "pixel_aspect_y": 1.0, "fps": 24, "fps_base": 1.0,
     "frame_start": 1, "frame_end": 250,

@@ -8,12 +8,14 @@ from ..assembly import REPORT, TABLE
 from ..datablocks import borrowed
 from ..datablocks.created import is_there
 from ..plate import CLIP
+from . import shot
 from .replacing import is_built, remove
 
 
 def delete(scene: bpy.types.Scene, run: bpy.types.Collection) -> None:
     """Remove what a run has built. What a person has put into its collections moves to the scene's own."""
     borrowed.give_back(scene, run)
+    shot.remove(run)
     own = [obj for obj in run.all_objects if is_built(obj)]
     groups = {m.node_group for obj in own for m in obj.modifiers if m.type == "NODES" and m.node_group}
     texts, clip = {run.get(TABLE), run.get(REPORT)}, run.get(CLIP)

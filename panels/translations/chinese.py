@@ -110,6 +110,7 @@ CHINESE = {
     "One for the Shot": "整个镜头一个",
     "Per Frame": "逐帧",
     "Sensor Size": "传感器尺寸",
+    "Set Up Shot": "设置镜头",
     "Uninstalling DA3-blender deletes its models: {folder}": "卸载 DA3-blender 会删除它的模型：{folder}",
     "This script loads PyTorch into every Blender: {script}": "此脚本会把 PyTorch 加载到每个 Blender：{script}",
     "Switch Off Torch Preload": "关闭 PyTorch 预加载",

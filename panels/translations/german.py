@@ -110,6 +110,7 @@ GERMAN = {
     "One for the Shot": "Eines für die Einstellung",
     "Per Frame": "Je Bild",
     "Sensor Size": "Sensorgröße",
+    "Set Up Shot": "Einstellung einrichten",
     "Uninstalling DA3-blender deletes its models: {folder}": "Wer DA3-blender deinstalliert, löscht dessen Modelle: {folder}",
     "This script loads PyTorch into every Blender: {script}": "Dieses Skript lädt PyTorch in jedes Blender: {script}",
     "Switch Off Torch Preload": "PyTorch-Skript abschalten",

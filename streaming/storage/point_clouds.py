@@ -11,7 +11,7 @@ from ...core.files import ownership
 from ...core.files.ply import HEADER_BYTES, VERTEX, PlyWriter
 from ...core.geometry import local_origin
 from ...core.geometry.projection import homogeneous, unproject
-from ...core.output import result_files
+from ...core.output import output_folder, result_files
 from ...core.prediction.prediction import Prediction
 from . import frame_files
 
@@ -108,7 +108,7 @@ class StreamingFiles:
         self, extrinsics: np.ndarray, intrinsics: np.ndarray, loops: Sequence[tuple[int, int, float]]
     ) -> list[Path]:
         assert self._folder
-        own = ownership.share(self._folder, result_files.KIND)
+        own = ownership.share(self._folder, output_folder.KIND)
         cameras = np.linalg.inv(homogeneous(extrinsics))
         tables = {
             "camera_poses.txt": _rows(cameras.reshape(-1, 16)),

@@ -11,7 +11,7 @@ import numpy as np
 from ...files.names import listed
 from ...frames.source import FrameSource
 from ...monitor import Monitor
-from ...prediction.lens import fixed_focal, longest_side
+from ...prediction.conditioning import fixed_focal, longest_side
 from ...settings import Settings
 from .sfm.reconstruction import SfmResult, structure_from_motion
 

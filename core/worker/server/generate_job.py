@@ -27,7 +27,7 @@ from ...output.result_files import ResultFiles
 from ...output.run_keeper import KeptWriter
 from ...pipeline import camera_records, reconstruct
 from ...prediction.batching import plan
-from ...prediction.lens import fixed_focal
+from ...prediction.conditioning import fixed_focal
 from ...prediction.memory_check import require_room
 from ...prediction.passes import images_per_pass
 from ...prediction.predictor import Predictor

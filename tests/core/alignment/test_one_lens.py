@@ -9,7 +9,7 @@ from da3_blender.core.alignment.one_lens import OneLensPredictor, hold
 from da3_blender.core.errors import BadInput
 from da3_blender.core.frames.source import FrameSource
 from da3_blender.core.geometry.projection import project, unproject
-from da3_blender.core.prediction.lens import fixed_focal
+from da3_blender.core.prediction.conditioning import fixed_focal
 from da3_blender.core.settings import Lens, Settings
 from truth_predictor import TruthPredictor
 

@@ -15,8 +15,9 @@ from da3_blender.core.errors import BadInput
 from da3_blender.core.files import ownership
 from da3_blender.core.files.ply import VERTEX, PlyWriter
 from da3_blender.core.frames.source import FrameSource
-from da3_blender.core.output import calibration, colmap, debug_images, result_files
+from da3_blender.core.output import calibration, debug_images, output_folder, result_files
 from da3_blender.core.output.blender_arrays import linear_from_srgb
+from da3_blender.core.output.cameras import colmap
 from da3_blender.core.output.payload import PointArrays
 from da3_blender.core.output.point_clouds import EvenSample
 from da3_blender.core.prediction.batch import Batch
@@ -138,8 +139,8 @@ def test_a_folder_with_a_general_name_gives_the_name_of_the_one_around_it(tmp_pa
     }
     video = tmp_path / "frames.mp4"
     video.touch()
-    assert result_files.telling_name(str(video), "frames") == "frames"  # a file's name is its own
-    assert result_files.telling_name(str(tmp_path / "harbour"), "harbour") == "harbour"
+    assert output_folder.telling_name(str(video), "frames") == "frames"  # a file's name is its own
+    assert output_folder.telling_name(str(tmp_path / "harbour"), "harbour") == "harbour"
 
 
 def test_consensus_and_deviation_are_numpys_over_the_commonest_size():
