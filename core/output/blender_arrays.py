@@ -14,7 +14,7 @@ from ..geometry.projection import BLENDER_FROM_OPENCV, cameras_to_blender, unpro
 from ..prediction.prediction import Prediction
 from .payload import FILLS_A_PIXEL, CameraRecord, PointArrays
 from .splats import discs
-from .splats.thinning import Thinner, View
+from .splats.thinning import LARGER, Thinner, View
 
 if TYPE_CHECKING:
     from ..frames.resizing import Placement
@@ -99,8 +99,8 @@ def _splats(
     scale, rotation, opacity = (
         np.concatenate([getattr(one, name) for one in made]) for name in ("scale", "rotation", "opacity")
     )
-    if thinner is not None:
-        scale[~thinner.drawn(views)] = 0.0
+    larger = np.full(len(scale), LARGER[0]) if thinner is None else thinner.sizes(views)
+    scale *= larger[:, None]
     return {"scale": scale, "rotation": rotation, "radiance": discs.radiance(colors, opacity)}
 
 

@@ -9,7 +9,7 @@ from scipy.sparse import csr_array
 
 from ..errors import BadInput
 from .payload import FILLS_A_PIXEL, PointArrays
-from .splats.discs import FLATNESS, SIGMA
+from .splats.discs import ALONE, FLATNESS
 
 _BITS = 21  # of a voxel's number along each axis: three of them fit into 64
 _HALF = 1 << (_BITS - 1)
@@ -142,7 +142,7 @@ def _merged(cloud: PointArrays, voxels: _Voxels, voxel_size: float) -> PointArra
     if merged.radius is not None:
         merged = replace(merged, radius=np.maximum(merged.radius, np.float32(FILLS_A_PIXEL * voxel_size)))
     if cloud.scale is not None and merged.scale is not None and cloud.radiance is not None:
-        least = voxel_size * np.array([SIGMA, SIGMA, SIGMA * FLATNESS], np.float32)
+        least = voxel_size * np.array([ALONE, ALONE, ALONE * FLATNESS], np.float32)
         merged = replace(merged, scale=np.maximum(merged.scale, least), radiance=mean(cloud.radiance))
     return merged
 

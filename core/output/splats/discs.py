@@ -20,6 +20,7 @@ Array = NDArray[Any]
 #: Standard deviation of a disc in pixels, as sharp as the picture (tools/bench/accuracy/splats.py). One frame's discs leave
 #: gaps between them: the second and third frame that see a place fill them (``thinning.LAYERS``).
 SIGMA = 0.42
+ALONE = 0.7  # the same of a disc where no other frame's lies: four neighbours leave 3 % to be seen between them
 STRETCH = 8.0  # of a disc's axes, at most: seen flatter than that, the plane is not known well enough
 FLATNESS = 0.1  # thickness of a disc in its smaller axis
 OPAQUE = 0.99  # of the surest point; a Gaussian that hides all has no inverse sigmoid, which files want

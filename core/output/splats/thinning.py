@@ -15,11 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...geometry.projection import BLENDER_FROM_OPENCV
-from .discs import Discs
+from .discs import ALONE, SIGMA, Discs
 
 Array = NDArray[Any]
 
 LAYERS = 3  # of discs that are drawn at a place: one has gaps between its pixels
+#: How much larger a disc is that is alone at its place, with one other, with more: so that one frame's have no gaps either.
+LARGER = np.array([ALONE / SIGMA, 0.5 * (ALONE / SIGMA + 1.0), 1.0], np.float32)
 REMEMBERED = 12  # frames of earlier batches that later ones are compared with
 EARLIER_MAY_BE = 0.5  # as good as a later one, whose point is then left out all the same: what is given out stays
 CLOSEST, FARTHEST = 0.003, 0.03  # of the depth: so far off a disc's plane a point may lie, by how well the frames agree
@@ -66,45 +68,50 @@ class Thinner:
     def __init__(self) -> None:
         self._earlier: deque[View] = deque(maxlen=REMEMBERED)
 
-    def drawn(self, views: Sequence[View]) -> Array:
-        """Which points of a batch's frames are drawn as splats: bool, one frame's after another's."""
+    def sizes(self, views: Sequence[View]) -> Array:
+        """Factors of the sizes of the splats of a batch's frames, 0 for one that is not drawn: float32, one frame's after
+        another's."""
         out = []
         for i, view in enumerate(views):
             drawn = np.arange(len(view.position))
-            covers = np.zeros(len(view.position), np.int32)
+            covers, others = np.zeros((2, len(view.position)), np.int32)
             for k, other in enumerate([*views, *self._earlier]):
                 if k != i:
                     may_be = EARLIER_MAY_BE if k >= len(views) else 1.0
-                    covers[drawn] += _covered(view, drawn, other, may_be, also_equal=k < i)
+                    beside, better = _covered(view, drawn, other, may_be, also_equal=k < i)
+                    others[drawn] += beside
+                    covers[drawn] += better
                     drawn = drawn[covers[drawn] < LAYERS]
-            out.append(covers < LAYERS)
+            out.append(LARGER[np.minimum(others, len(LARGER) - 1)] * (covers < LAYERS))
         self._earlier.extend(views)
-        return np.concatenate(out) if out else np.zeros(0, bool)
+        return np.concatenate(out) if out else np.zeros(0, np.float32)
 
 
-def _covered(view: View, rows: Array, other: View, may_be: float, *, also_equal: bool) -> Array:
-    """Which of a view's points ``rows`` a better disc of another view covers, bool for each of them.
+def _covered(view: View, rows: Array, other: View, may_be: float, *, also_equal: bool) -> tuple[Array, Array]:
+    """Which of a view's points ``rows`` a disc of another view covers, and which a better one; bool for each of them.
 
     Parameters
     ----------
     may_be : how good the other's must be, relative to the point's own
     also_equal : whether one that is just as good counts as better
     """
-    out = np.zeros(len(rows), bool)
+    covered, better = np.zeros((2, len(rows)), bool)
     points = view.position[rows]
-    some, own, depth = other.seen(points[:: max(1, len(points) // SAMPLE)])
+    few = points[:: max(1, len(points) // SAMPLE)]
+    some, own, depth = other.seen(few)
     if not len(some):
-        return out
-    off = _off(points[:: max(1, len(points) // SAMPLE)][some], other, own) / depth
+        return covered, better
+    off = _off(few[some], other, own) / depth
     near = off[off < FARTHEST]
     tolerance = np.clip(4.0 * np.median(near), CLOSEST, FARTHEST) if len(near) else CLOSEST
     seen, own, depth = other.seen(points)
-    least, best = view.quality[rows[seen]] * np.float32(may_be), other.quality[own]
-    chosen = np.flatnonzero(best >= least if also_equal else best > least)
-    seen, own, depth = seen[chosen], own[chosen], depth[chosen]
     alike = np.abs(np.einsum("pi,pi->p", view.normal[rows[seen]], other.normal[own])) > ALIKE
-    out[seen] = alike & (_off(points[seen], other, own) < tolerance * depth)
-    return out
+    on = np.flatnonzero(alike & (_off(points[seen], other, own) < tolerance * depth))
+    seen, own = seen[on], own[on]
+    covered[seen] = True
+    least, best = view.quality[rows[seen]] * np.float32(may_be), other.quality[own]
+    better[seen] = best >= least if also_equal else best > least
+    return covered, better
 
 
 def _off(points: Array, view: View, own: Array) -> Array:

@@ -163,7 +163,7 @@ def test_merged_splats_are_as_large_as_their_voxel(courtyard):
     cloud = blender_arrays.points(courtyard, range(6), 0.5, splats=True)
     merged = merge(cloud, 0.2)
     assert len(merged) < len(cloud) / 10
-    assert (merged.scale[:, :2] >= 0.2 * discs.SIGMA * 0.999).all() and np.isfinite(merged.radiance).all()
+    assert (merged.scale[:, :2] >= 0.2 * discs.ALONE * 0.999).all() and np.isfinite(merged.radiance).all()
 
 
 def written(folder, kind, cloud, moves=()):
