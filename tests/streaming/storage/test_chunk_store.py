@@ -152,8 +152,9 @@ def frames(tmp_path):
 FREE_NOW = {
     "input", "start_frame", "end_frame", "frame_stride", "use_metric", "metric_mode", "metric_source", "field_of_view",
     "min_confidence", "merge_points", "merge_voxel_size", "detect_motion", "motion_threshold", "seg_model", "seg_confidence",
-    "generate_meshes", "mesh_edge_length", "fuse_frames", "fuse_voxel_size", "fuse_faces", "fuse_texture", "splats", "point_scale",
-    "output_folder", "output_point_cloud", "output_splats", "output_colmap", "output_debug_images", "debug_beside_input", "animate_sequence",
+    "generate_meshes", "mesh_edge_length", "fuse_frames", "fuse_voxel_size", "fuse_faces", "fuse_texture", "splats",
+    "point_scale", "output_folder", "output_point_cloud", "output_splats", "output_cameras", "output_colmap",
+    "output_debug_images", "debug_beside_input", "animate_sequence",
     "keep_individual_cameras", "per_frame_geometry", "loop_closure", "alignment_library", "depth_threshold",
     "conf_threshold_coef", "separate_chunk_collections", "save_debug",
 }  # fmt: skip
