@@ -124,13 +124,6 @@ class DA3_OT_copy_report(JobOperator, Operator):
     bl_idname = "da3.copy_report"
     bl_label = "Copy Report"
 
-    @classmethod
-    def poll(cls, context: Context) -> bool:
-        if session(context).job is not None:
-            cls.poll_message_set("A job is running")
-            return False
-        return True
-
     def make_job(self, context: Context) -> Job:
         write = report(places(context), session(context).device)
         texts: list[str] = []
