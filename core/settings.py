@@ -192,6 +192,9 @@ class Settings:
         "Write the cameras as transforms.json (nerfstudio) and .chan (Nuke)",
         group="output",
     )
+    output_depth: bool = option(
+        False, "Output Depth", "Write each frame's depth and confidence as EXR, 32 bit float", group="output"
+    )
     output_debug_images: bool = option(
         False, "Output Debug Images", "Write pictures of each frame's depth, confidence and filters", group="output"
     )

@@ -41,7 +41,9 @@ def why_unused(name: str, settings: PropertyGroup) -> str:
             return "Only with a camera file"
         case "feature_matching" if model.needs_file and settings.known_cameras != "structure_from_motion":
             return "Only for Classic, and for Known Cameras by Structure from Motion"
-        case "output_point_cloud" | "output_splats" | "output_colmap" | "output_cameras" if not settings.output_folder:
+        case "output_point_cloud" | "output_splats" | "output_colmap" | "output_cameras" | "output_depth" if (
+            not settings.output_folder
+        ):
             return "Only with an Output Folder"
         case "debug_beside_input" if settings.output_folder or not settings.output_debug_images:
             return "Only for Output Debug Images without an Output Folder"

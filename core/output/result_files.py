@@ -26,7 +26,7 @@ from ..prediction.batch import Batch
 from ..settings import ColmapExport, Settings, SplatFile
 from .blender_arrays import srgb_from_linear
 from .calibration import calibration, camera_report, colmap_views, mirrored
-from .camera_files import camera_files
+from .camera_files import camera_files, depth_files
 from .cameras import colmap
 from .debug_images import DebugImages
 from .output_folder import telling_name, writable
@@ -38,7 +38,7 @@ TABLE, REPORT = "camera_intrinsics.csv", "camera_report.txt"
 COLMAP_POINTS = 200_000  # at most; enough to start a radiance field from, and COLMAP's tools stay quick
 PART = 1 << 20  # points whose colours are converted at a time
 PLY_COMMENT = "DA3 for Blender, z up, as in the scene"
-CLOUD, SPLATS, CAMERAS = "point cloud", "splats", "camera files"
+CLOUD, SPLATS, CAMERAS, DEPTH = "point cloud", "splats", "camera files", "depth"
 PICTURES, TABLES, COLMAP = "debug images", "tables of cameras", "COLMAP model"
 
 
@@ -69,6 +69,7 @@ class ResultFiles:
         self._batch = -1  # that was added last
         self._sample = EvenSample(COLMAP_POINTS)
         self._ply: PlyWriter | None = None
+        self._depths: list[Path] = []
         self._splats: SplatWriter | None = None
         self._given_up: dict[str, str] = {}  # why, by kind of file
         self.warnings: list[str] = []
@@ -177,6 +178,13 @@ class ResultFiles:
         if pictures := self._pictures:
             self._write(PICTURES, lambda: pictures.add(batch, stems), pictures.folder.parent)
 
+    def add_depths(self, batch: Batch, cameras: Sequence[CameraRecord]) -> None:
+        """Write the depths of a batch's N frames."""
+        if (own := self._own) and self._settings.output_depth:
+            (own.path / "depth").mkdir(exist_ok=True)
+            files, written = depth_files(batch.prediction, cameras, min(self._cameras)), self._depths
+            self._write(DEPTH, lambda: written.extend(own.path / own.write(*file) for file in files))
+
     def finish(self, moves: Sequence[np.ndarray] = ()) -> list[Path]:
         """Write what needs all cameras, and give the point cloud its name; every file that was written.
 
@@ -192,7 +200,7 @@ class ResultFiles:
             cameras = [camera.moved(moves[self._batches[camera.frame]]) for camera in cameras]
             self._sample.move(moves)
         sizes = [self._sizes[camera.frame] for camera in cameras]
-        written: list[Path] = []
+        written: list[Path] = [*self._depths]
         self._write(TABLES, lambda: self._write_tables(cameras, sizes, written))
         if self._settings.output_cameras:
             self._write(CAMERAS, lambda: self._write_cameras(cameras, sizes, written))

@@ -108,6 +108,7 @@ CHINESE = {
     "DA3-blender": "DA3-blender",
     "Move {count} Models Here ({size})": "将 {count} 个模型移到此处 ({size})",
     "One for the Shot": "整个镜头一个",
+    "Output Depth": "写入深度",
     "Per Frame": "逐帧",
     "Sensor Size": "传感器尺寸",
     "Set Up Shot": "设置镜头",

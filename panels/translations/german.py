@@ -108,6 +108,7 @@ GERMAN = {
     "DA3-blender": "DA3-blender",
     "Move {count} Models Here ({size})": "{count} Modelle hierher holen ({size})",
     "One for the Shot": "Eines für die Einstellung",
+    "Output Depth": "Tiefe schreiben",
     "Per Frame": "Je Bild",
     "Sensor Size": "Sensorgröße",
     "Set Up Shot": "Einstellung einrichten",

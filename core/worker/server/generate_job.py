@@ -129,6 +129,7 @@ def generate(
             kept.add(batch, records)
             headers = [frames.headers[i] for i in batch.indices]
             files.add(delivered.clouds, records, [header.file_size for header in headers])
+            files.add_depths(batch, records)
             files.add_pictures(batch, [record.name for record in records])
             if streams:
                 teller.warn_all(batch.warnings)
