@@ -107,6 +107,14 @@ class Settings:
         "Images per pass of the model; 0 is automatic: as many as fit into the memory that is free, with Classic all",
         group="batch", min=0, soft_max=200, word="Automatic", instead=8,
     )  # fmt: skip
+    ray: str = option(
+        "", "Ray", "Where passes of the model are computed at the same time: 'local' is all graphics cards of this machine, or "
+        "the address of a Ray cluster; empty is one card, without Ray", group="devices",
+    )  # fmt: skip
+    ray_workers: int = option(
+        0, "Ray Workers", "Models that are loaded; 0 is one for each card, or one for every four cores", group="devices",
+        min=0, soft_max=64, word="Automatic", instead=2,
+    )  # fmt: skip
     ref_view_strategy: RefView = option(
         RefView.SADDLE_BALANCED, "Reference View", "Which frame of a pass the others are seen from (3 or more frames)",
         group="batch",

@@ -38,6 +38,16 @@ def install_job(
     return job
 
 
+def ray_job(session: Session, environment: Environment, wheels: Path | None) -> ThreadJob:
+    """Add Ray; see ``Environment.install_ray``."""
+
+    def work(tell: Tell, cancelled: Callable[[], bool]) -> str:
+        environment.install_ray(tell, cancelled, wheels)
+        return "Ray is installed"
+
+    return ThreadJob(session, "Install Ray", work, session.forget_environment)
+
+
 class _WarningJob(ThreadJob):
     """Has warnings to tell at its end."""
 
@@ -82,6 +92,17 @@ class DA3_OT_repair_dependencies(_Installs, Operator):
     bl_idname = "da3.repair_dependencies"
     bl_label = "Repair Dependencies"
     repair = True
+
+
+class DA3_OT_install_ray(_Installs, Operator):
+    """Install Ray beside the dependencies: passes of the model are then computed on several cards or machines"""
+
+    bl_idname = "da3.install_ray"
+    bl_label = "Install Ray"
+
+    def make_job(self, context: Context) -> Job:
+        here = places(context)
+        return ray_job(session(context), Environment(here.environment), here.wheels)
 
 
 class DA3_OT_remove_dependencies(PollMessage, Operator):
@@ -135,6 +156,7 @@ class DA3_OT_check_device(JobOperator, Operator):
 CLASSES = (
     DA3_OT_set_up_dependencies,
     DA3_OT_repair_dependencies,
+    DA3_OT_install_ray,
     DA3_OT_remove_dependencies,
     DA3_OT_check_device,
 )

@@ -6,6 +6,7 @@ from bpy.types import AddonPreferences, Context, UILayout
 
 from ..core.devices import support
 from ..core.installer.condition import State
+from ..core.installer.place import has_ray
 from ..core.installer.torch_builds import Device
 from ..core.models import catalogue
 from ..core.models.catalogue import NON_COMMERCIAL, ModelInfo
@@ -145,6 +146,8 @@ def _draw_buttons(layout: UILayout, context: Context, here: Places, state: State
         if info and info.device is not None and info.device is not here.build and here.build is not Device.AUTO:
             row.operator("da3.set_up_dependencies", text=f"Change to {here.build.label}", icon="FILE_REFRESH")
         row.operator("da3.repair_dependencies", text="Repair", icon="TOOL_SETTINGS")
+        if not has_ray(here.environment):
+            row.operator("da3.install_ray", icon="NETWORK_DRIVE")
     row.operator("da3.remove_dependencies", text="Remove", icon="TRASH")
 
 

@@ -21,6 +21,10 @@ def why_unused(name: str, settings: PropertyGroup) -> str:
             return "Only for DA3 models with cameras"
         case "field_of_view" if model.gives_cameras:
             return "This model finds it itself"
+        case "ray" if not model.needs_file:
+            return "Classic computes on this machine's processor"
+        case "ray_workers" if not settings.ray or not model.needs_file:
+            return "Only with Ray"
         case "use_metric" | "metric_mode" if model.metric_focal is not None:
             return "This is the metric model"
         case "metric_mode" | "metric_source" if not settings.use_metric:

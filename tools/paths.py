@@ -20,6 +20,7 @@ BLENDER_LOCK = REQUIREMENTS / "blender.txt"
 TEST_LOCK = REQUIREMENTS / "test.txt"
 PIP_LOCK = REQUIREMENTS / "pip.txt"
 OPEN3D_LOCK = REQUIREMENTS / "open3d.txt"  # only for `tools/bench/accuracy/fusion.py`
+RAY_LOCK = ROOT / "core" / "requirements" / "ray.txt"
 WORKER_LOCK = ROOT / "core" / "requirements" / "worker.txt"
 BLENDER_PYTHON = "3.11"  # what bpy 5.0 is built for; the worker takes the same, as an installed add-on would
 # Only for `make test-versions`, with their Python; from 5.3 on Blender draws Gaussian splats.
@@ -71,6 +72,11 @@ def worker_environment() -> Path:
 def test_packages() -> Path:
     """Packages that only the tests add to the worker's (by ``PYTHONPATH``), so that it stays what users get."""
     return cache() / f"test-{_key(TEST_LOCK, BLENDER_PYTHON)}"
+
+
+def ray_packages() -> Path:
+    """Ray, which users add to the worker's environment by a button; here apart from it, so that either can change alone."""
+    return cache() / f"ray-{_key(RAY_LOCK, BLENDER_PYTHON)}"
 
 
 def open3d_environment() -> Path:

@@ -125,6 +125,7 @@ def run_tests(
             "BLENDER_USER_RESOURCES": str(Path(temporary) / "blender"),
             "DA3_ENVIRONMENT": str(paths.worker_environment()),
             "DA3_UV": str(paths.boot_uv()),
+            "DA3_RAY": str(paths.ray_packages()),
             # Spinning OpenMP threads beside a busy core make a call ten times slower.
             "OMP_WAIT_POLICY": "PASSIVE",
             "PYTHONDONTWRITEBYTECODE": "1",

@@ -24,7 +24,7 @@ from ..devices.cards import Graphics, find_graphics
 from ..errors import BadInput, Cancelled, MissingEnvironment
 from ..files import ownership
 from ..files.file_lock import file_lock
-from . import building, torch_builds, trash
+from . import building, place, torch_builds, trash
 from .condition import Info, State, Status, disk_is_full, in_use, last_line, look, same_series
 from .get_uv import REQUIREMENTS, get_uv, uv_folder
 from .place import MARKER, info_of, put_in_place, read_marker, refuse_others
@@ -182,6 +182,13 @@ class Environment:
                 run("forgetting what is damaged", 0.0, [self._get_uv(run, None), "cache", "clean", *damaged])
             self._build(run, device, wheels)
         return self.state()
+
+    def install_ray(self, on_progress: Progress, cancelled: Callable[[], bool], wheels: Path | None = None) -> None:
+        """Add Ray to an environment that is ready; raises as ``install`` does."""
+        with self._alone(on_progress, cancelled):
+            self.require()
+            run = Run(self.log, on_progress, cancelled, self._variables())
+            place.install_ray(run, self._get_uv(run, wheels), self.folder, self._part(), wheels)
 
     def remove(self, on_progress: Progress = _no_progress, cancelled: Callable[[], bool] = _never) -> None:
         """Delete the environment, its downloads, the log and the installer; the disk is free a few seconds later."""

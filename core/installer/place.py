@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,12 @@ from .condition import (
     Info,
     in_use,
 )
+from .get_uv import REQUIREMENTS
+from .running import Command, Run
 from .torch_builds import Device
 
+RAY = "ray"  # folder of Ray in an environment, which only some runs need; and its lock's name
+STAMP = "lock.sha256"  # in the folder: which lock it was filled from
 MARKER = "da3-environment.json"
 #: What lies in a virtual environment of ours. With anything else in it the folder is a person's too, and is left alone.
 OWN = frozenset(
@@ -35,7 +40,7 @@ OWN = frozenset(
         ".gitignore",
         ".lock",
     }
-    | {"CACHEDIR.TAG", "without-torch.txt", MARKER, f".da3-{trash.KIND}"}
+    | {"CACHEDIR.TAG", "without-torch.txt", RAY, MARKER, f".da3-{trash.KIND}"}
 )
 
 
@@ -92,3 +97,50 @@ def info_of(marker: dict[str, Any]) -> Info:
         warning=marker.get("warning", ""),
         versions={name: versions[name] for name in KEY_PACKAGES if name in versions},
     )
+
+
+def has_ray(environment: Path) -> bool:
+    """Whether this version's Ray is installed in an environment."""
+    try:
+        return (environment / RAY / STAMP).read_text("ascii") == _ray_hash()
+    except OSError:
+        return False
+
+
+def install_ray(run: Run, uv: Path, environment: Path, part: Path, wheels: Path | None) -> None:
+    """Install Ray; what there was before stays until the new one is whole.
+
+    Parameters
+    ----------
+    part : a new folder, beside the environment, that is filled and then renamed
+    wheels : the only source, where given
+
+    Raises
+    ------
+    Cancelled, MissingEnvironment
+    """
+    folder, lock = environment / RAY, REQUIREMENTS / f"{RAY}.txt"
+    try:
+        ownership.claim(part, trash.KIND)
+        source: Command = ["--no-index", "--find-links", wheels] if wheels is not None else []
+        fill: Command = [uv, "pip", "install", "--python", building.program(environment), "--target", part, "--no-deps"]
+        run("installing Ray", 0.1, [*fill, *building.HASHED, *source, "-r", lock], until=0.9)
+        see: Command = [
+            building.program(environment),
+            "-I",
+            "-c",
+            f"import sys; sys.path.append({str(part)!r}); import ray",
+        ]
+        run("checking", 0.93, see)
+        (part / STAMP).write_text(_ray_hash(), "ascii")
+        if folder.exists():
+            trash.discard(trash.move_aside(folder))
+        ownership.move(part, folder)
+        run.tell("installed", 1.0)
+    except BaseException:
+        trash.discard(part)
+        raise
+
+
+def _ray_hash() -> str:
+    return hashlib.sha256((REQUIREMENTS / f"{RAY}.txt").read_bytes()).hexdigest()

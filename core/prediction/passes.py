@@ -45,7 +45,7 @@ def images_per_pass(frames: FrameSource, settings: Settings, predictor: Predicto
         return settings.batch_size
     model, device = getattr(predictor, "model", None), getattr(predictor, "device", "cpu")
     kind = getattr(device, "type", str(device))
-    free = memory.free_memory(kind)
+    free = free_for(predictor, kind)
     if model is None or free is None:  # ``classic`` in chunks holds little beyond its images
         return FALLBACK if model is not None else memory.MOST
     if kind != "cuda":
@@ -53,6 +53,12 @@ def images_per_pass(frames: FrameSource, settings: Settings, predictor: Predicto
     sizes = {(h.width, h.height) for h in frames.headers.values()}
     width, height, _ = layout(list(sizes), settings.resolution, settings.resize_method)
     return memory.cost_of(model.config, kind).fitting(int(memory.USABLE * free), width * height // PATCH**2)
+
+
+def free_for(predictor: Predictor, kind: str) -> int | None:
+    """Bytes of memory that its passes may take, where they are computed; None where nobody tells."""
+    ask = getattr(predictor, "free_memory", None)
+    return memory.free_memory(kind) if ask is None else ask()
 
 
 def find_cameras(frames: FrameSource, settings: Settings, predictor: Predictor) -> None:

@@ -58,6 +58,7 @@ def parser() -> Parser:
     )
     install.add_argument("--wheels", metavar="FOLDER", help="install from the packages in it, without network")
     install.add_argument("--repair", action="store_true", help="compare every file, and install anew where one differs")
+    install.add_argument("--ray", action="store_true", help="also Ray, for 'generate --ray': several cards or machines")
     _online(install, "download packages")
     models = commands.add_parser("models", help="the models", allow_abbrev=False)
     actions = models.add_subparsers(dest="action", required=True, metavar="ACTION")

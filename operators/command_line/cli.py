@@ -21,6 +21,7 @@ from ...core.errors import BadInput, Cancelled, DA3Error
 from ...core.files.names import readable
 from ...core.installer.condition import State
 from ...core.installer.environment import Environment
+from ...core.installer.place import has_ray
 from ...core.installer.torch_builds import Device
 from ...core.models import catalogue, files
 from ...core.models.folder import size_text
@@ -30,7 +31,7 @@ from ...nodes.datablocks.created import is_there
 from ...nodes.edits.replacing import is_fused
 from ...nodes.preview import render_preview
 from .. import fault_report
-from ..dependencies import install_job
+from ..dependencies import install_job, ray_job
 from ..jobs.device_job import InfoJob
 from ..jobs.generation import GenerateJob
 from ..jobs.model_jobs import DownloadJob
@@ -157,7 +158,9 @@ def _install(arguments: argparse.Namespace, asked_to_stop: Callable[[], bool]) -
     device = Device(arguments.device) if arguments.device else here.build
     job = install_job(session(bpy.context), environment, device, wheels, repair=arguments.repair)
     job.run(asked_to_stop, _Teller(session(bpy.context)))
-    print(f"{environment.folder}: {environment.state().reason}")
+    if arguments.ray:
+        ray_job(session(bpy.context), environment, wheels).run(asked_to_stop, _Teller(session(bpy.context)))
+    print(f"{environment.folder}: {environment.state().reason}{', with Ray' if has_ray(environment.folder) else ''}")
     return 0
 
 

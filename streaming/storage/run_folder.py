@@ -18,7 +18,7 @@ from ...core.prediction.predictor import Predictor
 from ...core.settings import Settings, options
 
 # Settings that chunks and joint passes do not depend on: a run may change them and still go on.
-FREE_GROUPS = ("surfaces", "output", "animation")
+FREE_GROUPS = ("surfaces", "output", "animation", "devices")
 FREE = (
     "input", "start_frame", "end_frame", "frame_stride",  # what they choose is known by file and frame
     "use_metric", "metric_mode", "metric_source", "field_of_view", "min_confidence", "merge_points", "merge_voxel_size",

@@ -22,6 +22,7 @@ LOCKS = [
     (paths.TEST_LOCK, "3.11"),
     (paths.OPEN3D_LOCK, "3.11"),
     (paths.WORKER_LOCK, "3.11"),
+    (paths.RAY_LOCK, "3.11"),  # after the worker's, whose versions it keeps to
 ]
 
 

@@ -33,6 +33,7 @@ def main(arguments: list[str]) -> int:
     system_libraries.ensure()
     blender()
     test_packages()
+    ray()
     worker()
     if action == "python":
         print(paths.blender_python())
@@ -83,6 +84,16 @@ def test_packages() -> None:
              "-r", str(paths.TEST_LOCK)])  # fmt: skip
 
     once(paths.test_packages(), "pytest for the worker", make)
+
+
+def ray() -> None:
+    """For the tests of what only runs with it; the worker's Python is needed, for some of its files are of that version."""
+
+    def make(folder: Path) -> None:
+        run([uv(), "pip", "install", "--quiet", "--python", str(paths.blender_python()), "--target", str(folder), "--no-deps",
+             *HASHED, "-r", str(paths.RAY_LOCK)])  # fmt: skip
+
+    once(paths.ray_packages(), "Ray", make)
 
 
 HASHED = ["--require-hashes", "--only-binary", ":all:"]

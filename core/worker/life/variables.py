@@ -32,6 +32,7 @@ PREFIXES = {
     "our own": ("DA3_",),
     "language": ("LC_",),
     "which device is used, and how": ("CUDA_", "NVIDIA_", "PYTORCH_", "TORCH_", "HIP_", "ROCR_", "HSA_"),
+    "who may join a Ray cluster": ("RAY_AUTH_",),
     "threads": ("OMP_", "KMP_", "MKL_", "OPENBLAS_"),
     "the hub that models come from": ("HF_",),
     "how videos are read": ("OPENCV_",),

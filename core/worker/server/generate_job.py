@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from ....streaming import pipeline as streaming
-from ... import memory
 from ...alignment import known_cameras, one_lens, positioning
 from ...files.names import listed
 from ...frames.panorama import detection as panoramas
@@ -29,7 +28,7 @@ from ...pipeline import camera_records, reconstruct
 from ...prediction.batching import plan
 from ...prediction.conditioning import fixed_focal
 from ...prediction.memory_check import require_room
-from ...prediction.passes import images_per_pass
+from ...prediction.passes import free_for, images_per_pass
 from ...prediction.predictor import Predictor
 from ...segmentation.segmenter import STAGE as SEGMENTATION
 from ...segmentation.segmenter import SegmentingPredictor
@@ -71,7 +70,7 @@ def generate(
         teller.warn_all(known.warnings)
         files.origin = known.scene_origin
     predictor, metric = _loaded(request, settings, frames, model, monitor)
-    _require_room(settings, frames, _kind_of(predictor))
+    _require_room(settings, frames, predictor)
     if model.name:
         emit(protocol.Loaded(model.name))
     if not streams:  # a long run that goes on keeps to the size that it began with
@@ -200,9 +199,10 @@ def _checked(request: protocol.Generate, settings: Settings, frames: FrameSource
     return files
 
 
-def _require_room(settings: Settings, frames: FrameSource, device: str) -> None:
+def _require_room(settings: Settings, frames: FrameSource, predictor: Predictor) -> None:
+    device = _kind_of(predictor)
     sizes = {(frames.headers[i].width, frames.headers[i].height) for i in frames.selected}
-    require_room(sizes, settings, catalogue.find(settings.model).config, memory.free_memory(device), device)
+    require_room(sizes, settings, catalogue.find(settings.model).config, free_for(predictor, device), device)
 
 
 def _kind_of(predictor: Predictor) -> str:
@@ -217,7 +217,14 @@ def _loaded(
     """The model, and the metric model where it is wanted."""
     monitor.progress("load", 0.0)
     where = (Path(request.model_folder), frames, monitor, settings.fp16, request.device)
-    predictor = model.get(settings.model, *where)
+    if settings.ray and catalogue.find(settings.model).needs_file:
+        predictor = model.get_ray(settings.model, *where, address=settings.ray, workers=settings.ray_workers)
+    else:
+        predictor = model.get(settings.model, *where)
+        if settings.ray:
+            frames.warnings.append(
+                f"{catalogue.find(settings.model).label} computes on this machine's processor, without Ray"
+            )
     metric = model.get_metric(_wants_metric(settings), *where)
     frames.warnings.extend(filter(None, [getattr(predictor, "device_warning", "")]))
     monitor.progress("load", 1.0)

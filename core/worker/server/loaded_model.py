@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -32,16 +33,18 @@ class LoadedModel:
     A predictor that has ``unload`` is kept, and gets each job's ``monitor``; one without (``classic``) belongs to its job.
     """
 
-    def __init__(self, open_predictor: OpenPredictor):
+    def __init__(self, open_predictor: OpenPredictor, stand_in: str = ""):
         self._open = open_predictor
-        self._key: tuple[str, Path, bool, str | None] | None = None
+        self._stand_in = stand_in
+        self._key: tuple[object, ...] | None = None
+        self._name: str | None = None
         self._predictor: Any = None
         self._metric: LoadedModel | None = None
 
     @property
     def name(self) -> str | None:
         """Of the model in memory."""
-        return self._key[0] if self._key else None
+        return self._name if self._key else None
 
     def get(
         self, name: str, folder: Path, frames: FrameSource, monitor: Monitor, fp16: bool, device: str | None
@@ -51,10 +54,27 @@ class LoadedModel:
         if key == self._key:
             self._predictor.monitor = monitor
             return self._predictor
+        return self._keep(key, name, lambda: self._open(name, folder, frames, monitor, fp16=fp16, device=device))
+
+    def get_ray(
+        self, name: str, folder: Path, frames: FrameSource, monitor: Monitor, fp16: bool, device: str | None,
+        *, address: str, workers: int,
+    ) -> Predictor:  # fmt: skip
+        """The same with its passes on Ray's actors; see ``cluster.pool.RayPredictor``."""
+        key = (name, folder, fp16, device, address, workers)
+        if key == self._key:
+            self._predictor.attach(frames, monitor)
+            return self._predictor
+        from ...cluster import host, pool  # late: most runs need none of it
+
+        opening = host.Opening(name, str(folder), fp16, device, self._stand_in)
+        return self._keep(key, name, lambda: pool.RayPredictor(opening, frames, monitor, address, workers))
+
+    def _keep(self, key: tuple[object, ...], name: str, opened: Callable[[], Any]) -> Predictor:
         self.unload()
-        predictor = self._open(name, folder, frames, monitor, fp16=fp16, device=device)
+        predictor = opened()
         if hasattr(predictor, "unload"):
-            self._key, self._predictor = key, predictor
+            self._key, self._name, self._predictor = key, name, predictor
         return predictor
 
     def get_metric(

@@ -38,14 +38,17 @@ class Server:
     ----------
     requests, events : the two ends of the protocol
     folder : this session's, made by the client; holds the log and the job folders
-    open_predictor : a stand-in for ``core.predictors.opening.open_predictor``
+    open_predictor : a stand-in for ``core.predictors.opening.open_predictor``; ``stand_in`` says where it is from
     """
 
-    def __init__(self, requests: BinaryIO, events: BinaryIO, folder: Path, open_predictor: OpenPredictor | None = None):
+    def __init__(
+        self, requests: BinaryIO, events: BinaryIO, folder: Path, open_predictor: OpenPredictor | None = None,
+        stand_in: str = "",
+    ):  # fmt: skip
         self._requests = requests
         self._events = events
         self._folder = folder
-        self._open_predictor = open_predictor
+        self._open_predictor, self._stand_in = open_predictor, stand_in
         self._queue: queue.SimpleQueue[protocol.Message] = queue.SimpleQueue()
         self._cancelled: set[int] = set()
         self._writing = threading.Lock()
@@ -156,7 +159,7 @@ class Server:
         from . import generate_job, loaded_model  # late: brings cv2 with it
 
         if self._model is None:
-            self._model = loaded_model.LoadedModel(self._open_predictor or _default_opener())
+            self._model = loaded_model.LoadedModel(self._open_predictor or _default_opener(), self._stand_in)
         report = generate_job.generate(request, self._model, self._emit, lambda: request.job in self._cancelled)
         self._emit(protocol.Done(request.job, report))
 

@@ -38,7 +38,7 @@ def main() -> None:
     if arguments.predictor:
         file, _, function = arguments.predictor.rpartition(":")
         opener = runpy.run_path(file)[function]
-    Server(requests, events, arguments.folder, opener).run()
+    Server(requests, events, arguments.folder, opener, arguments.predictor).run()
 
 
 def give_way() -> None:
