@@ -147,7 +147,7 @@ def _draw_buttons(layout: UILayout, context: Context, here: Places, state: State
             row.operator("da3.set_up_dependencies", text=f"Change to {here.build.label}", icon="FILE_REFRESH")
         row.operator("da3.repair_dependencies", text="Repair", icon="TOOL_SETTINGS")
         if not has_ray(here.environment):
-            row.operator("da3.install_ray", icon="NETWORK_DRIVE")
+            row.operator("da3.install_ray", text="Install Ray", icon="NETWORK_DRIVE")
     row.operator("da3.remove_dependencies", text="Remove", icon="TRASH")
 
 
