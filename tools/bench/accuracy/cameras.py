@@ -1,9 +1,10 @@
 """Cameras of hard versions of the sample sets against their truth, by Feature Matching: SIFT, learned, automatic.
 
-    cameras.py [SET ...]     sets: walk, courtyard, walk-dim, courtyard-dim; all by default
+    cameras.py [SET ...]     sets: walk, courtyard, walk-dim, courtyard-dim, zoomed, cropped, enlarged; the first four by default
 
-Few views: every fourth image of the walk, every third of the courtyard. Dim: with 60 % less contrast, and noise. Run it
-with the worker's Python.
+Few views: every fourth image of the walk, every third of the courtyard. Dim: with 60 % less contrast, and noise. The others are
+the courtyard's first six: two of them zoomed by 2 without EXIF, one cut at the right and below, and that one enlarged to the size
+of the others, without EXIF. Run it with the worker's Python.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import measuring
+import cv2
 import numpy as np
 import truth as truths
 from da3_blender.core.errors import BadInput
@@ -26,6 +28,8 @@ from evo.core import metrics
 from evo.core.trajectory import PosePath3D
 
 STRIDE = {"walk": 4, "courtyard": 3}
+OTHER_LENSES = {"zoomed": (1, 3), "cropped": (2,), "enlarged": (2,)}  # which of the six images
+SIX = 6
 CONTRAST, NOISE = 0.4, 6.0  # of the original's; standard deviation in grey levels of 255
 
 
@@ -42,8 +46,15 @@ class Row:
     seconds: float
 
 
-def images_of(name: str) -> tuple[Any, list[np.ndarray], list[int]]:
-    """The truth of the set, the images, and which of the set's they are."""
+def images_of(name: str) -> tuple[Any, list[np.ndarray], list[int], list[float | None]]:
+    """The truth of the set, the images, which of the set's they are, and what EXIF says of their focal lengths."""
+    if name in OTHER_LENSES:
+        truth = truths.load("courtyard")
+        images = list(truth.images[:SIX])
+        for i in OTHER_LENSES[name]:
+            images[i] = other_lens(images[i], name)
+        focal = float(truth.intrinsics[0, 0, 0]) if name == "cropped" else None
+        return truth, images, list(range(SIX)), [focal] * SIX
     base = name.removesuffix("-dim")
     truth = truths.load(base)
     chosen = list(range(0, len(truth), STRIDE[base]))
@@ -51,7 +62,17 @@ def images_of(name: str) -> tuple[Any, list[np.ndarray], list[int]]:
     if name.endswith("-dim"):
         random = np.random.default_rng(0)
         images = [dim(image, random) for image in images]
-    return truth, images, chosen
+    return truth, images, chosen, [float(truth.intrinsics[i, 0, 0]) for i in chosen]
+
+
+def other_lens(image: np.ndarray, name: str) -> np.ndarray:
+    """The middle of a picture at its full size, or what is left of it without its right and lower fifth."""
+    height, width = image.shape[:2]
+    if name == "zoomed":
+        part = image[height // 4 : height - height // 4, width // 4 : width - width // 4]
+    else:
+        part = image[: 4 * height // 5, : 4 * width // 5]
+    return part.copy() if name == "cropped" else cv2.resize(part, (width, height), interpolation=cv2.INTER_CUBIC)
 
 
 def dim(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
@@ -63,8 +84,7 @@ def dim(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
 
 def measure(name: str, matching: Any) -> Row:
     """Structure from motion on one set."""
-    truth, images, chosen = images_of(name)
-    focals = [float(truth.intrinsics[i, 0, 0]) for i in chosen]
+    truth, images, chosen, focals = images_of(name)
     try:
         found, seconds = measuring.timed(lambda: structure_from_motion(images, focals, Monitor(), matching=matching))
     except BadInput as error:
@@ -81,8 +101,9 @@ def measure(name: str, matching: Any) -> Row:
             ape = metrics.APE(relation)
             ape.process_data((reference, estimate))
             errors[k] = ape.get_statistic(metrics.StatisticsType.rmse)
-    extent = float(np.linalg.norm(np.ptp(truth.camera_to_world[:, :3, 3], axis=0)))
-    focal = float(np.median(found.intrinsics[rows, 0, 0]) / np.median(focals)) - 1.0
+    path = truth.camera_to_world[chosen if name in OTHER_LENSES else slice(None), :3, 3]
+    extent = float(np.linalg.norm(np.ptp(path, axis=0)))
+    focal = float(np.median(found.intrinsics[rows, 0, 0]) / truth.intrinsics[0, 0, 0]) - 1.0
     return Row(len(rows), len(images), errors[0] / extent, errors[1], abs(focal), found.way, seconds)
 
 

@@ -77,6 +77,7 @@ def job(
         "threads": max(1, min(8, os.cpu_count() or 1)),
         "cameras": known,
         "focal_is_known": lens is Lens.FIXED,
+        "one_lens": lens is not Lens.PER_FRAME,
     }
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .processes.pair_motion import MOVED, STATIC, TURNED
+from .processes.pair_motion import MIRRORED, MOVED, STATIC, TURNED
 
 MODELS_HINT = "use a DA3 model such as DA3 Small"  # finds cameras where there is little to measure
 DEPTH_HINT = "use the model DA3 Small or DA3 Mono Large, which need no second place"
@@ -28,6 +28,10 @@ class Evidence:
     pairs: np.ndarray
     sizes: tuple[int, ...] = ()
 
+    def among(self, images: np.ndarray) -> Evidence:
+        """Of the pairs of these images."""
+        return replace(self, pairs=self.pairs[np.isin(self.pairs[:, :2], images).all(axis=1)])
+
     @property
     def overlapping(self) -> np.ndarray:
         """The pairs that see the same place."""
@@ -40,8 +44,8 @@ class Evidence:
 
     @property
     def shows_no_motion(self) -> bool:
-        """Whether the camera stood still or only turned: then no place can be measured, whatever COLMAP makes of it."""
-        return self.share(STATIC, TURNED) >= MOSTLY and self.share(MOVED) < 1.0 - MOSTLY
+        """Whether the camera stood still or only turned, or pictures were mirrored: then no place can be measured, whatever COLMAP makes of it."""
+        return self.share(STATIC, TURNED, MIRRORED) >= MOSTLY and self.share(MOVED) < 1.0 - MOSTLY
 
 
 def why_nothing(evidence: Evidence) -> str:
@@ -76,14 +80,19 @@ def why_nothing(evidence: Evidence) -> str:
             f"in the scene. Move the camera, or {DEPTH_HINT}"
         )
     return start + (
-        f"{len(pairs)} pairs overlap (up to {int(pairs[:, 3].max())} details fit in two of them), but no three-dimensional "
-        f"scene fits them. The images may be of several cameras or edited, or show something that moves; add images in between, "
-        f"or {MODELS_HINT}"
+        f"{len(pairs)} pair{'s overlap' if len(pairs) > 1 else ' overlaps'} (up to {int(pairs[:, 3].max())} details fit in two "
+        "images), but no three-dimensional scene fits. The images may be of several cameras or edited, or show something that "
+        f"moves or repeats; add images in between, or {MODELS_HINT}"
     )
 
 
 def _no_motion(evidence: Evidence, count: int) -> str:
     pairs = f"the {count} pairs that overlap" if count > 1 else "the one pair that overlaps"
+    if evidence.share(MIRRORED) > evidence.share(STATIC, TURNED):
+        return (
+            f"{evidence.share(MIRRORED):.0%} of {pairs} shows the same view once as it is and once mirrored. Give the images as "
+            f"the camera took them, or {DEPTH_HINT}"
+        )
     if evidence.share(STATIC) >= evidence.share(TURNED):
         return (
             f"the camera did not move ({evidence.share(STATIC):.0%} of {pairs} shows the same view). "

@@ -118,8 +118,11 @@ def structure_from_motion(
                 break
     monitor.progress("cameras", 1.0)
     evidence = _evidence(best)
-    if cameras is None and (len(best["indices"]) < 2 or evidence.shows_no_motion):
-        raise BadInput(why_nothing(evidence))
+    placed = evidence.among(
+        best["indices"]
+    )  # among images that share nothing with them, two may be one that was turned
+    if cameras is None and (len(best["indices"]) < 2 or evidence.shows_no_motion or placed.shows_no_motion):
+        raise BadInput(why_nothing(placed if placed.shows_no_motion else evidence))
     return _collect(best, scales, count, cameras)
 
 

@@ -14,9 +14,16 @@ from da3_blender.core.monitor import Monitor
 from da3_blender.core.predictors.classic import structure_from_motion
 from da3_blender.core.predictors.classic.sfm.diagnosis import Evidence, why_not, why_nothing
 from da3_blender.core.predictors.classic.sfm.lenses import believable, rungs
-from da3_blender.core.predictors.classic.sfm.processes.pair_motion import MOVED, STATIC, TURNED, UNKNOWN, kind_of_motion
+from da3_blender.core.predictors.classic.sfm.processes.pair_motion import (
+    MIRRORED,
+    MOVED,
+    STATIC,
+    TURNED,
+    UNKNOWN,
+    kind_of_motion,
+)
 from da3_blender.core.predictors.classic.sfm.processes.retrieval import likely_pairs, pooled
-from da3_blender.core.settings import Lens
+from da3_blender.core.settings import FeatureMatching, Lens
 
 SIZE, FOCAL = (480, 360), 420.0
 
@@ -77,6 +84,49 @@ def test_a_camera_that_does_not_move_gives_no_geometry_but_the_right_sentence(na
     assert "DA3" in str(error.value) and "%" in str(error.value), "with its evidence, and what to do"
 
 
+def wallpaper() -> list[np.ndarray]:
+    """Places of one sheet on which a pattern repeats every 48 pixels."""
+    random = np.random.default_rng(5)
+    tile = cv2.resize(random.integers(0, 255, (12, 12, 3), np.uint8), (48, 48), interpolation=cv2.INTER_CUBIC)
+    sheet = np.tile(tile, (20, 20, 1)).astype(np.float32)
+    views = []
+    for x, y in random.integers(0, 480, (4, 2)):
+        noise = random.normal(0.0, 4.0, (240, 320, 3))
+        views.append((sheet[y : y + 240, x : x + 320] + noise).clip(0, 255).astype(np.uint8))
+    return views
+
+
+def small(name: str) -> np.ndarray:
+    return cv2.resize(truths.load(name).images[0], (320, 214), interpolation=cv2.INTER_AREA)
+
+
+NO_SCENE = {
+    "a repeated wallpaper": (wallpaper, "moves, or repeats|moves or repeats|no overlap"),
+    "a picture and its mirror images": (
+        lambda: [small("courtyard"), small("courtyard")[:, ::-1].copy(), small("courtyard")[::-1].copy()],
+        "edited|only turned",
+    ),
+    "pictures of unrelated places": (
+        lambda: [small("courtyard"), small("walk"), turning([(0, 0)])[0]],
+        "no overlap",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NO_SCENE)
+def test_pictures_of_no_one_scene_give_no_geometry_but_the_right_sentence(name):
+    """By SIFT, in seconds."""
+    make, says = NO_SCENE[name]
+    images = make()
+    with pytest.raises(BadInput, match=says):
+        structure_from_motion(images, [None] * len(images), Monitor(), matching=FeatureMatching.SIFT)
+
+
+def test_two_turned_pictures_among_others_are_no_scene():
+    seen = evidence(pairs=[(0, 1, 60, 40, MOVED), (1, 2, 300, 250, TURNED), (0, 2, 60, 40, MOVED)])
+    assert not seen.shows_no_motion and seen.among(np.array([1, 2])).shows_no_motion
+
+
 def evidence(features: int = 2000, pairs: list[tuple[int, ...]] = (), sizes: tuple[int, ...] = ()) -> Evidence:
     return Evidence(np.full(4, features), np.array(pairs, np.int64).reshape(-1, 5), sizes)
 
@@ -89,9 +139,10 @@ def evidence(features: int = 2000, pairs: list[tuple[int, ...]] = (), sizes: tup
         (evidence(pairs=[(0, 1, 400, 12, UNKNOWN)]), "moves, or repeats"),
         (evidence(pairs=[(0, 1, 400, 300, STATIC), (1, 2, 400, 300, STATIC)]), "did not move .100%"),
         (evidence(pairs=[(0, 1, 400, 300, TURNED), (1, 2, 400, 300, TURNED)]), "only turned.*100% of the 2 pairs"),
-        (evidence(pairs=[(0, 1, 400, 300, MOVED)]), "no three-dimensional scene fits"),
+        (evidence(pairs=[(0, 1, 400, 300, MIRRORED)]), "100% of the one pair that overlaps shows .* mirrored"),
+        (evidence(pairs=[(0, 1, 400, 300, MOVED)]), "1 pair overlaps .*no three-dimensional scene fits"),
     ],
-    ids=["few features", "no overlap", "moving things", "static", "turned", "nothing fits"],
+    ids=["few features", "no overlap", "moving things", "static", "turned", "mirrored", "nothing fits"],
 )
 def test_each_cause_has_its_own_sentence_with_evidence(seen, says):
     sentence = why_nothing(seen)
@@ -120,6 +171,8 @@ def test_a_moving_camera_before_a_wall_is_no_turning_camera():
     assert kind_of_motion(seen(slanted), seen(moved), (640, 480), (640, 480)) == MOVED
     assert kind_of_motion(seen(slanted), seen(slanted @ turn.T), (640, 480), (640, 480)) == TURNED
     assert kind_of_motion(seen(slanted), seen(slanted), (640, 480), (640, 480)) == STATIC
+    mirrored = seen(slanted) * [-1.0, 1.0] + [640.0, 0.0]
+    assert kind_of_motion(seen(slanted), mirrored, (640, 480), (640, 480)) == MIRRORED
 
 
 def test_focal_lengths_that_cannot_be_are_ignored():

@@ -5,17 +5,18 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-UNKNOWN, MOVED, STATIC, TURNED = 0, 1, 2, 3
+UNKNOWN, MOVED, STATIC, TURNED, MIRRORED = 0, 1, 2, 3, 4
 ENOUGH = 15  # matches
 STILL = 0.002  # of the long side: matches that move by less in the median are those of a camera that stood still
 FLAT = 0.85  # share of the matches that one homography has to explain
 WITHIN = 0.004  # of the long side: how near it has to come
 ORTHOGONAL = 0.06  # how far from a rotation K^-1 H K may be, as a norm of M^T M - 1
+TRIANGLES, OVER = 500, 0.75  # of matches, and the share of them that a mirror image turns over
 FOCALS = np.geomspace(0.35, 2.8, 25)  # of the long side, tried where none is known
 
 
 def kind_of_motion(a: np.ndarray, b: np.ndarray, size_a: tuple[int, int], size_b: tuple[int, int]) -> int:
-    """``MOVED``, ``STATIC`` or ``TURNED`` (turned only, so that nothing can be measured); ``UNKNOWN`` for few matches.
+    """``MOVED``, ``STATIC``, ``TURNED`` (turned only, so that nothing can be measured) or ``MIRRORED``; ``UNKNOWN`` for few matches.
 
     A turning camera maps one image to the other by K R K^-1 whatever is seen (Hartley & Zisserman 2004, 8.4); a wall
     seen by a moving camera gives a homography too, but none of that form.
@@ -30,6 +31,8 @@ def kind_of_motion(a: np.ndarray, b: np.ndarray, size_a: tuple[int, int], size_b
     side = float(max(*size_a, *size_b))
     if np.median(np.linalg.norm(a - b, axis=1)) < STILL * side:
         return STATIC
+    if _is_mirrored(a, b):
+        return MIRRORED
     cv2.setRNGSeed(1)
     homography, inside = cv2.findHomography(
         a.astype(np.float64), b.astype(np.float64), cv2.RANSAC, WITHIN * side, maxIters=2000
@@ -37,6 +40,18 @@ def kind_of_motion(a: np.ndarray, b: np.ndarray, size_a: tuple[int, int], size_b
     if homography is None or inside.mean() < FLAT:
         return MOVED
     return TURNED if min(_unlike_rotation(homography, f * side, size_a, size_b) for f in FOCALS) < ORTHOGONAL else MOVED
+
+
+def _is_mirrored(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether triangles of matches are turned over, which no camera does: an epipolar geometry fits a mirror image all the same."""
+    corners = np.random.default_rng(1).integers(0, len(a), (TRIANGLES, 3))
+    areas = []
+    for places in (a, b):
+        first, second, third = (places[corners[:, k]] for k in range(3))
+        one, other = second - first, third - first
+        areas.append(one[:, 0] * other[:, 1] - one[:, 1] * other[:, 0])
+    signs = np.sign(areas[0]) * np.sign(areas[1])
+    return bool((signs < 0).sum() > OVER * np.count_nonzero(signs) > 0)
 
 
 def _unlike_rotation(homography: np.ndarray, focal: float, size_a: tuple[int, int], size_b: tuple[int, int]) -> float:

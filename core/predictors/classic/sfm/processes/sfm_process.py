@@ -27,6 +27,7 @@ FOCALS = 0.3, 3.0  # of the long side: what is believed where EXIF says nothing
 NEAR_EXIF = 1.5  # a focal length outside of these is believed within this ratio of what EXIF says
 SURE_MATCHES = 15  # learned ones that place an image; COLMAP wants 30 of any kind
 FEWEST_POINTS = 12  # that an image must see to count as placed
+FEWEST_IN_ALL = 50  # points of a model; a few of copies of things fit by chance
 TORN = 0.05  # of the pairs, by their matches, that a model contradicts; one that was put together rightly contradicts 0.03 at most
 EQUAL_ERROR = 1.1  # reprojection errors this near are no reason to prefer one of two models
 
@@ -107,7 +108,7 @@ def _uncropped(
     report: Callable[[float], None],
 ) -> Outcome:
     """The best outcome, with a camera and a centre of their own for images that are parts of others, if that fits better."""
-    apart = lens_checks.cropped(best.model, groups)
+    apart = None if job["one_lens"] else lens_checks.cropped(best.model, groups)
     if apart is None:
         return best
     own = database.with_name(f"{database.stem} cropped.db")
@@ -210,8 +211,8 @@ def _points_seen(model: Any) -> dict[int, int]:
 
 
 def _is_sane(model: Any, focals: dict[int, float | None]) -> bool:
-    """Whether there are points, and the focal lengths can be those of a camera."""
-    if not model.num_points3D():
+    """Whether there are enough points, and the focal lengths can be those of a camera."""
+    if model.num_points3D() < FEWEST_IN_ALL:
         return False
     for image in model.images.values():
         if image.has_pose:
