@@ -10,6 +10,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("depth_anything_3.registry")
 
+import depth_anything_3  # noqa: E402
 import tiny_da3  # noqa: E402
 from da3_blender.core.models import catalogue  # noqa: E402
 from pretended_card import pretended_card  # noqa: E402
@@ -52,6 +53,9 @@ def test_a_row_has_both_times_and_the_peak(tool, tmp_path, monkeypatch):
     monkeypatch.setattr(tool, "WIDTH", 112)
     monkeypatch.setattr(tool, "HEIGHT", 84)
     monkeypatch.setattr(tool, "TIMED", 1)
+    # Imported anew, inside: its decorators would else have the real ``inference_mode``, which the pretended card has not.
+    monkeypatch.delitem(sys.modules, "depth_anything_3.api", raising=False)
+    monkeypatch.delattr(depth_anything_3, "api", raising=False)
     with pretended_card((8, 6)):
         (row,) = tool.rows("cuda", ("tiny",), (2,))
     assert row.images == 2 and row.seconds > 0 and row.packages_seconds > 0 and row.peak > 1 << 20
