@@ -14,12 +14,3 @@ def test_blender_reads_every_value(tmp_path):
     flat = np.empty(4 * depth.size, np.float32)
     image.pixels.foreach_get(flat)
     assert np.array_equal(flat.reshape(37, 50, 4)[::-1, :, 0], depth)
-
-
-def test_depth_and_confidence_are_layers_of_one_image(tmp_path):
-    depth = np.ones((37, 50), np.float32)
-    path = tmp_path / "depth_1001.exr"
-    path.write_bytes(exr.encode({"Z": depth, "confidence.V": depth}))
-    image = bpy.data.images.load(str(path))
-    image.update()
-    assert image.type == "MULTILAYER"
