@@ -19,7 +19,8 @@ from . import connection, host
 from .actors import CORES, Actor, check, shares, start
 
 AHEAD = 2  # passes that an actor has: the one that it computes, and the next
-TRIES = 3  # times that a pass is computed, where whoever computes it dies
+TRIES = 3  # times that a pass is made again, where whoever computes it dies
+LOOKS = 40  # of ``PATIENCE``, between two looks at whether Ray itself is there
 PATIENCE = 0.05  # seconds between two looks at whether to stop
 
 
@@ -63,10 +64,12 @@ class RayPredictor:
         self._opening, self._address = opening, address
         self._flights: dict[tuple[int, ...], Flight] = {}
         self._abouts: list[host.About] = []
+        self._looks = 0
         self._send = False  # images, for the actors do not see their files
         cores = os.cpu_count() or 1
         variables = {"OMP_NUM_THREADS": str(max(1, cores // max(1, workers or cores // CORES)))}
-        self._ray = connection.connect(address, {**variables, "OMP_WAIT_POLICY": "PASSIVE"})
+        self._variables = {**variables, "OMP_WAIT_POLICY": "PASSIVE"}
+        self._ray = connection.connect(address, self._variables)
         self._share = shares(self._ray.cluster_resources(), workers, opening.device, address)
         self._actors: list[Actor] = []
         self.attach(frames, monitor)
@@ -76,6 +79,7 @@ class RayPredictor:
     def attach(self, frames: FrameSource, monitor: Monitor) -> None:
         """Another job with the same model; actors that are not there, or not any more, are started."""
         self.monitor, self._frames = monitor, frames
+        self._ray = connection.connect(self._address, self._variables)  # where it died in the job before
         self._input = self._ray.put(host.Input.of(frames))
         self.forget()
         try:
@@ -95,10 +99,12 @@ class RayPredictor:
         return min(free) // beside if free else None
 
     def unload(self) -> None:
-        """End the actors."""
+        """End the actors; Ray too, where it has died."""
         for actor in self._actors:
             self._ray.kill(actor.handle)
         self._actors, self._flights = [], {}
+        if not any(node["Alive"] for node in self._ray.nodes()):
+            self._ray.shutdown()
 
     # ---------------------------------------------------------------------------------------------- passes
 
@@ -176,9 +182,9 @@ class RayPredictor:
 
     def _hear(self, flight: Flight) -> None:
         try:
-            said: host.Answer = self._ray.get(flight.answer)
-        except self._ray.exceptions.RayTaskError as error:
-            raise (error.cause if isinstance(error.cause, DA3Error) else error) from None
+            said: host.Answer = self._wait(flight.answer)
+        except self._ray.exceptions.RayTaskError:
+            raise  # of the model, and not of Ray
         except self._ray.exceptions.RayError as error:
             self._again(flight, error)
             return
@@ -199,14 +205,17 @@ class RayPredictor:
     def _again(self, flight: Flight, error: Exception) -> None:
         """Whoever computed a pass is gone: another takes the place, and the pass is computed again."""
         dead = flight.actor
-        if flight.tries >= TRIES:
-            self._forget(flight)
-            raise OutOfMemory(
-                f"A pass of {len(flight.indices)} images was begun {TRIES} times, and each time its worker died ({error})"
-            )
-        if dead in self._actors:
+        if (
+            dead in self._actors
+        ):  # the first that is heard of is the one that it computed; its next had only been waiting
+            flight.tries += 1
             self._frames.warnings.append(f"Worker {dead.number + 1} died; its passes are computed again")
             self._replace(dead)
+        if flight.tries > TRIES:
+            self._forget(flight)
+            raise OutOfMemory(
+                f"A pass of {len(flight.indices)} images was begun {flight.tries} times, and each time its worker died ({error})"
+            )
         self._give(flight, min(self._actors, key=lambda actor: actor.has))
 
     def _replace(self, dead: Actor) -> None:
@@ -233,7 +242,7 @@ class RayPredictor:
 
     def _give(self, flight: Flight, actor: Actor) -> None:
         flight.actor.has -= flight.answer is not None
-        flight.actor, flight.tries = actor, flight.tries + 1
+        flight.actor = actor
         actor.has += 1
         if flight.said is not None:  # nobody has to be asked
             return
@@ -249,18 +258,27 @@ class RayPredictor:
         """Stop here where the person wants it: actors in the middle of a pass are ended, for nobody can say how long it takes."""
         try:
             self.monitor.check()
+            self._looks += 1
+            if self._looks % LOOKS == 0 and not any(node["Alive"] for node in self._ray.nodes()):
+                raise DA3Error(
+                    "Ray itself has died, and all workers with it. What was whole is kept; start the run again"
+                )
         except BaseException:
             self.unload()
             raise
 
     def _wait(self, reference: Any) -> Any:
         """What a call gives, with a look at the monitor meanwhile."""
-        while not self._ray.wait([reference], timeout=PATIENCE)[0]:
-            self._look()
-        try:
-            return self._ray.get(reference)
-        except self._ray.exceptions.RayTaskError as error:
-            raise (error.cause if isinstance(error.cause, DA3Error) else error) from None
+        coming = (
+            reference.future()
+        )  # ``get`` itself waits for ever where Ray's process has died, whatever its timeout is
+        while True:
+            try:
+                return coming.result(timeout=PATIENCE)
+            except TimeoutError:
+                self._look()
+            except self._ray.exceptions.RayTaskError as error:
+                raise (error.cause if isinstance(error.cause, DA3Error) else error) from None
 
     def _check(self, actors: Sequence[Actor]) -> None:
         abouts = check(actors, self._opening, self._input, self._wait)
