@@ -18,7 +18,7 @@ from .frames.source import FrameSource
 from .geometry.projection import pinhole
 from .monitor import Monitor
 from .output import blender_arrays, voxel_merging
-from .output.payload import CameraRecord, Part, PointArrays
+from .output.payload import CameraRecord, Part, PointArrays, cameras_of
 from .output.point_clouds import frame_labels, point_parts
 from .output.splats.thinning import Thinner
 from .prediction import filters
@@ -121,28 +121,34 @@ def deliver(
         return (merger or voxel_merging.Merger(settings.merge_voxel_size)).add(cloud, footprint)
 
     given: dict[str, Any] = {"motion": batch.motion, "moving": batch.moving, "names": batch.names}
+    frames, labels = [record.frame for record in records], frame_labels(cameras_of(records))
     thinner = None if settings.merge_points else thinner or Thinner()
-    parts = point_parts(
-        prediction, batch.indices, settings, labels=frame_labels(records), merge=merge, thinner=thinner, **given
-    )
+    parts = point_parts(prediction, frames, settings, labels=labels, merge=merge, thinner=thinner, **given)
     clouds = [part.arrays for part in parts if isinstance(part.arrays, PointArrays)]
     if not settings.splats:  # only the files want them
         parts = [replace(part, arrays=cloud.without_splats()) for part, cloud in zip(parts, clouds, strict=True)]
     if settings.generate_meshes:
-        parts = mesh_parts(prediction, batch.indices, records, settings, packed=packed, **given)
+        parts = mesh_parts(prediction, frames, records, settings, packed=packed, **given)
     return Delivered(parts, records, clouds)
 
 
 def camera_records(batch: Batch, frames: FrameSource, settings: Settings) -> list[CameraRecord]:
-    """A batch's cameras in Blender's axes."""
-    names, pictures = [frames.stem(i) for i in batch.indices], [frames.picture(i) for i in batch.indices]
-    placements = _placements(batch, frames, settings)
-    orientations = [frames.headers[i].orientation for i in batch.indices]
-    sizes = [frames.headers[i].file_size for i in batch.indices]
-    records = blender_arrays.cameras(batch.prediction, batch.indices, names, pictures, placements, orientations, sizes)
-    if frames.is_video:
-        return [replace(record, video=str(frames.paths[record.frame])) for record in records]
-    return records
+    """A batch's cameras in Blender's axes; those of views are named and numbered as the panorama that they look into."""
+    headers, views = [frames.headers[i] for i in batch.indices], [frames.views.get(i) for i in batch.indices]
+    records = blender_arrays.cameras(
+        batch.prediction, [frames.place(i) for i in batch.indices], [frames.stem(i) for i in batch.indices],
+        [frames.picture(i) for i in batch.indices], _placements(batch, frames, settings),
+        [header.orientation for header in headers], [header.file_size for header in headers],
+    )  # fmt: skip
+    if frames.is_video:  # of several videos, frames are counted in the first only
+        films = [frames.paths[i] for i in batch.indices]
+        records = [
+            replace(r, video=str(f) if f == frames.paths[0] else "") for r, f in zip(records, films, strict=True)
+        ]
+    return [
+        replace(record, name=view.name, photo=view.size, turn=tuple(view.rotation.ravel().tolist())) if view else record
+        for record, view in zip(records, views, strict=True)
+    ]
 
 
 def drop_empty(batch: Batch, frames: FrameSource) -> Batch:

@@ -23,6 +23,7 @@ from .options.choices import (
     Lens,
     MetricMode,
     MetricSource,
+    Panorama,
     RefView,
     ResizeMethod,
     SplatFile,
@@ -38,6 +39,9 @@ class Settings:
     """What a person can set. Units stand in the help."""
 
     input: str = option("", "Input", "Folder of images, one image, or a video", group="input", subtype="FILE_PATH")
+    more_inputs: str = option(
+        "", "More Inputs", "Further folders or videos of the same place, a vertical bar between two", group="input"
+    )
     start_frame: int = option(0, "Start Frame", "First frame that is used, counted from 0", group="input", min=0)
     end_frame: int = option(
         -1, "End Frame", "Last frame that is used; -1 is the last there is", group="input", min=-1, word="To the End",
@@ -89,8 +93,10 @@ class Settings:
     )
     feature_matching: FeatureMatching = option(
         FeatureMatching.AUTOMATIC, "Feature Matching",
-        "By which details images are compared when their cameras are found: for the model classic, and for Known Cameras by "
-        "Structure from Motion", group="cameras",
+        "By which details images are compared when cameras are found: for Classic and Structure from Motion", group="cameras",
+    )  # fmt: skip
+    panorama: Panorama = option(
+        Panorama.AUTOMATIC, "Panorama", "Which images are 360-degree panoramas, to be cut into flat views", group="cameras"
     )  # fmt: skip
     process_resolution: int = option(
         504, "Process Resolution", "Pixels along the bounded side, a multiple of 14", group="resolution",
@@ -143,8 +149,7 @@ class Settings:
         group="motion", min=0.001, soft_max=1.0,
     )  # fmt: skip
     use_segmentation: bool = option(
-        False, "Use Segmentation", "Find and follow things with names, with Ultralytics YOLO (licence AGPL-3.0)",
-        group="motion",
+        False, "Use Segmentation", "Find and follow things with names, with Ultralytics YOLO (licence AGPL-3.0)", group="motion",
     )  # fmt: skip
     seg_model: str = option("yoloe-11s-seg-pf", "Segmentation Model", "Which network finds the things", group="motion")
     seg_confidence: float = option(
@@ -195,13 +200,16 @@ class Settings:
         ColmapExport.BINARY, "Output COLMAP Model", "Write cameras and some points as a COLMAP model", group="output"
     )
     output_cameras: bool = option(
-        False,
-        "Output Camera Files",
-        "Write the cameras as transforms.json (nerfstudio) and .chan (Nuke)",
-        group="output",
-    )
+        False, "Output Camera Files", "Write the cameras as transforms.json (nerfstudio) and .chan (Nuke)", group="output"
+    )  # fmt: skip
     output_depth: bool = option(
         False, "Output Depth", "Write each frame's depth and confidence as EXR, 32 bit float", group="output"
+    )
+    output_straightened: bool = option(
+        False,
+        "Output Straightened Images",
+        "Write images without their known lens distortion, and STMaps",
+        group="output",
     )
     output_debug_images: bool = option(
         False, "Output Debug Images", "Write pictures of each frame's depth, confidence and filters", group="output"
@@ -280,12 +288,9 @@ class Settings:
             An unknown name, a value that cannot be read, or one out of range; the sentence names all three.
         """
         known = {o.name: o for o in options()}
-        parsed = {}
-        for name, value in values.items():
-            if name not in known:
-                raise BadInput(f"There is no setting '{name}'. Settings: {', '.join(known)}")
-            parsed[name] = known[name].parse(value)
-        return cls(**parsed)
+        for name in values.keys() - known.keys():
+            raise BadInput(f"There is no setting '{name}'. Settings: {', '.join(known)}")
+        return cls(**{name: known[name].parse(value) for name, value in values.items()})
 
 
 @functools.cache

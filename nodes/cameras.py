@@ -86,6 +86,13 @@ def median_distance(centres: np.ndarray) -> float:
     return float(np.median(steps)) if len(steps) else 0.3
 
 
+def great_circles(matrix: np.ndarray, radius: float) -> list[list[np.ndarray]]:
+    """Three great circles around a camera that sees all around, (4, 4) camera to world."""
+    angles = np.linspace(0.0, 2.0 * np.pi, 25)
+    flat = radius * np.stack([np.cos(angles), np.sin(angles), np.zeros(25)], axis=-1)
+    return [list(np.roll(flat, axis, axis=1) @ matrix[:3, :3].T + matrix[:3, 3]) for axis in range(3)]
+
+
 def look_through(scene: bpy.types.Scene, camera: bpy.types.Object) -> None:
     """Make ``camera`` the scene's, with the picture size and pixel aspect of its image.
 
@@ -124,7 +131,11 @@ def set_up(camera: bpy.types.Object, record: CameraRecord, spacing: float) -> No
     """Make a camera see as the record says; ``spacing``: from it to the next camera, for how large it is drawn."""
     lens = optics(record)
     data = camera.data
-    data.type, data.lens_unit = "PERSP", "MILLIMETERS"
+    data.type, data.lens_unit = "PANO" if record.is_panorama else "PERSP", "MILLIMETERS"
+    if record.is_panorama:  # only Cycles renders it; Blender 5.0 moved the setting from Cycles into the camera
+        holder = data if hasattr(data, "panorama_type") else getattr(data, "cycles", None)
+        if holder is not None:  # Cycles is an add-on that can be switched off
+            holder.panorama_type = "EQUIRECTANGULAR"
     data.sensor_fit, data.sensor_width = "HORIZONTAL", lens.sensor_width
     data.sensor_height = lens.sensor_width * record.height * lens.pixel_aspect_y / (record.width * lens.pixel_aspect_x)
     data.lens, data.shift_x, data.shift_y = lens.lens, lens.shift_x, lens.shift_y

@@ -19,7 +19,7 @@ from ..core.errors import BadInput
 from ..core.files import ownership
 from . import point_cloud, viewpoint
 from .animation import frame_by_frame
-from .cameras import median_distance
+from .cameras import great_circles, median_distance
 from .datablocks import materials, mesh_trees, point_trees
 from .datablocks import scene as scenes
 from .datablocks.created import Created
@@ -210,6 +210,10 @@ def _add_frustums(
     curve.bevel_depth, curve.bevel_resolution = float(min(LINE * away, 0.05 * length)), 1
     for camera, matrix in zip(cameras, matrices, strict=True):
         fx, fy, cx, cy, width, height = (camera[key] for key in ("fx", "fy", "cx", "cy", "width", "height"))
+        if camera.data.type == "PANO":
+            for turned in great_circles(matrix, 0.3 * length):
+                _add_line(curve, turned)
+            continue
         corners = [
             ((u - cx) / fx, (cy - v) / fy, -1.0) for u, v in ((0.0, 0.0), (width, 0.0), (width, height), (0.0, height))
         ]

@@ -9,7 +9,7 @@ from bpy.props import BoolProperty, CollectionProperty, EnumProperty, StringProp
 from bpy.types import Context, Event, FileHandler, Menu, Operator, OperatorFileListElement
 
 from ..core.errors import BadInput
-from ..core.frames.input_files import IMAGE_SUFFIXES, VIDEO_SUFFIXES, select
+from ..core.frames.input_files import IMAGE_SUFFIXES, SEPARATOR, VIDEO_SUFFIXES, select
 from .state.needs import why_not
 from .state.polling import PollMessage
 
@@ -57,7 +57,7 @@ class _Chooser(PollMessage):
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
         settings = context.scene.da3
-        settings.input = str(selection.path)
+        settings.input, settings.more_inputs = str(selection.path), SEPARATOR.join(map(str, selection.more))
         settings.start_frame, settings.end_frame = selection.start, selection.end
         settings.frame_stride = selection.stride
         return self.go_on(context)

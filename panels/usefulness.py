@@ -45,6 +45,8 @@ def why_unused(name: str, settings: PropertyGroup) -> str:
             return "Only with a camera file"
         case "feature_matching" if model.needs_file and settings.known_cameras != "structure_from_motion":
             return "Only for Classic, and for Known Cameras by Structure from Motion"
+        case "output_straightened" if not settings.output_folder:
+            return "Only with an Output Folder"
         case "output_point_cloud" | "output_splats" | "output_colmap" | "output_cameras" | "output_depth" if (
             not settings.output_folder
         ):

@@ -1,6 +1,6 @@
 """Render the sample images and measure their ground truth.
 
-    python tools/make_samples.py [courtyard walk passer_by portrait] [--samples N] [--output FOLDER]
+    python tools/make_samples.py [courtyard walk passer_by portrait panorama] [--samples N] [--output FOLDER]
 
 Runs with the interpreter that has ``bpy`` 5.0 and Pillow; about a quarter of an hour for all sets on two cores.
 """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ import numpy as np
 from ..errors import BadInput
 from ..files.names import listed, sequence_numbers
 from ..frames.input_files import IMAGE_SUFFIXES
+from ..frames.lens.bending import Lens
 from ..frames.pixels import orientation
 from ..geometry.projection import cameras_from_blender
 from ..output.cameras import colmap
@@ -35,16 +36,14 @@ class Candidate:
     placement: tuple[float, float, float, float]  # left, top, width, height of the image in that picture
     intrinsics: np.ndarray
     extrinsics: np.ndarray
-    distorted: bool = False
+    lens: Lens | None = None
     any_shape: bool = False  # the placement is exact: whole patches may have changed the image's shape
     stored: bool = False  # of the picture as its file holds it, which EXIF may have turned
 
     @classmethod
     def of_view(cls, view: colmap.View) -> Candidate:
         whole = (0.0, 0.0, float(view.width), float(view.height))
-        return cls(
-            view.name, view.width, view.height, whole, view.intrinsics, view.extrinsics, view.distorted, stored=True
-        )
+        return cls(view.name, view.width, view.height, whole, view.intrinsics, view.extrinsics, view.lens, stored=True)
 
     @classmethod
     def of_record(cls, record: CameraRecord) -> Candidate:
@@ -78,7 +77,10 @@ class Candidate:
         )
         width, height = orientation.turned_size(header.orientation, self.width, self.height)
         whole = (0.0, 0.0, float(width), float(height))
-        return replace(self, width=width, height=height, placement=whole, intrinsics=k, extrinsics=e, stored=False)
+        lens = self.lens and self.lens.turned(header.orientation)
+        return replace(
+            self, width=width, height=height, placement=whole, intrinsics=k, extrinsics=e, lens=lens, stored=False
+        )
 
     def intrinsics_for(self, width: int, height: int) -> np.ndarray | None:
         """(3, 3) in pixels of an image of that size; None where its shape is another."""
@@ -118,11 +120,12 @@ def numbered(candidates: Mapping[int, Candidate], first: int, frames: FrameSourc
 
 @dataclass(frozen=True)
 class Matched:
-    """``extrinsics`` (3, 4) and ``intrinsics`` (3, 3), pixels of the original, by frame."""
+    """``extrinsics`` (3, 4) and ``intrinsics`` (3, 3), pixels of the original, by frame; and the lenses of those that bend."""
 
     extrinsics: dict[int, np.ndarray]
     intrinsics: dict[int, np.ndarray]
     warnings: list[str]
+    lenses: dict[int, Lens] = field(default_factory=dict)
 
 
 def match(candidates: Sequence[Candidate], frames: FrameSource, where: str) -> Matched:
@@ -162,6 +165,8 @@ def match(candidates: Sequence[Candidate], frames: FrameSource, where: str) -> M
         if not (np.isfinite(intrinsics).all() and np.isfinite(candidate.extrinsics).all()):
             raise BadInput(f"The camera '{candidate.name}' in {where} holds values that are not numbers")
         known.extrinsics[index], known.intrinsics[index] = candidate.extrinsics, intrinsics
+        if candidate.lens:
+            known.lenses[index] = candidate.lens
     without = [frames.names[i] for i in frames.selected if i not in chosen]
     if without:
         known.warnings.append(f"Left out, since {where} has no camera for {listed(without)}")
@@ -169,10 +174,6 @@ def match(candidates: Sequence[Candidate], frames: FrameSource, where: str) -> M
     spare = _spare([c.name for c in candidates if id(c) not in taken], frames)
     if spare:
         known.warnings.append(f"Not used, since there is no image for the cameras {listed(spare)}")
-    if any(candidate.distorted for candidate in chosen.values()):
-        known.warnings.append(
-            f"The lens distortion in {where} is left out; for exact cameras undistort the images with COLMAP"
-        )
     return known
 
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import BadInput
+from ..frames.lens.bending import Lens
+from ..frames.lens.straight import Bent, straightened
 from ..geometry import local_origin
 from ..geometry.projection import BLENDER_FROM_OPENCV, vertical_pinhole
 from ..models import catalogue
@@ -40,6 +42,18 @@ class Known:
     intrinsics: dict[int, np.ndarray]
     warnings: list[str] = field(default_factory=list)
     origin: np.ndarray | None = None
+    lenses: dict[int, Lens] = field(default_factory=dict)  # of the frames whose lens bends lines
+
+    def straightened(self, frames: FrameSource) -> FrameSource:
+        """The input without the distortion of these cameras' lenses."""
+        if not self.lenses:
+            return frames
+        self.warnings.append(f"Lens distortion undone, as the cameras say it: {len(self.lenses)} images")
+        headers = frames.headers
+        bent = {
+            i: Bent(lens, self.intrinsics[i], headers[i].width, headers[i].height) for i, lens in self.lenses.items()
+        }
+        return straightened(frames, bent)
 
     @property
     def scene_origin(self) -> np.ndarray | None:
@@ -90,7 +104,7 @@ class ConditionedPredictor:
         order = sorted(known.extrinsics)
         values = [
             np.ascontiguousarray(found[i]).tobytes() for found in (known.extrinsics, known.intrinsics) for i in order
-        ]
+        ] + [repr(sorted(known.lenses.items())).encode() if known.lenses else b""]
         origin = b"" if known.origin is None else known.origin.tobytes()
         return hashlib.sha256(repr(order).encode() + b"".join(values) + origin).hexdigest()
 
@@ -162,6 +176,11 @@ def find(
     model = catalogue.find(settings.model)
     if not model.gives_cameras:
         raise BadInput(f"{model.label} cannot use known cameras; choose another model or turn them off")
+    if frames.views and source is not KnownCameras.STRUCTURE_FROM_MOTION:
+        raise BadInput(
+            "The known cameras are for flat images, and there are 360-degree panoramas in the input: set Known Cameras to Off "
+            "or to Structure from Motion, or Panorama to Never"
+        )
     if source is KnownCameras.STRUCTURE_FROM_MOTION:
         if not model.needs_file:
             return None  # classic finds the cameras in this very way itself
@@ -219,7 +238,7 @@ def _of_file(path: Path, frames: FrameSource) -> Known:
 
 def _matched(candidates: Sequence[Candidate], frames: FrameSource, where: str) -> Known:
     found = match(candidates, frames, where)
-    return Known(found.extrinsics, found.intrinsics, found.warnings)
+    return Known(found.extrinsics, found.intrinsics, found.warnings, lenses=found.lenses)
 
 
 def _near(known: Known, source: str = "COLMAP model") -> Known:
@@ -239,7 +258,11 @@ def _near(known: Known, source: str = "COLMAP model") -> Known:
 def _from_motion(frames: FrameSource, settings: Settings, monitor: Monitor, device: str | None) -> Known:
     from ..devices.choosing import choose
     from ..predictors.classic import scene
+    from ..predictors.classic.predictor import STRAIGHT
 
     found = scene.find(frames, frames.selected, settings, monitor, str(choose(device, kinds=()).device))
     extrinsics = dict(zip(found.indices, found.sfm.extrinsics, strict=True))
-    return Known(extrinsics, dict(zip(found.indices, found.sfm.intrinsics, strict=True)), found.warnings)
+    bends = {i: k1 for i, k1 in zip(found.indices, found.sfm.distortion.tolist(), strict=True) if abs(k1) > STRAIGHT}
+    lenses = {i: Lens(False, (k1, 0.0, 0.0, 0.0)) for i, k1 in bends.items()}
+    intrinsics = dict(zip(found.indices, found.sfm.intrinsics, strict=True))
+    return Known(extrinsics, intrinsics, found.warnings, lenses=lenses)

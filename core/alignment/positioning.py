@@ -42,10 +42,11 @@ def find(settings: Settings, frames: FrameSource) -> Positions | None:
         return None
     if settings.metric_source is MetricSource.AUTOMATIC and settings.metric_mode is MetricMode.METRIC_DEPTH:
         return None
-    tags = {index: tag for index in frames.selected if (tag := geotags.read(frames.paths[index]))}
+    pictures = {frames.place(index): index for index in reversed(frames.selected)}  # one of the views of a panorama
+    tags = {index: tag for index in sorted(pictures.values()) if (tag := geotags.read(frames.paths[index]))}
     words = ""
     if len(tags) < position_fit.FEWEST:
-        words = f"{len(tags)} of {len(frames.selected)} images tell where they were taken, and it takes three"
+        words = f"{len(tags)} of {len(pictures)} images tell where they were taken, and it takes three"
     elif settings.batch_mode is BatchMode.DA3_STREAMING:
         words = "DA3 Streaming does not use the positions of the images"
     if words:

@@ -60,6 +60,15 @@ def find(path: Path) -> tuple[list[Path], list[str]]:
     return paths, warnings
 
 
+def numbers(path: Path, count: int, things: str, start: int, end: int, stride: int) -> range:
+    """Of ``count`` things at a path those from start to end, inclusive, by stride; raises BadInput where that is none."""
+    last = count - 1 if end < 0 else min(end, count - 1)
+    wanted = range(start, last + 1, stride)
+    if not wanted:
+        raise BadInput(f"No frame from {start} to {end}: '{path}' has {count} {things}, counted from 0")
+    return wanted
+
+
 def passed_over(others: Sequence[Path]) -> list[str]:
     """Sentences about those of a folder's other things that a person may have meant to be read."""
     sorts: dict[str, list[str]] = {}

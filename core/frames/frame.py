@@ -50,6 +50,17 @@ class Header:
         return self.width * self.height * (4 if self.has_alpha else 3)
 
 
+@dataclass(frozen=True, eq=False)
+class View:
+    """A flat view into a panorama: one of a rig of cameras that share its centre."""
+
+    panorama: int  # its place in the input
+    name: str  # the panorama's, without a suffix
+    number: int  # in the rig
+    rotation: np.ndarray  # (3, 3), from the panorama's axes (OpenCV, z to its picture's middle) to the view's
+    size: tuple[int, int]  # width and height of the panorama's file
+
+
 class Unreadable(Exception):
     """A frame cannot be had; the text is the end of a sentence that starts with the frame's name."""
 

@@ -28,17 +28,24 @@ QUIET = frozenset("thumbs.db desktop.ini ehthumbs.db".split())
 OTHER_SUFFIXES = frozenset(
     ".txt .md .csv .json .xml .xmp .aae .thm .lrv .ini .log .db .bin .npy .npz .ply .obj .blend .blend1 .zip .pdf .html .py".split()
 )
+SEPARATOR = "|"  # between the paths of More Inputs: no name on Windows has it, and hardly one elsewhere
 _PATTERN = re.compile(r"#+|%0?\d*d|\*")
 
 
 @dataclass(frozen=True)
 class Selection:
-    """An input and which frames of it: ``start`` and ``end`` inclusive, -1 is the last."""
+    """An input and which frames of it: ``start`` and ``end`` inclusive, -1 is the last; ``more``: inputs beside it."""
 
     path: Path
     start: int = 0
     end: int = -1
     stride: int = 1
+    more: tuple[Path, ...] = ()
+
+
+def inputs_of(first: str, more: str) -> list[str]:
+    """All paths that images come from: the settings Input and More Inputs."""
+    return [first, *(path for part in more.split(SEPARATOR) if (path := part.strip()))]
 
 
 def natural_key(path: Path) -> list[tuple[int, int | str]]:
@@ -112,7 +119,7 @@ def of_pattern(path: Path) -> list[Path] | None:
 def select(chosen: Sequence[Path]) -> Selection:
     """The input that is made of exactly the files a person has chosen or dropped together.
 
-    One file or folder is taken as it is. Several images are their folder, from the first chosen one to the last, with
+    One file or folder is taken as it is, several videos or folders one after another. Several images are their folder, from the first chosen one to the last, with
     the stride that keeps just these.
 
     Raises
@@ -122,6 +129,9 @@ def select(chosen: Sequence[Path]) -> Selection:
     """
     if len(chosen) == 1:
         return _only(chosen[0])
+    if all(file.is_dir() for file in chosen) or all(file.is_file() and is_video(file) for file in chosen):
+        first, *more = sorted(set(chosen), key=natural_key)
+        return Selection(first, more=tuple(more))
     images = sorted({file for file in chosen if is_image(file)}, key=natural_key)
     folders = {file.parent for file in images}
     if not images:

@@ -16,7 +16,7 @@ from ..errors import BadInput
 from ..monitor import Monitor
 from ..settings import ResizeMethod
 from . import folders, stills
-from .frame import Frame, FrameReader, Header, LazyImages, Unreadable
+from .frame import Frame, FrameReader, Header, LazyImages, Unreadable, View
 from .input_files import is_video, of_pattern
 from .pixels import kinds
 from .resizing import processed_size, resized
@@ -46,6 +46,9 @@ class FrameSource:
     frame_rate: float | None = None  # of a video, frames per second; None for images
     held_most: int = 0  # bytes
     wanted: int = 0  # how many frames start, end and stride keep, readable or not
+    views: dict[int, View] = field(default_factory=dict)  # of the selected, those that look into a panorama
+    places: list[int] = field(default_factory=list)  # of each frame in the input, where a picture is several frames
+    pictures: dict[int, str] = field(default_factory=dict)  # of frames whose own file does not show what they show
     cameras_by: str = ""  # which features and lenses gave the input its cameras; "" where each pass finds its own
     _held: dict[int, Future[Frame | Unreadable]] = field(default_factory=dict, repr=False)
     _pool: ThreadPoolExecutor | None = field(default=None, repr=False)
@@ -57,14 +60,13 @@ class FrameSource:
     def open(
         cls, path: str | Path, start: int = 0, end: int = -1, stride: int = 1, monitor: Monitor | None = None
     ) -> FrameSource:
-        """Look at a folder of images, a single image or a video. No image is decoded; of a video the first frame that
-        is wanted, which says how it is turned.
+        """Look at a folder of images, an image or a video. Nothing is decoded but a video's first frame that is wanted.
 
         Parameters
         ----------
         start, end : first and last frame, inclusive; -1 is the last
         stride : keep every n-th
-        watch : hears the stage "images" while a long video is looked through
+        monitor : hears the stage "images" while a long video is looked through
 
         Raises
         ------
@@ -80,7 +82,7 @@ class FrameSource:
         if path.is_file() and is_video(path):
             return cls._open_video(path, start, end, stride, monitor or Monitor())
         paths, warnings = folders.find(path)
-        wanted = _range(path, len(paths), "images", start, end, stride)
+        wanted = folders.numbers(path, len(paths), "images", start, end, stride)
         name = path.stem if path.is_file() else path.resolve().name
         source = cls(name, paths, [p.name for p in paths], [], {}, stills.StillReader(paths), warnings)
         source.wanted = len(wanted)
@@ -99,7 +101,7 @@ class FrameSource:
         from .video import VideoReader  # late: a folder of images needs no PyAV
 
         reader = VideoReader(path, end, monitor)
-        wanted = list(_range(path, len(reader), "frames", start, end, stride))
+        wanted = list(folders.numbers(path, len(reader), "frames", start, end, stride))
         names = [f"{path.stem}_{i:06d}" for i in range(len(reader))]
         width, height = reader.size(wanted)  # which also looks at what the first frame says of itself
         source = cls(path.stem, [path] * len(names), names, wanted, {}, reader, list(reader.warnings), reader.rate)
@@ -122,11 +124,15 @@ class FrameSource:
 
     def stem(self, index: int) -> str:
         """A frame's name without a file's suffix, for cameras."""
-        return self.names[index] if self.is_video else self.paths[index].stem
+        return self.names[index] if self.is_video or index in self.views else self.paths[index].stem
+
+    def place(self, index: int) -> int:
+        """Of a frame in the input: the views of a panorama have one."""
+        return self.places[index] if self.places else index
 
     def picture(self, index: int) -> str:
         """The file that shows this frame and nothing else; empty for a video's."""
-        return "" if self.is_video else str(self.paths[index])
+        return self.pictures.get(index, "" if self.is_video else str(self.paths[index]))
 
     def needs_copy(self, index: int) -> bool:
         """Whether Blender cannot show this frame out of a file as it is: a video's, HEIC, raw, other colours than sRGB."""
@@ -134,9 +140,8 @@ class FrameSource:
 
     def not_shown(self) -> list[str]:
         """Names of the selected images that Blender opens in no way: HEIC, AVIF, JPEG XL, some raw."""
-        return (
-            [] if self.is_video else [self.names[i] for i in self.selected if not kinds.opens_in_blender(self.paths[i])]
-        )
+        shown = (self.is_video or kinds.opens_in_blender(self.paths[i]) for i in self.selected)
+        return [self.names[i] for i, is_shown in zip(self.selected, shown, strict=True) if not is_shown]
 
     @property
     def focals(self) -> list[float | None]:
@@ -230,11 +235,12 @@ class FrameSource:
         """Let go of held frames, but for ``keep``; without any to keep, of threads and open files too."""
         for index in self._held.keys() - set(keep):
             self._held.pop(index).cancel()
-        if not keep:
-            if self._pool is not None:
-                self._pool.shutdown(wait=False, cancel_futures=True)
-                self._pool = None
-            self.reader.close()
+        if keep:
+            return
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            self._pool = None
+        self.reader.close()
 
     def _stream(self, indices: Sequence[int], monitor: Monitor) -> Iterator[tuple[int, Frame | Unreadable]]:
         """Frames in the given order; those not held are decoded a few ahead, so that memory does not grow."""
@@ -269,19 +275,12 @@ class FrameSource:
     def _leave_out(self, broken: dict[int, Unreadable]) -> None:
         """Name what is broken: each file, but of a video the first few frames."""
         if self.is_video and broken:
-            names = [self.names[i] for i in broken][:NAMED]
-            more = f" and {len(broken) - NAMED} more" if len(broken) > NAMED else ""
-            self.warnings.append(f"{', '.join(names)}{more} left out: {next(iter(broken.values()))}")
+            names, more = [self.names[i] for i in broken][:NAMED], len(broken) - NAMED
+            more_words = f" and {more} more" if more > 0 else ""
+            self.warnings.append(f"{', '.join(names)}{more_words} left out: {next(iter(broken.values()))}")
         else:
-            self.warnings.extend(f"{self.names[i]} was left out: {error}" for i, error in broken.items())
-
-
-def _range(path: Path, count: int, things: str, start: int, end: int, stride: int) -> range:
-    last = count - 1 if end < 0 else min(end, count - 1)
-    wanted = range(start, last + 1, stride)
-    if not wanted:
-        raise BadInput(f"No frame from {start} to {end}: '{path}' has {count} {things}, counted from 0")
-    return wanted
+            said = {i: self.paths[i].name if i in self.views else self.names[i] for i in broken}
+            self.warnings.extend(dict.fromkeys(f"{said[i]} was left out: {error}" for i, error in broken.items()))
 
 
 def _wait(future: Future[Frame | Unreadable], monitor: Monitor) -> Frame | Unreadable:

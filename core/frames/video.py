@@ -24,6 +24,7 @@ MISSING = 0.02  # share of the frames or of the duration that may be missing bef
 TRIED = 3  # frames, to learn how large and how turned they are
 UNSPECIFIED = 2  # colour coding, as ITU-T H.273 counts them
 FULL_RANGE = 2  # there too
+EQUIRECTANGULAR = 0  # of FFmpeg's AVSphericalProjection
 HDR_BITS = 10
 HD_HEIGHT = 720  # pixels; from here on a video that does not say how its colours are coded has those of BT.709
 
@@ -44,6 +45,7 @@ class VideoReader:
     ----------
     rate : frames per second, on average
     warnings : what is wrong with the file
+    is_panorama : the frames decoded so far say that they are equirectangular
 
     Raises
     ------
@@ -60,6 +62,7 @@ class VideoReader:
         self._expected: frozenset[int] = frozenset()  # times that can be asked for
         self._first: dict[int, Frame] = {}  # decoded by ``size``, not read yet
         self._stored_size: tuple[int, int] | None = None  # pixels, before turning; all frames get this one
+        self.is_panorama = False
         self._told = False  # of colours that cannot be
         self._lock = threading.Lock()
         self._closing = threading.Event()  # a read that is under way should give up
@@ -181,6 +184,7 @@ class VideoReader:
     def _upright(self, picture: Any) -> np.ndarray:
         if self._stored_size is None:
             self._stored_size = max(1, round(picture.width * self._pixel_aspect)), picture.height
+        self.is_panorama = self.is_panorama or _is_equirectangular(picture)
         says_nothing = int(picture.colorspace) == UNSPECIFIED and picture.height >= HD_HEIGHT
         coding = Colorspace.ITU709 if says_nothing else None
         width, height = self._stored_size
@@ -218,6 +222,15 @@ def _signal(picture: Any, width: int, height: int) -> np.ndarray:
     rows = [np.frombuffer(plane, number).reshape(height, plane.line_size // number.itemsize) for plane in whole.planes]
     coded = np.stack([plane[:, :width] for plane in rows])
     return colour.signal_of(coded, bits, int(picture.colorspace), is_full=int(picture.color_range) == FULL_RANGE)
+
+
+def _is_equirectangular(picture: Any) -> bool:
+    """By FFmpeg's AVSphericalMapping, whose first number is the projection."""
+    try:
+        mapping = picture.side_data.get(SideData.SPHERICAL)
+    except ValueError:  # data that PyAV has no name for
+        return False
+    return mapping is not None and int(np.frombuffer(mapping, np.int32)[0]) == EQUIRECTANGULAR
 
 
 def _display_matrix(picture: Any) -> Any:

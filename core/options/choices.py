@@ -60,6 +60,15 @@ class Lens(Choice):
     FIXED = "fixed", "Fixed", "A known focal length; poses and depths are refined for it"
 
 
+class Panorama(Choice):
+    AUTOMATIC = (
+        "automatic", "Automatic",
+        "What says so and closes: photo sphere metadata (GPano) in photographs, spherical metadata in videos",
+    )  # fmt: skip
+    ALWAYS = "always", "Always", "Every image or video that is twice as wide as high is a 360-degree panorama"
+    NEVER = "never", "Never", "All images are flat, whatever their metadata says"
+
+
 class FeatureMatching(Choice):
     AUTOMATIC = (
         "automatic", "Automatic",

@@ -56,14 +56,17 @@ def camera_report(cameras: Sequence[CameraRecord], name: str) -> str:
 
 
 def calibration(cameras: Sequence[CameraRecord], sizes: Sequence[tuple[int, int]], name: str) -> Mapping[str, str]:
-    """The two calibration files by their names: "fx fy cx cy", the median over the frames.
+    """The two calibration files by their names: "fx fy cx cy", the median over the frames. Panoramas have none.
 
     Parameters
     ----------
     cameras : N, at least one
     sizes : N, (width, height) of the originals; where they differ, the frames of the commonest count
     """
-    chosen = _commonest(cameras, sizes)
+    flat = [k for k, camera in enumerate(cameras) if not camera.is_panorama]
+    if not flat:
+        return {}
+    chosen = _commonest([cameras[k] for k in flat], [sizes[k] for k in flat])
     processed = np.median([(c.fx, c.fy, c.cx, c.cy) for c, _ in chosen], axis=0)
     return {
         f"calib_{name}{suffix}.txt": " ".join(f"{value:.6f}" for value in values) + "\n"
@@ -88,7 +91,7 @@ def colmap_views(cameras: Sequence[CameraRecord], sizes: Sequence[tuple[int, int
         if not orientation.mirrors(c.orientation):
             intrinsics, extrinsics = orientation.stored_camera(c.orientation, intrinsics, extrinsics, size)
             size = orientation.turned_size(c.orientation, *size)
-        views.append(colmap.View(_file_name(c), *size, intrinsics, extrinsics))
+        views.append(colmap.View(_file_name(c), *size, intrinsics, extrinsics, is_panorama=c.is_panorama))
     return views
 
 

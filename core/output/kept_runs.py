@@ -37,6 +37,7 @@ _CAMERA = {  # ``CameraRecord``
     **dict.fromkeys(("fx", "fy", "cx", "cy"), manifests.NUMBER), "width": int, "height": int,
     "image": str, "placement": [manifests.NUMBER], "orientation?": int, "photo?": [int], "video?": str,
     "distortion?": [manifests.NUMBER],
+    "turn?": [manifests.NUMBER], "is_panorama?": bool,
 }  # fmt: skip
 _BATCH = {"indices": [int], "names": {"#": str}, "is_metric": bool, "cameras_known": bool, "records": [_CAMERA]}
 SCHEMA: dict[str, Any] = {
@@ -210,7 +211,8 @@ def read_manifest(own: ownership.Folder) -> dict[str, Any]:
             Settings.from_strings(about["settings"])
             records = [CameraRecord.from_json(record) for batch in about["batches"] for record in batch["records"]]
             whole = all(
-                np.shape(record.camera_to_world) == (16,) and np.shape(record.placement) == (4,) for record in records
+                np.shape(record.camera_to_world) == (16,) and len(record.placement) == 4 and len(record.turn) in (0, 9)
+                for record in records
             )
             if whole and all(np.shape(move) == (4, 4) for move in about.get("moves", [])):
                 return about

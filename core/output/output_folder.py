@@ -33,3 +33,8 @@ def writable(path: str) -> ownership.Folder:
         raise BadInput(
             f"The output folder '{folder}' cannot be written into ({error.strerror}): choose another"
         ) from None
+
+
+def beside(wanted: Path, written: Path) -> str:
+    """What is said where a person's file has the name of a result."""
+    return f"'{wanted}' is not a file that this add-on wrote: it stays as it is, and the new one is '{written}'"

@@ -159,10 +159,14 @@ class CameraRecord:
     photo: tuple[int, int] = (0, 0)  # upright width and height of the original in pixels; 0 where nobody knows
     video: str = ""  # path of the video that the original is frame ``frame`` of
     distortion: tuple[float, float, float] = (0.0, 0.0, 0.0)  # k1 k2 k3 of the original, see ``Prediction``
+    turn: tuple[float, ...] = ()  # of a view into a panorama: 9 numbers, from the panorama's axes to the view's
+    is_panorama: bool = False  # equirectangular: fx and fy are pixels per radian
 
     @property
     def field_of_view(self) -> tuple[float, float]:
         """(horizontal, vertical) angle in degrees from one border of the image to the other."""
+        if self.is_panorama:
+            return math.degrees(self.width / self.fx), math.degrees(self.height / self.fy)
         return (
             math.degrees(math.atan(self.cx / self.fx) + math.atan((self.width - self.cx) / self.fx)),
             math.degrees(math.atan(self.cy / self.fy) + math.atan((self.height - self.cy) / self.fy)),
@@ -190,18 +194,36 @@ class CameraRecord:
         matrix[:3, :3] /= np.cbrt(np.linalg.det(matrix[:3, :3]))
         return replace(self, camera_to_world=tuple(matrix.ravel().tolist()))
 
+    def whole(self) -> CameraRecord:
+        """The panorama's own camera, of a view into it; others as they are."""
+        if not self.turn:
+            return self
+        width, height = self.photo
+        axes = np.diag([1.0, -1.0, -1.0])  # from OpenCV's camera axes to Blender's
+        matrix = np.reshape(self.camera_to_world, (4, 4)).copy()
+        matrix[:3, :3] = matrix[:3, :3] @ axes @ np.reshape(self.turn, (3, 3)) @ axes
+        return replace(
+            self, camera_to_world=tuple(matrix.ravel().tolist()), fx=width / (2.0 * math.pi), fy=height / math.pi,
+            cx=width / 2.0, cy=height / 2.0, width=width, height=height, placement=(0, 0, width, height), turn=(),
+            is_panorama=True,
+        )  # fmt: skip
+
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> CameraRecord:
-        complete = {
-            "photo": (0, 0),
-            "distortion": (0.0, 0.0, 0.0),
-            **record,
-        }  # an older run that was kept does not know them
-        lists = {key: tuple(complete[key]) for key in ("camera_to_world", "placement", "photo", "distortion")}
+        complete = {"photo": (0, 0), "distortion": (0.0, 0.0, 0.0), "turn": (), **record}  # unknown to older kept runs
+        lists = {key: tuple(complete[key]) for key in ("camera_to_world", "placement", "photo", "distortion", "turn")}
         return cls(**{**complete, **lists})
+
+
+def cameras_of(records: Iterable[CameraRecord]) -> list[CameraRecord]:
+    """The cameras that a scene gets: one for each panorama instead of one for each view into it."""
+    first: dict[tuple[str, int], CameraRecord] = {}
+    for number, record in enumerate(records):
+        first.setdefault(("panorama", record.frame) if record.turn else ("image", number), record)
+    return [record.whole() for record in first.values()]
 
 
 def split(cloud: PointArrays, most: int = MAX_POINTS_PER_OBJECT) -> Iterator[PointArrays]:

@@ -20,6 +20,8 @@ import numpy as np
 from ..errors import Cancelled, DA3Error
 from ..files import names
 from ..files.ply import VERTEX, PlyWriter
+from ..frames.lens import writing
+from ..frames.source import FrameSource
 from ..geometry import local_origin
 from ..geometry.projection import points_from_blender
 from ..prediction.batch import Batch
@@ -29,7 +31,7 @@ from .calibration import calibration, camera_report, colmap_views, mirrored
 from .camera_files import camera_files, depth_files
 from .cameras import colmap
 from .debug_images import DebugImages
-from .output_folder import telling_name, writable
+from .output_folder import beside, telling_name, writable
 from .payload import CameraRecord, PointArrays, camera_table, split
 from .point_clouds import EvenSample
 from .splats.files import SplatWriter
@@ -38,7 +40,7 @@ TABLE, REPORT = "camera_intrinsics.csv", "camera_report.txt"
 COLMAP_POINTS = 200_000  # at most; enough to start a radiance field from, and COLMAP's tools stay quick
 PART = 1 << 20  # points whose colours are converted at a time
 PLY_COMMENT = "DA3 for Blender, z up, as in the scene"
-CLOUD, SPLATS, CAMERAS, DEPTH = "point cloud", "splats", "camera files", "depth"
+CLOUD, SPLATS, CAMERAS, DEPTH, STRAIGHT = "point cloud", "splats", "camera files", "depth", "straightened images"
 PICTURES, TABLES, COLMAP = "debug images", "tables of cameras", "COLMAP model"
 
 
@@ -71,6 +73,7 @@ class ResultFiles:
         self._ply: PlyWriter | None = None
         self._depths: list[Path] = []
         self._splats: SplatWriter | None = None
+        self._lenses: set[tuple[object, ...]] = set()  # whose distortion maps are written
         self._given_up: dict[str, str] = {}  # why, by kind of file
         self.warnings: list[str] = []
         self._pictures = self._debug_images()
@@ -172,6 +175,11 @@ class ResultFiles:
         if wanted:
             self.warnings.append("No debug images: they want an Output Folder, or Debug Images Beside Input")
         return None
+
+    def add_straight(self, frames: FrameSource, indices: Sequence[int]) -> None:
+        """Write the frames whose lens distortion was undone; from then on they are the pictures of their cameras."""
+        if (own := self._own) and self._settings.output_straightened:
+            self._write(STRAIGHT, lambda: writing.write(own, frames, indices, self._lenses))
 
     def add_pictures(self, batch: Batch, stems: Sequence[str]) -> None:
         """Write the debug images of a batch's N frames; ``stems``: N."""
@@ -289,8 +297,3 @@ class ResultFiles:
         except Exception as error:  # noqa: BLE001  # the edge of a side product: whatever it was, the scene goes on
             traceback.print_exc()
             self._given_up[kind] = f"unexpected {type(error).__name__}: {error}"
-
-
-def beside(wanted: Path, written: Path) -> str:
-    """What is said where a person's file has the name of a result."""
-    return f"'{wanted}' is not a file that this add-on wrote: it stays as it is, and the new one is '{written}'"

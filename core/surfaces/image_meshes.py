@@ -13,7 +13,7 @@ from PIL import Image
 from ..frames.pixels.orientation import STORED_AT, UPRIGHT
 from ..geometry.projection import points_to_blender, unproject
 from ..output.blender_arrays import rgba
-from ..output.payload import CameraRecord, MeshArrays, Part
+from ..output.payload import CameraRecord, MeshArrays, Part, cameras_of
 from ..output.point_clouds import BACKGROUND, MOVING, SEGMENTED, frame_labels, name_of
 from ..prediction.prediction import Prediction
 from ..settings import Settings
@@ -47,7 +47,7 @@ def mesh_parts(
     Parameters
     ----------
     prediction : with cameras
-    indices : N, the frames' places in the input
+    indices : N, the frames' places in the input; the views of a panorama have one
     records : N, of its cameras
     motion : (N, H, W) float32, becomes an attribute
     moving : (N, H, W) bool
@@ -56,7 +56,7 @@ def mesh_parts(
     """
     assert prediction.extrinsics is not None and prediction.intrinsics is not None
     grid = Grid.of(*prediction.depth.shape[1:])
-    parts, labels = [], frame_labels(records)
+    parts, labels = [], _labels(records)
     for i, (index, record) in enumerate(zip(indices, records, strict=True)):
         one = slice(i, i + 1)
         (world,) = unproject(prediction.depth[one], prediction.intrinsics[one], prediction.extrinsics[one])
@@ -80,16 +80,16 @@ def mesh_parts(
             shown = index if group == MOVING or settings.per_frame_geometry else None
             copy = packed[i] if packed else ""
             parts.append(
-                Part(
-                    f"{name}_{labels[record.frame]}",
-                    arrays,
-                    group,
-                    shown,
-                    image=copy or record.image,
-                    packed=bool(copy),
-                )
+                Part(f"{name}_{labels[i]}", arrays, group, shown, image=copy or record.image, packed=bool(copy))
             )
     return parts
+
+
+def _labels(records: Sequence[CameraRecord]) -> list[str]:
+    """What the mesh of each record is called after; those of a panorama's views are counted."""
+    labels, frames = frame_labels(cameras_of(records)), [record.frame for record in records]
+    counted = [f"_{frames[:i].count(frame)}" if frames.count(frame) > 1 else "" for i, frame in enumerate(frames)]
+    return [f"{labels[frame]}{count}" for frame, count in zip(frames, counted, strict=True)]
 
 
 def picture_coordinates(record: CameraRecord, *, stored: bool = True) -> np.ndarray:

@@ -69,6 +69,8 @@ def check_camera(record: Mapping[str, Any]) -> None:
         wrong("distortion", camera.distortion)
     for k in camera.distortion:
         number(k, -1e3, 1e3, "distortion")
+    if camera.turn or not isinstance(camera.is_panorama, bool):
+        wrong("a camera", record)
 
 
 def check_part(record: Mapping[str, Any], folder: Path) -> None:

@@ -12,11 +12,12 @@ from typing import Any, NoReturn
 
 from ...core.errors import BadInput
 from ...core.files.names import LONGEST_FILE_NAME
+from ...core.frames.input_files import SEPARATOR
 from ...core.installer.torch_builds import Device
 from ...core.settings import Choice, Settings, options
 
 SMALLEST_SCENE = 1 << 18  # bytes; where there are fewer, no scene can be saved
-OWN = ("input",)  # settings that have a place of their own in the command line
+OWN = ("input", "more_inputs")  # settings that have a place of their own in the command line
 
 
 class Parser(argparse.ArgumentParser):
@@ -31,7 +32,8 @@ def parser() -> Parser:
     main = Parser(prog="da3", description="Depth Anything 3 in Blender", allow_abbrev=False)
     commands = main.add_subparsers(dest="command", required=True, metavar="COMMAND")
     generate = commands.add_parser("generate", help="make a scene from images", allow_abbrev=False)
-    generate.add_argument("--input", required=True, metavar="PATH", help="folder of images, or one image")
+    words = "folder of images, an image or a video; given again, further ones of the same place"
+    generate.add_argument("--input", required=True, action="append", metavar="PATH", help=words)
     generate.add_argument("--output", required=True, type=Path, metavar="FILE.blend", help="the scene")
     generate.add_argument("--render", type=Path, metavar="FILE.png", help="a picture of it from a new viewpoint")
     generate.add_argument("--report", type=Path, metavar="FILE.json", help="what was made and what it took")
@@ -39,18 +41,18 @@ def parser() -> Parser:
     for option in options():
         if option.name in OWN:
             continue
-        words: dict[str, Any] = {
+        about: dict[str, Any] = {
             "dest": f"setting_{option.name}",
             "default": argparse.SUPPRESS,
             "help": option.help.replace("%", "%%"),
         }
         if option.type is bool:
-            words |= {"nargs": "?", "const": "on", "metavar": "on|off"}
+            about |= {"nargs": "?", "const": "on", "metavar": "on|off"}
         elif issubclass(option.type, Choice):
-            words["metavar"] = "|".join(str(choice) for choice in option.type)
+            about["metavar"] = "|".join(str(choice) for choice in option.type)
         else:
-            words["metavar"] = option.type.__name__.upper()
-        generate.add_argument(option.flag, **words)
+            about["metavar"] = option.type.__name__.upper()
+        generate.add_argument(option.flag, **about)
     install = commands.add_parser("install", help="install what the models need", allow_abbrev=False)
     devices = [device.value for device in Device]
     install.add_argument(
@@ -90,7 +92,10 @@ def settings_of(arguments: argparse.Namespace, default_model: str) -> Settings:
     prefix = "setting_"
     given = {name.removeprefix(prefix): v for name, v in vars(arguments).items() if name.startswith(prefix)}
     given |= {o.name: _absolute(given[o.name]) for o in options() if o.is_path and o.name in given}
-    return Settings.from_strings({"model": default_model, **given, "input": _absolute(arguments.input)})
+    first, *more = map(_absolute, arguments.input)
+    if any(SEPARATOR in path for path in more):
+        raise BadInput(f"The name of a further input cannot have a '{SEPARATOR}' in it: rename it, or give it first")
+    return Settings.from_strings({"model": default_model, **given, "input": first, "more_inputs": SEPARATOR.join(more)})
 
 
 def _absolute(path: str) -> str:

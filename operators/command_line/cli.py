@@ -19,6 +19,7 @@ import bpy
 
 from ...core.errors import BadInput, Cancelled, DA3Error
 from ...core.files.names import readable
+from ...core.frames.input_files import inputs_of
 from ...core.installer.condition import State
 from ...core.installer.environment import Environment
 from ...core.installer.place import has_ray
@@ -95,7 +96,8 @@ def _generate(arguments: argparse.Namespace, asked_to_stop: Callable[[], bool]) 
     if settings.splats and not splat_nodes.DRAWN:
         _say(f"Blender {bpy.app.version_string} draws no splats (5.3 does): the scene gets dots only")
         settings = replace(settings, splats=False)
-    check_input(settings.input)
+    for path in inputs_of(settings.input, settings.more_inputs):
+        check_input(path)
     check_outputs(arguments.output, arguments.render, arguments.report, Path(settings.input))
     catalogue.require(settings.model, here.models)
     chosen = "" if hasattr(arguments, "setting_model") else ", the best that is installed"

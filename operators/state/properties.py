@@ -8,6 +8,7 @@ import bpy
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, PointerProperty, StringProperty
 from bpy.types import Context, PropertyGroup, Scene
 
+from ...core.frames.input_files import SEPARATOR, inputs_of
 from ...core.models.catalogue import MODELS
 from ...core.models.segmentation_catalogue import SEG_MODELS
 from ...core.options.presets import QUALITIES, Quality, Result, options_for, quality_of, results_of
@@ -120,7 +121,8 @@ def read(scene: Scene) -> Settings:
     """The scene's settings, paths made absolute."""
     values = _values(scene.da3)
     values |= {o.name: bpy.path.abspath(values[o.name]) for o in options() if o.is_path or o.name == "seg_model"}
-    return Settings.from_strings(values)
+    more = inputs_of("", values["more_inputs"])[1:]
+    return Settings.from_strings({**values, "more_inputs": SEPARATOR.join(map(bpy.path.abspath, more))})
 
 
 def write(scene: Scene, settings: Settings) -> None:

@@ -11,7 +11,7 @@ from ...core.files import ownership
 from ...core.files.ply import HEADER_BYTES, VERTEX, PlyWriter
 from ...core.geometry import local_origin
 from ...core.geometry.projection import homogeneous, unproject
-from ...core.output import output_folder, result_files
+from ...core.output import output_folder
 from ...core.prediction.prediction import Prediction
 from . import frame_files
 
@@ -140,7 +140,7 @@ class StreamingFiles:
     def _told(self, wanted: Path, written: Path) -> Path:
         """The file that was written, with a warning where a person's has the name that was wanted."""
         if wanted != written:
-            self.warnings.append(result_files.beside(wanted, written))
+            self.warnings.append(output_folder.beside(wanted, written))
         return written
 
     def _try(self, work: Callable[[], None], *, also_after_failures: bool = False) -> None:

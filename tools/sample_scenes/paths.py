@@ -19,6 +19,7 @@ class Shot:
     camera_to_world : (N, 4, 4) float64
     lens_mm : focal length on a sensor 36 mm wide along the longer side
     offset : principal point minus the image's middle, pixels (x right, y down)
+    is_panorama : the camera sees all around, equirectangular; its depth is the distance, its focal lengths are per radian
     """
 
     width: int
@@ -26,13 +27,25 @@ class Shot:
     lens_mm: float
     camera_to_world: Array
     offset: tuple[float, float] = (0.0, 0.0)
+    is_panorama: bool = False
 
     def __len__(self) -> int:
         return len(self.camera_to_world)
 
+    def rays(self) -> Array:
+        """(H, W, 3), what the pixels' centres look along in the camera's axes: at depth 1, of a panorama of length 1."""
+        fx, fy, cx, cy = self.intrinsics
+        v, u = np.mgrid[0.5 : self.height, 0.5 : self.width]
+        x, y = (u - cx) / fx, (v - cy) / fy
+        if self.is_panorama:
+            return np.stack([np.cos(y) * np.sin(x), np.sin(y), np.cos(y) * np.cos(x)], -1)
+        return np.stack([x, y, np.ones_like(u)], -1)
+
     @property
     def intrinsics(self) -> tuple[float, float, float, float]:
         """fx, fy, cx, cy in pixels; the centre of the top-left pixel is at (0.5, 0.5)."""
+        if self.is_panorama:
+            return self.width / (2 * np.pi), self.height / np.pi, self.width / 2, self.height / 2
         focal = self.lens_mm / SENSOR_MM * max(self.width, self.height)
         return focal, focal, self.width / 2 + self.offset[0], self.height / 2 + self.offset[1]
 
@@ -62,6 +75,14 @@ def courtyard(count: int = 14) -> Shot:
         target = np.array([0.25 * np.sin(0.8 * i), 1.2, 1.25 + 0.08 * np.cos(2.1 * i)])
         cameras.append(look_at(position, target, 1.2 * np.sin(1.7 * i)))
     return Shot(640, 428, 28.0, np.array(cameras))
+
+
+def panorama() -> Shot:
+    """Three places in the yard, all around from each: held level but for a degree or two, and not turned alike."""
+    places = ((-1.7, -1.6, 1.6), (0.2, -2.1, 1.75), (1.9, -1.0, 1.5))
+    ahead = ((0.0, 4.0, 1.6), (-4.0, 1.0, 1.7), (4.0, 3.0, 1.4))
+    cameras = [look_at(np.array(p), np.array(a), r) for p, a, r in zip(places, ahead, (1.0, -1.5, 0.5), strict=True)]
+    return Shot(1024, 512, 0.0, np.array(cameras), is_panorama=True)
 
 
 def passer_by(count: int = 16) -> Shot:

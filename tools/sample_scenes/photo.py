@@ -9,12 +9,21 @@ from PIL import Image
 
 from .paths import SENSOR_MM, Shot
 
+#: Google's photo sphere metadata, as panorama cameras write it.
+GPANO = (
+    b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description '
+    b'xmlns:GPano="http://ns.google.com/photos/1.0/panorama/" GPano:ProjectionType="equirectangular"/></rdf:RDF></x:xmpmeta>'
+)
+
 
 def set_up(shot: Shot, samples: int) -> bpy.types.Object:
     """Make the scene's camera and Cycles' settings; returns the camera."""
     scene = bpy.context.scene
     lens = bpy.data.cameras.new("Camera")
-    lens.sensor_width, lens.sensor_fit, lens.lens = SENSOR_MM, "AUTO", shot.lens_mm
+    if shot.is_panorama:
+        lens.type, lens.panorama_type = "PANO", "EQUIRECTANGULAR"
+    else:
+        lens.sensor_width, lens.sensor_fit, lens.lens = SENSOR_MM, "AUTO", shot.lens_mm
     longer = max(shot.width, shot.height)
     # Blender's shift moves the picture, not the axis: hence the signs (x right, y up, in parts of the longer side).
     lens.shift_x, lens.shift_y = -shot.offset[0] / longer, shot.offset[1] / longer
@@ -53,7 +62,8 @@ def take(target: Path, shot: Shot, number: int, scratch: Path, quality: int = 90
     scene.render.filepath = str(scratch / "frame.png")
     bpy.ops.render.render(write_still=True)
     with Image.open(scratch / "frame.png") as picture:
-        picture.convert("RGB").save(target, quality=quality, subsampling=2, optimize=True, exif=_tags(shot, number))
+        about = {"xmp": GPANO} if shot.is_panorama else {"exif": _tags(shot, number)}
+        picture.convert("RGB").save(target, quality=quality, subsampling=2, optimize=True, **about)
 
 
 def _tags(shot: Shot, number: int) -> Image.Exif:

@@ -1,4 +1,4 @@
-"""The four sets: which scene, which cameras, and what happens between two frames."""
+"""The sets: which scene, which cameras, and what happens between two frames."""
 
 import argparse
 import tempfile
@@ -49,6 +49,7 @@ def _passer_by(stage: Stage) -> Callable[[int], None]:
 SETS = {
     "courtyard": SampleSet(yard.build, paths.courtyard),
     "portrait": SampleSet(yard.build, paths.portrait),
+    "panorama": SampleSet(yard.build, paths.panorama, quality=92, samples=8),
     "passer_by": SampleSet(yard.build, paths.passer_by, _passer_by, (figure.NAME,)),
     "walk": SampleSet(block.build, paths.walk, quality=88, samples=14),
 }

@@ -52,12 +52,10 @@ class World:
 
         Returns
         -------
-        depth : (H, W) float64, z-depth in metres, 0 = sky
+        depth : (H, W) float64, z-depth in metres, 0 = sky; of a panorama the distance
         ids : (H, W) uint8, 0 = sky
         """
-        fx, fy, cx, cy = shot.intrinsics
-        v, u = np.mgrid[0.5 : shot.height, 0.5 : shot.width]
-        rays = np.stack([(u - cx) / fx, (v - cy) / fy, np.ones_like(u)], -1).reshape(-1, 3) @ camera_to_world[:3, :3].T
+        rays = shot.rays().reshape(-1, 3) @ camera_to_world[:3, :3].T
         origin = Vector(camera_to_world[:3, 3])
         cast = self._tree.ray_cast
         hits = np.array(

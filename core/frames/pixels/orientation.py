@@ -45,6 +45,11 @@ def known(value: object) -> int:
     return value if isinstance(value, int) and value in _TURNS else UPRIGHT
 
 
+def turn_of(orientation: int) -> np.ndarray:
+    """(2, 2): where the point (x, y) of the stored picture is seen, both from the centre."""
+    return np.array(_TURNS[orientation], float)
+
+
 def lies(orientation: int) -> bool:
     """Whether the file holds the picture on its side, so that width and height change places."""
     return orientation >= 5
@@ -101,14 +106,14 @@ def upright_camera(
     extrinsics : (3, 4), world to camera, OpenCV axes
     size : width and height of the stored picture
     """
-    return _turned(np.array(_TURNS[orientation], float), intrinsics, extrinsics, size)
+    return _turned(turn_of(orientation), intrinsics, extrinsics, size)
 
 
 def stored_camera(
     orientation: int, intrinsics: np.ndarray, extrinsics: np.ndarray, size: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray]:
     """The other way: the camera of the stored picture from that of the upright one, whose width and height ``size`` is."""
-    return _turned(np.array(_TURNS[orientation], float).T, intrinsics, extrinsics, size)
+    return _turned(turn_of(orientation).T, intrinsics, extrinsics, size)
 
 
 def _turned(

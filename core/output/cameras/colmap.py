@@ -16,9 +16,10 @@ import numpy as np
 
 from ...errors import BadInput
 from ...files import ownership
+from ...frames.lens.bending import FISHEYE, PERSPECTIVE, Lens
 
 KIND = "colmap"  # of folder, for ``ownership``
-PINHOLE = 1
+PINHOLE, EQUIRECTANGULAR = 1, 17
 #: By number: name, how many parameters, and whether the first is one focal length (else two) before the centre.
 MODELS = {
     0: ("SIMPLE_PINHOLE", 3, True), 1: ("PINHOLE", 4, False),
@@ -28,8 +29,8 @@ MODELS = {
     11: ("RAD_TAN_THIN_PRISM_FISHEYE", 16, False), 12: ("SIMPLE_DIVISION", 4, True), 13: ("DIVISION", 5, False),
     14: ("SIMPLE_FISHEYE", 3, True), 15: ("FISHEYE", 4, False), 16: ("EUCM", 6, False), 17: ("EQUIRECTANGULAR", 2, False),
 }  # fmt: skip
-#: Those that are a pinhole where their further parameters are 0.
-PINHOLES = frozenset("SIMPLE_PINHOLE PINHOLE SIMPLE_RADIAL RADIAL OPENCV FULL_OPENCV".split())
+#: Those that are a pinhole, or one once their distortion is undone.
+PINHOLES = frozenset({"SIMPLE_PINHOLE", "PINHOLE", *PERSPECTIVE, *FISHEYE})
 #: That make a model, in its two forms and with rigs.
 FILES = tuple(
     f"{stem}{suffix}" for stem in ("cameras", "images", "points3D", "rigs", "frames") for suffix in (".bin", ".txt")
@@ -47,13 +48,14 @@ class View:
     height: int
     intrinsics: np.ndarray  # (3, 3) float64, pixels
     extrinsics: np.ndarray  # (3, 4) float64, world to camera, OpenCV axes
-    distorted: bool = False  # the camera's lens bends lines, which the intrinsics do not say
+    lens: Lens | None = None  # how it bends lines, which the intrinsics do not say
+    is_panorama: bool = False  # equirectangular; the intrinsics are pixels per radian
 
 
 def write(
     folder: Path, views: Sequence[View], points: np.ndarray, colors: np.ndarray, *, as_text: bool = False
 ) -> list[Path]:
-    """Write a model of pinhole cameras; each file takes its place when it is whole. The files that were written.
+    """Write a model of pinhole and equirectangular cameras; each file takes its place when it is whole. The files that were written.
 
     A model of ours in the other form is removed from the folder: COLMAP would read that one instead. Where a person has a
     model there, the next number's folder is taken, as COLMAP does it.
@@ -66,7 +68,7 @@ def write(
     colors : (P, 3) uint8, sRGB
     """
     cameras: dict[tuple[float, ...], int] = {}
-    keys = [(v.width, v.height, *v.intrinsics[[0, 1, 0, 1], [0, 1, 2, 2]].tolist()) for v in views]
+    keys = [(v.width, v.height, *_parameters(v)) for v in views]
     for key in keys:
         cameras.setdefault(key, len(cameras) + 1)
     poses = [(*_quaternion(v.extrinsics[:, :3]), *v.extrinsics[:, 3].tolist()) for v in views]
@@ -75,7 +77,8 @@ def write(
     if as_text:
         parts = {
             "cameras.txt": _text(
-                f"{number} PINHOLE {w} {h} {' '.join(map(repr, k))}" for (w, h, *k), number in cameras.items()
+                f"{number} {MODELS[_model(k)][0]} {w} {h} {' '.join(map(repr, k))}"
+                for (w, h, *k), number in cameras.items()
             ),
             "images.txt": _text(
                 f"{i} {' '.join(map(repr, pose))} {camera} {name}\n" for i, (pose, camera, name) in enumerate(images, 1)
@@ -88,7 +91,10 @@ def write(
     else:
         parts = {
             "cameras.bin": _counted(
-                [struct.pack("<IiQQ4d", number, PINHOLE, *key) for key, number in cameras.items()]
+                [
+                    struct.pack(f"<IiQQ{len(k)}d", number, _model(k), int(w), int(h), *k)
+                    for (w, h, *k), number in cameras.items()
+                ]
             ),
             "images.bin": _counted(
                 [
@@ -104,6 +110,17 @@ def write(
     own = ownership.share(folder, KIND)
     own.remove(name for name in FILES if name not in parts)
     return [folder / own.write(name, content) for name, content in parts.items()]
+
+
+def _parameters(view: View) -> list[float]:
+    """Of a camera as its model wants them."""
+    if view.is_panorama:
+        return [float(view.width), float(view.height)]
+    return view.intrinsics[[0, 1, 0, 1], [0, 1, 2, 2]].tolist()
+
+
+def _model(parameters: Sequence[float]) -> int:
+    return PINHOLE if len(parameters) == MODELS[PINHOLE][1] else EQUIRECTANGULAR
 
 
 def _is_free(folder: Path) -> bool:
@@ -218,14 +235,14 @@ def _view(file: Path, cameras: dict[int, _Camera], pose: list[float], camera: in
     model, width, height, parameters = cameras[camera]
     if model not in PINHOLES:
         raise BadInput(
-            f"'{file}': the camera of '{name}' is a {model}, and only pinholes can be used: undistort the images with "
+            f"'{file}': the camera of '{name}' is a {model}, whose distortion cannot be undone here: undistort the images with "
             "COLMAP's image_undistorter, and use its images and its model"
         )
     single = next(one for known, _, one in MODELS.values() if known == model)
     fx, fy, cx, cy, *bending = parameters[:1] + parameters if single else parameters
     intrinsics = np.array([[fx, 0.0, cx], [0.0, fy, cy], [0.0, 0.0, 1.0]])
     extrinsics = np.concatenate([_rotation(np.array(pose[:4])), np.array(pose[4:7])[:, None]], axis=1)
-    return View(name, width, height, intrinsics, extrinsics, any(bending))
+    return View(name, width, height, intrinsics, extrinsics, Lens.of_colmap(model, bending))
 
 
 # ------------------------------------------------------------------------------------------------------ writing

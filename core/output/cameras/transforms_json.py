@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 
 from ...errors import BadInput
+from ...frames.lens.bending import Lens
 from ...geometry.projection import cameras_from_blender, cameras_to_blender
 from .colmap import View
 
 NAME = "transforms.json"
 PINHOLES = ("", "OPENCV", "PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL")
-BENDING = ("k1", "k2", "k3", "k4", "p1", "p2")
+BENDING = ("k1", "k2", "p1", "p2", "k3")  # as OpenCV has them
 
 
 def text(views: Sequence[View], paths: Sequence[str]) -> str:
@@ -65,7 +66,7 @@ def read(path: Path) -> list[View]:
 
 def _view(path: Path, shared: dict[str, Any], frame: dict[str, Any]) -> View:
     about = {**shared, **frame}
-    if about.get("camera_model", "") not in PINHOLES or about.get("is_fisheye"):
+    if about.get("camera_model", "") not in PINHOLES or about.get("is_fisheye") or about.get("k4"):
         raise BadInput(f"'{path}': its lens is {about.get('camera_model', 'a fisheye')}, and only pinholes can be used")
     width, height = int(about["w"]), int(about["h"])
     fx = float(about["fl_x"]) if "fl_x" in about else width / 2.0 / math.tan(float(about["camera_angle_x"]) / 2.0)
@@ -75,5 +76,5 @@ def _view(path: Path, shared: dict[str, Any], frame: dict[str, Any]) -> View:
     matrix[:, :3] /= np.linalg.norm(matrix[:, :3], axis=0)
     (extrinsics,) = cameras_from_blender(matrix[None])
     intrinsics = np.array([[fx, 0.0, cx], [0.0, fy, cy], [0.0, 0.0, 1.0]])
-    bends = any(float(about.get(key, 0.0)) for key in BENDING)
-    return View(str(frame["file_path"]), width, height, intrinsics, extrinsics, bends)
+    bending = [float(about.get(key, 0.0)) for key in BENDING]
+    return View(str(frame["file_path"]), width, height, intrinsics, extrinsics, Lens.of_colmap("FULL_OPENCV", bending))

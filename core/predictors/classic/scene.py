@@ -48,10 +48,12 @@ def find(
     Cancelled, DA3Error
     """
     usable, fixed = frames.usable(indices, monitor), fixed_focal(settings, frames)
-    focals = [fixed * longest_side(frames, i) if fixed else frames.focals[i] for i in usable]
+    own = frames.focals  # exact, of the views into panoramas
+    focals = [fixed * longest_side(frames, i) if fixed and i not in frames.views else own[i] for i in usable]
     found = structure_from_motion(
-        frames.images(usable), focals, monitor, matching=settings.feature_matching, device=device, lens=settings.lens
-    )
+        frames.images(usable), focals, monitor, matching=settings.feature_matching, device=device, lens=settings.lens,
+        views=[frames.views.get(i) for i in usable],
+    )  # fmt: skip
     rows = np.flatnonzero(found.registered).tolist()
     placed = [usable[row] for row in rows]
     return Scene(placed, found.of(rows), _warnings(frames, usable, found))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...monitor import Monitor
-from ...output.payload import CameraRecord, Part
+from ...output.payload import CameraRecord, Part, cameras_of
 from ...output.splats.thinning import Thinner
 from ...output.voxel_merging import Merger
 from ...pipeline import Delivered, deliver
@@ -48,15 +48,18 @@ class Sender:
         self._merger = Merger(settings.merge_voxel_size) if settings.merge_points else None
         self._thinner = Thinner()
         self.batches = self.points = self.frames = 0  # sent so far
+        self._panoramas: set[int] = set()  # whose camera has been sent: two batches may have views into one
 
     def send(self, batch: Batch, records: list[CameraRecord], pictures: Sequence[str] = ()) -> Delivered:
         """A batch with its cameras; ``pictures``: files that meshes show, where the images have none of their own."""
         self._watch.progress("points", 0.0)
         delivered = deliver(batch, records, self._settings, self._merger, self._thinner, pictures)
         self._watch.progress("points", 0.5)
-        self._tell(self.batches, delivered.parts, records)
+        cameras = [camera for camera in cameras_of(records) if camera.frame not in self._panoramas]
+        self._panoramas.update(camera.frame for camera in cameras if camera.is_panorama)
+        self._tell(self.batches, delivered.parts, cameras)
         self.batches += 1
-        self.frames += len(records)
+        self.frames += len(cameras)
         self.points += sum(len(cloud) for cloud in delivered.clouds)
         return delivered
 

@@ -13,15 +13,16 @@ from typing import Any
 import numpy as np
 
 from ....streaming import pipeline as streaming
-from ...alignment import known_cameras, one_lens, positioning
+from ...alignment import known_cameras, one_lens, positioning, rig_fit
 from ...files.names import listed
-from ...frames.panorama import detection as panoramas
+from ...frames.panorama import views as panoramas
 from ...frames.resizing import layout
+from ...frames.several.joined import open_inputs
 from ...frames.source import FrameSource
 from ...models import catalogue
 from ...monitor import Monitor
 from ...motion import detection
-from ...output.payload import CameraRecord
+from ...output.payload import CameraRecord, cameras_of
 from ...output.result_files import ResultFiles
 from ...output.run_keeper import KeptWriter
 from ...pipeline import camera_records, reconstruct
@@ -57,7 +58,7 @@ def generate(
     reset_peak_memory()
     reset_peak_device_memory()
     settings = Settings.from_strings(request.settings)
-    frames = FrameSource.open(settings.input, settings.start_frame, settings.end_frame, settings.frame_stride)
+    frames = panoramas.cut(open_inputs(settings), settings.panorama)
     streams = settings.batch_mode is BatchMode.DA3_STREAMING
     teller = Teller(request.job, frames.warnings, _progress(settings), emit)
     monitor = Monitor(teller.progress, cancelled)
@@ -67,6 +68,7 @@ def generate(
     )
     if known:
         frames.selected = [i for i in frames.selected if i in known.extrinsics]
+        frames = known.straightened(frames)
         teller.warn_all(known.warnings)
         files.origin = known.scene_origin
     predictor, metric = _loaded(request, settings, frames, model, monitor)
@@ -92,9 +94,12 @@ def generate(
         )
     if known:
         predictor = known_cameras.ConditionedPredictor(predictor, known, frames)
-    elif settings.lens is not Lens.PER_FRAME and catalogue.find(settings.model).needs_file:  # classic has one by itself
+    if frames.views:
+        predictor = rig_fit.RigPredictor(predictor, frames)
+    elif (
+        not known and settings.lens is not Lens.PER_FRAME and catalogue.find(settings.model).needs_file
+    ):  # classic has one by itself
         predictor = one_lens.OneLensPredictor(predictor, frames, fixed_focal(settings, frames))
-    teller.warn_all(panoramas.warnings(frames))
     positions = positioning.find(settings, frames)
     positioned = positioning.PositionedPredictor(predictor, positions, frames, settings) if positions else None
     predictor = positioned or predictor
@@ -122,14 +127,16 @@ def generate(
                 continue
             if things is not None:
                 batch.names = things.names_in(batch.prediction)
+            files.add_straight(frames, batch.indices)
             records = camera_records(batch, frames, settings)
             pictures = write_frames(frames, batch.indices, sender.folder) if settings.generate_meshes else []
             delivered = sender.send(batch, records, pictures)
             kept.add(batch, records)
-            headers = [frames.headers[i] for i in batch.indices]
-            files.add(delivered.clouds, records, [header.file_size for header in headers])
-            files.add_depths(batch, records)
-            files.add_pictures(batch, [record.name for record in records])
+            cameras, stems = cameras_of(records), [frames.stem(i) for i in batch.indices]
+            files.add(delivered.clouds, cameras, [camera.photo for camera in cameras])
+            of_frames = zip(records, stems, batch.indices, strict=True)  # each view into a panorama has its own
+            files.add_depths(batch, [replace(record, name=stem, frame=i) for record, stem, i in of_frames])
+            files.add_pictures(batch, stems)
             if streams:
                 teller.warn_all(batch.warnings)
             else:

@@ -86,7 +86,7 @@ def _copies(kept: Sequence[str], cameras: Sequence[CameraRecord], *, is_video: b
     """
     return [
         picture
-        if is_video or (c.placement == (0, 0, c.width, c.height) and not opens_in_blender(Path(c.image)))
+        if is_video or (c.placement == (0, 0, c.width, c.height) and (c.turn or not opens_in_blender(Path(c.image))))
         else ""
         for picture, c in zip(kept, cameras, strict=True)
     ]

@@ -1,6 +1,7 @@
 """Cameras: every point lands on the pixel it came from, by Blender's own projection."""
 
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import bpy
@@ -186,3 +187,37 @@ def test_the_table_of_cameras_quotes_what_a_spreadsheet_would_misread():
         "frame,name,fx,fy,cx,cy,fov_h_deg,fov_v_deg",
         '3,"a, b",320.000000,320.000000,320.000000,320.000000,90.000000,90.000000',
     ]
+
+
+def test_a_panorama_gets_a_panoramic_camera_that_sees_each_direction_where_its_picture_has_it(scene):
+    """Rendered with Cycles: a small lamp in each of some directions is bright at the pixel that the picture shows it at."""
+    width, height = 128, 64
+    pose = payloads.random_pose(np.random.default_rng(3))
+    record = replace(
+        payloads.record(pose, np.diag([1.0, 1.0, 1.0]), (width, height)), is_panorama=True, photo=(width, height),
+        fx=width / (2.0 * np.pi), fy=height / np.pi, cx=width / 2.0, cy=height / 2.0,
+    )  # fmt: skip
+    (camera,) = build([record], scene)
+    assert camera.data.type == "PANO"
+    cameras.look_through(scene, camera)
+    scene.render.engine, scene.cycles.samples, scene.cycles.device = "CYCLES", 4, "CPU"
+    scene.render.image_settings.file_format = "PNG"
+    matrix = np.reshape(record.camera_to_world, (4, 4))
+    lamp = bpy.data.materials.new("lamp")
+    lamp.use_nodes = True
+    lamp.node_tree.nodes["Principled BSDF"].inputs["Emission Strength"].default_value = 50.0
+    lamp.node_tree.nodes["Principled BSDF"].inputs["Emission Color"].default_value = (1.0, 1.0, 1.0, 1.0)
+    for u, v in ((64.5, 32.5), (100.5, 32.5), (20.5, 12.5), (64.5, 50.5)):
+        longitude, down = (u / width - 0.5) * 2.0 * np.pi, (v / height - 0.5) * np.pi
+        own = np.array([np.cos(down) * np.sin(longitude), -np.sin(down), -np.cos(down) * np.cos(longitude)])
+        bpy.ops.mesh.primitive_uv_sphere_add(radius=0.15, location=matrix[:3, :3] @ own * 5.0 + matrix[:3, 3])
+        ball = bpy.context.object
+        ball.data.materials.append(lamp)
+        scene.render.filepath = str(Path(bpy.app.tempdir) / "panorama.png")
+        bpy.ops.render.render(write_still=True, scene=scene.name)
+        picture = bpy.data.images.load(scene.render.filepath)
+        bright = np.array(picture.pixels[:]).reshape(height, width, 4)[::-1, :, :3].sum(axis=-1)
+        bpy.data.images.remove(picture)
+        bpy.data.objects.remove(ball)
+        rows, columns = np.nonzero(bright > 0.5 * bright.max())
+        assert abs(columns.mean() + 0.5 - u) < 0.6 and abs(rows.mean() + 0.5 - v) < 0.6

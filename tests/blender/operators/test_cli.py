@@ -326,3 +326,9 @@ def test_the_tool_speaks_the_same_command_line(tmp_path):
     with start_tool("generate") as tool:
         _, said = tool.communicate(timeout=60)
     assert tool.returncode == 2 and said.splitlines()[-1].startswith("da3: The following arguments are required")
+
+
+def test_an_input_given_several_times_is_several_inputs(tmp_path):
+    words = ["generate", "--input", str(tmp_path), "--input", str(tmp_path / "b"), "--output", "x.blend"]
+    settings = arguments.settings_of(arguments.parser().parse_args(words), "classic")
+    assert [settings.input, settings.more_inputs] == [str(tmp_path), str(tmp_path / "b")]

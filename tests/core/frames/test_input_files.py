@@ -36,6 +36,16 @@ def test_one_thing_is_taken_as_it_is(folder):
     assert select([folder / "frame3.jpg", folder / "notes.txt"]) == Selection(folder / "frame3.jpg")
 
 
+def test_several_videos_or_folders_are_taken_one_after_another(folder, tmp_path):
+    films = [folder / "b2.mp4", folder / "b10.mp4", folder / "a.mov"]
+    for film in films:
+        film.touch()
+    assert select(films) == Selection(folder / "a.mov", more=(folder / "b2.mp4", folder / "b10.mp4"))
+    other = tmp_path / "zz"
+    other.mkdir()
+    assert select([other, folder]) == Selection(folder, more=(other,))
+
+
 def test_a_choice_that_cannot_be_said_is_refused(folder, tmp_path):
     other = tmp_path / "other"
     other.mkdir()

@@ -7,6 +7,7 @@ import payloads
 import pytest
 from da3_blender.core.alignment import known_cameras
 from da3_blender.core.errors import BadInput
+from da3_blender.core.frames.lens.bending import Lens
 from da3_blender.core.frames.source import FrameSource
 from da3_blender.core.geometry.projection import cameras_to_blender
 from da3_blender.core.monitor import Monitor
@@ -85,7 +86,8 @@ def test_an_angle_of_instant_ngp_is_read_and_a_fisheye_refused(tmp_path):
     about["frames"] = [{"file_path": "./train/r_0", "transform_matrix": np.eye(4).tolist()}]
     file.write_text(json.dumps(about))
     (view,) = transforms_json.read(file)
-    assert view.intrinsics[[0, 1], [0, 1]] == pytest.approx([100.0, 100.0]) and view.distorted
+    assert view.intrinsics[[0, 1], [0, 1]] == pytest.approx([100.0, 100.0])
+    assert view.lens == Lens(False, (0.1, 0.0, 0.0, 0.0, 0.0))
     file.write_text(json.dumps({**about, "camera_model": "OPENCV_FISHEYE"}))
     with pytest.raises(BadInput, match="only pinholes"):
         transforms_json.read(file)

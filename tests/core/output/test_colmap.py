@@ -7,6 +7,7 @@ import payloads
 import pycolmap
 import pytest
 from da3_blender.core.errors import BadInput
+from da3_blender.core.frames.lens.bending import Lens
 from da3_blender.core.output.cameras import colmap
 
 # Both sides keep float64; the way over a quaternion costs a few of its last digits.
@@ -58,7 +59,7 @@ def test_what_pycolmap_writes_is_read(tmp_path, as_text):
 
     assert [v.name for v in read] == [v.name for v in written]
     for ours, view in zip(written, read, strict=True):
-        assert (view.width, view.height, view.distorted) == (ours.width, ours.height, False)
+        assert (view.width, view.height, view.lens) == (ours.width, ours.height, None)
         assert np.abs(view.intrinsics - ours.intrinsics).max() < EXACT
         assert np.abs(view.extrinsics - ours.extrinsics).max() < EXACT
 
@@ -77,9 +78,9 @@ def test_text_with_points_seen_and_comments_is_read(tmp_path):
         "# two lines an image\n2 1 0 0 0 1 2 3 8 b.png\n\n1 0 1 0 0 0 0 0 7 a.png\n10 20 -1 11 21 5\n"
     )
     first, second = colmap.read(tmp_path)
-    assert (first.name, first.distorted) == ("a.png", True)
+    assert (first.name, first.lens) == ("a.png", Lens(False, (0.1, 0.0, 0.0, 0.0)))
     assert np.array_equal(first.extrinsics, np.concatenate([np.diag([1.0, -1.0, -1.0]), np.zeros((3, 1))], axis=1))
-    assert (second.name, second.distorted) == ("b.png", False)
+    assert (second.name, second.lens) == ("b.png", None)
     assert second.intrinsics[[0, 1], [0, 1]].tolist() == [50.0, 60.0]
 
 
@@ -110,8 +111,8 @@ def test_a_file_that_is_cut_off_is_named(tmp_path, cut):
         colmap.read(tmp_path)
 
 
-def test_a_fisheye_is_refused_with_the_way_out(tmp_path):
-    (tmp_path / "cameras.txt").write_text("1 OPENCV_FISHEYE 64 48 50 50 32 24 0 0 0 0\n")
+def test_a_lens_that_cannot_be_undone_is_refused_with_the_way_out(tmp_path):
+    (tmp_path / "cameras.txt").write_text("1 FOV 64 48 50 50 32 24 0.9\n")
     (tmp_path / "images.txt").write_text("1 1 0 0 0 0 0 0 1 a.png\n\n")
     with pytest.raises(BadInput, match="image_undistorter"):
         colmap.read(tmp_path)

@@ -11,10 +11,11 @@ import cv2
 import numpy as np
 
 from ....errors import DA3Error
+from ....frames.frame import View
 from ....monitor import Monitor
 from ....prediction.prediction import Cameras
 from ....settings import Lens
-from .lenses import believable, rungs
+from .lenses import believable, camera_groups, rungs
 
 LONG_SIDE = 1600  # pixels; beyond it features get slower, not better
 LEARNED_SIDE = 1024  # pixels; what ALIKED and LightGlue were trained for
@@ -48,7 +49,18 @@ def job(
     focals: Sequence[float | None],
     cameras: Cameras | None,
     lens: Lens = Lens.PER_FRAME,
+    views: Sequence[View | None] = (),
 ) -> dict[str, Any]:
+    """What ``sfm_process.py`` is told.
+
+    Parameters
+    ----------
+    sizes, scales : as ``write_images`` gives them
+    focals : of the originals, pixels
+    cameras : where they are known
+    lens : as in ``structure_from_motion``
+    views : of images that look into a panorama; these are rigs, and their focal lengths are exact
+    """
     scaled = [f and float(f) * sx for f, (sx, _) in zip(focals, scales, strict=True)]
     if lens is not Lens.FIXED:
         scaled = [believable(f, size) for f, size in zip(scaled, sizes, strict=True)]
@@ -66,8 +78,26 @@ def job(
             }
             for i in range(count)
         ]
-    exhaustive = [(a, b) for a in range(count) for b in range(a + 1, count)] if count <= EXHAUSTIVE_UP_TO else None
+    found = rigs(sizes, scaled, views)
+    if found:
+        flat = [k for k in range(count) if not views[k]]
+        groups = camera_groups([sizes[k] for k in flat], [scaled[k] for k in flat])
+        rest = [{**group, "images": [flat[k] for k in group["images"]]} for group in groups]
+        ways = [
+            {"name": "rig", "groups": [*(sensor for one in found for sensor in one["sensors"]), *rest], "angle": None}
+        ]
+    together = {
+        image: (k, number)
+        for k, one in enumerate(found)
+        for number, frame in enumerate(one["frames"])
+        for image in frame
+    }
+    pairs = [
+        (a, b) for a in range(count) for b in range(a + 1, count) if a not in together or together[a] != together.get(b)
+    ]
+    exhaustive = pairs if count <= EXHAUSTIVE_UP_TO else None
     return {
+        "rigs": found,
         "count": count,
         "sizes": sizes,
         "rungs": ways,
@@ -79,6 +109,27 @@ def job(
         "focal_is_known": lens is Lens.FIXED,
         "one_lens": lens is not Lens.PER_FRAME,
     }
+
+
+def rigs(
+    sizes: list[tuple[int, int]], focals: Sequence[float | None], views: Sequence[View | None]
+) -> list[dict[str, Any]]:
+    """The rigs that look into panoramas, one for each size of views.
+
+    Each has ``sensors``: groups of images that share a camera, with ``turn``, 9 numbers from the rig's axes to the camera's;
+    and ``frames``: images that were taken at the same moment.
+    """
+    found = []
+    for size in dict.fromkeys(size for size, view in zip(sizes, views, strict=False) if view):
+        own = {k: view for k, view in enumerate(views) if view and sizes[k] == size}
+        sensors: dict[int, dict[str, Any]] = {}
+        frames: dict[int, list[int]] = {}
+        for k, view in own.items():
+            about = {"focal": focals[k], "width": size[0], "height": size[1], "turn": view.rotation.tolist()}
+            sensors.setdefault(view.number, {"images": [], **about})["images"].append(k)
+            frames.setdefault(view.panorama, []).append(k)
+        found.append({"sensors": list(sensors.values()), "frames": list(frames.values())})
+    return found
 
 
 def _resized(image: np.ndarray, side: int, most: float) -> np.ndarray:

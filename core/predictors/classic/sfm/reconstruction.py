@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from ....errors import BadInput, MissingEnvironment
+from ....frames.frame import View
 from ....geometry.projection import homogeneous, invert_rigid
 from ....monitor import Monitor
 from ....prediction.prediction import Cameras
@@ -72,6 +73,7 @@ def structure_from_motion(
     matching: FeatureMatching = FeatureMatching.AUTOMATIC,
     device: str = "cpu",
     lens: Lens = Lens.PER_FRAME,
+    views: Sequence[View | None] = (),
 ) -> SfmResult:
     """Where the images were taken from, and sparse points.
 
@@ -84,6 +86,7 @@ def structure_from_motion(
     matching : which features; ``automatic`` goes on to others while images are missing, and keeps the best
     device : where learned features are computed: "cuda", "mps", "cpu"
     lens : whether images of one size share a camera in any case, and whether ``focals`` are exact
+    views : of images that look into a panorama, N or none; those of one keep to each other as the rig says
 
     Raises
     ------
@@ -99,11 +102,16 @@ def structure_from_motion(
         raise BadInput(
             "The model classic needs two or more overlapping images, and this is one; for a single image " + MODELS_HINT
         )
+    if any(views) and None not in views and len({view.panorama for view in views if view}) == 1:
+        raise BadInput(
+            "The model classic needs two or more panoramas, taken from different places, and this is one; for a single one "
+            + MODELS_HINT
+        )
     with tempfile.TemporaryDirectory(prefix="da3_sfm_") as name:
         folder = Path(name)
         sizes, scales = child_input.write_images(images, folder, monitor)
-        job = child_input.job(sizes, scales, focals, cameras, lens)
-        ways = _ways(matching, device, job["long_side"], cameras is not None)
+        job = child_input.job(sizes, scales, focals, cameras, lens, views)
+        ways = _ways(matching, device, job["long_side"], cameras is not None or bool(job["rigs"]))
         best: dict[str, Any] = {}
         for number, way in enumerate(ways):
 

@@ -11,6 +11,7 @@ from ..sfm.reconstruction import SfmResult, camera_centres
 BEST_ANGLE = 8.0  # degrees between two rays to a point: small ones say little of depth, large ones look different
 BELOW, ABOVE = 4.0, 10.0  # degrees, how fast a neighbour is worth less on either side
 LEAST_SHARED = 8  # points
+ONE_PLACE = 0.05  # degrees: views from one centre, as those into a panorama, see the same whatever the depth
 MATCHED = 5  # neighbours that a view is swept over
 CHECKED = 10  # views that its depth is compared with
 NEARER, FARTHER = 0.7, 1.4  # how far beyond the sparse points surfaces are looked for
@@ -43,6 +44,8 @@ def plan(sfm: SfmResult) -> list[View]:
             if len(shared) >= LEAST_SHARED:
                 angle = _angles(sfm.points[shared], centres[index], centres[other])
                 width = np.where(angle < BEST_ANGLE, BELOW, ABOVE)
+                if np.median(angle) < ONE_PLACE:
+                    continue
                 ranked.append((float(np.exp(-(((angle - BEST_ANGLE) / width) ** 2)).sum()), other))
         if ranked:
             ranked.sort(key=lambda pair: (-pair[0], pair[1]))

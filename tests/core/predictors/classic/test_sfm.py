@@ -17,12 +17,15 @@ import numpy as np
 import pytest
 import truth as truths
 from da3_blender.core.errors import BadInput, Cancelled, DA3Error
+from da3_blender.core.frames.panorama import views
+from da3_blender.core.frames.source import FrameSource
+from da3_blender.core.geometry.projection import invert_rigid
 from da3_blender.core.monitor import Monitor
 from da3_blender.core.prediction.prediction import Cameras
 from da3_blender.core.predictors.classic import structure_from_motion
 from da3_blender.core.predictors.classic.predictor import undistort
 from da3_blender.core.predictors.classic.sfm import children, lenses, reconstruction
-from da3_blender.core.settings import FeatureMatching, Lens
+from da3_blender.core.settings import FeatureMatching, Lens, Panorama
 
 FOCAL = 280.0
 
@@ -231,3 +234,34 @@ def test_who_shares_a_camera():
     assert [g["focal"] for g in groups] == [502.5, 900.0, None, None]
     (only,) = lenses.camera_groups([(640, 480)] * 3, [500.0, None, 505.0])
     assert only["images"] == [0, 1, 2]
+
+
+def test_the_views_into_panoramas_are_a_rig_and_all_placed():
+    """Five views into each of two sample panoramas; one looks up, where nothing matches, and has its place all the same."""
+    frames = views.cut(FrameSource.open(truths.load("panorama").folder, end=1), Panorama.AUTOMATIC)
+    chosen = [i for i in frames.selected if frames.views[i].number in (0, 1, 6, 7, 8)]
+    own = [frames.views[i] for i in chosen]
+    found = structure_from_motion(frames.images(chosen), [frames.focals[i] for i in chosen], Monitor(), views=own)
+    assert found.registered.all() and found.way == "sift, rig"
+    assert (found.distortion == 0).all() and np.allclose(found.intrinsics[:, 0, 0], frames.headers[0].focal)
+    centres = invert_rigid(found.extrinsics)[:, :, 3].reshape(2, 5, 3)
+    assert np.ptp(centres, axis=1).max() < 1e-9
+    rotations = np.stack([v.rotation.T @ e[:, :3] for v, e in zip(own, found.extrinsics, strict=True)]).reshape(
+        2, 5, 3, 3
+    )
+    assert np.abs(rotations - rotations[:, :1]).max() < 1e-9
+    true = truths.load("panorama").extrinsics[:2]
+    turn = (true[1, :, :3] @ true[0, :, :3].T).T @ rotations[1, 0] @ rotations[0, 0].T
+    assert np.degrees(np.arccos((np.trace(turn) - 1.0) / 2.0)) < 0.2
+    way, true_way = (
+        rotations[0, 0] @ (centres[1, 0] - centres[0, 0]),
+        true[0, :, :3] @ np.subtract(*invert_rigid(true)[::-1, :, 3]),
+    )
+    assert way @ true_way / np.linalg.norm(way) / np.linalg.norm(true_way) > np.cos(np.radians(0.5))
+
+
+def test_one_panorama_is_no_input_for_structure_from_motion():
+    frames = views.cut(FrameSource.open(truths.load("panorama").folder, end=0), Panorama.AUTOMATIC)
+    own = [frames.views[i] for i in frames.selected]
+    with pytest.raises(BadInput, match="two or more panoramas"):
+        structure_from_motion(frames.images(frames.selected), [100.0] * 10, Monitor(), views=own)

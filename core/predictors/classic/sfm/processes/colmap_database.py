@@ -72,6 +72,52 @@ def _import_images(database: Path, folder: Path, groups: list[dict[str, Any]]) -
     return readers
 
 
+def write_rigs(database: Path, rigs: list[dict[str, Any]]) -> None:
+    """Cameras that keep to each other, instead of each for itself; the first of a rig is what the others refer to."""
+    if not rigs:
+        return
+    with pycolmap.Database.open(database) as db:
+        images = {int(Path(image.name).stem): image for image in db.read_all_images()}
+        together = {i for rig in rigs for frame in rig["frames"] for i in frame}
+        alone = [images[i] for i in sorted(images) if i not in together]
+        db.clear_frames()
+        db.clear_rigs()
+
+        def sensor(image: Any) -> Any:
+            return pycolmap.sensor_t(pycolmap.SensorType.CAMERA, image.camera_id)
+
+        def write(rig: Any, frames: list[list[Any]]) -> None:
+            number = db.write_rig(rig)
+            for members in frames:
+                frame = pycolmap.Frame()
+                frame.rig_id = number
+                for image in members:
+                    frame.add_data_id(pycolmap.data_t(sensor(image), image.image_id))
+                db.write_frame(frame)
+
+        for rig in rigs:
+            first, *others = rig["sensors"]
+            made = pycolmap.Rig()
+            made.add_ref_sensor(sensor(images[first["images"][0]]))
+            for other in others:
+                turn = np.array(other["turn"]) @ np.array(first["turn"]).T
+                pose = pycolmap.Rigid3d(np.column_stack([turn, np.zeros(3)]))
+                made.add_sensor(sensor(images[other["images"][0]]), pose)
+            write(made, [[images[i] for i in frame] for frame in rig["frames"]])
+        for camera in dict.fromkeys(image.camera_id for image in alone):
+            own = [image for image in alone if image.camera_id == camera]
+            made = pycolmap.Rig()
+            made.add_ref_sensor(sensor(own[0]))
+            write(made, [[image] for image in own])
+
+
+def rig_cameras(database: Path, rigs: list[dict[str, Any]]) -> set[int]:
+    """The cameras of rigs, whose lenses are known exactly."""
+    with pycolmap.Database.open(database) as db:
+        images = {int(Path(image.name).stem): image.camera_id for image in db.read_all_images()}
+    return {images[sensor["images"][0]] for rig in rigs for sensor in rig["sensors"]}
+
+
 def take_learned(groups: list[dict[str, Any]], folder: Path, database: Path) -> None:
     """The features and matches that ``features_process.py`` has left."""
     _import_images(database, folder, groups)
@@ -163,13 +209,15 @@ def _listing(folder: Path, pairs: list[tuple[int, int]]) -> Path:
 
 
 def _likely_pairs(job: dict[str, Any], database: Path) -> list[tuple[int, int]]:
-    """Of many images those that look alike, and neighbours."""
+    """Of many images those that look alike, and neighbours; of the views of panoramas those that look alike."""
     features = []
     with pycolmap.Database.open(database) as db:
         for i in range(job["count"]):
             own = db.read_descriptors(db.read_image_with_name(image_name(i)).image_id)
             features.append(np.asarray(own.data if hasattr(own, "data") else own)[:POOLED])
-    return retrieval.likely_pairs(retrieval.pooled(features))
+    moments = {image: k for k, frame in enumerate(f for rig in job["rigs"] for f in rig["frames"]) for image in frame}
+    taken = [moments.get(i, -1 - i) for i in range(job["count"])]
+    return retrieval.likely_pairs(retrieval.pooled(features), in_order=not moments, taken=taken)
 
 
 def _settle(database: Path) -> None:

@@ -47,13 +47,14 @@ def pooled(features: Sequence[np.ndarray], seed: int = 1) -> np.ndarray:
     return _unit(_unit(vectors).reshape(len(features), -1))
 
 
-def likely_pairs(vectors: np.ndarray, in_order: bool = True) -> list[tuple[int, int]]:
+def likely_pairs(vectors: np.ndarray, in_order: bool = True, taken: Sequence[int] = ()) -> list[tuple[int, int]]:
     """Pairs (a, b), a < b, worth comparing: neighbours in order, and those that look alike. Linear in the images.
 
     Parameters
     ----------
     vectors : (N, D) of length 1
     in_order : whether the images follow each other, as a video's frames and most people's photos do
+    taken : N moments, or none: images of one moment are from one place, and comparing them says nothing
     """
     count = len(vectors)
     pairs = set()
@@ -62,6 +63,8 @@ def likely_pairs(vectors: np.ndarray, in_order: bool = True) -> list[tuple[int, 
     for a in range(count):
         alike = vectors @ vectors[a]
         alike[max(0, a - REACH) : a + REACH + 1 if in_order else a + 1] = -np.inf  # neighbours are there already
+        if len(taken):
+            alike[np.asarray(taken) == taken[a]] = -np.inf
         for b in np.argpartition(-alike, min(ALIKE, count - 1))[:ALIKE].tolist():
             if a != b and np.isfinite(alike[b]):
                 pairs.add((min(a, b), max(a, b)))

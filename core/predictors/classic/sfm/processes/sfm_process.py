@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import colmap_database as stored
 import lens_checks
 import numpy as np
 import pair_graph
 import pycolmap
 from child import listen, own_stdout
-from colmap_database import MATCHED, SEED, copy_features, extract, match, matched_pairs, take_learned, turns
 from lens_checks import FEW
 
 FOCALS = 0.3, 3.0  # of the long side: what is believed where EXIF says nothing
@@ -59,16 +59,17 @@ def main(folder: Path) -> None:
     job = json.loads((folder / "job.json").read_text())
     report = own_stdout(folder / "log.txt")
     listen()
-    pycolmap.set_random_seed(SEED)
+    pycolmap.set_random_seed(stored.SEED)
     pycolmap.logging.logtostderr = True  # into our log; else it leaves files in the system's temporary folder
     pycolmap.logging.minloglevel = pycolmap.logging.Level.WARNING.value
     database = folder / f"{job['way']}.db"
     rungs = job["rungs"]
     if job["learned"]:
-        take_learned(rungs[0]["groups"], folder, database)
+        stored.take_learned(rungs[0]["groups"], folder, database)
     else:
-        extract(job, folder, database, report)
-        match(job, folder, database, report)
+        stored.extract(job, folder, database, report)
+        stored.match(job, folder, database, report)
+    stored.write_rigs(database, job["rigs"])
     if job["cameras"] is None:
         best = _climb(job, folder, database, report)
     else:
@@ -89,14 +90,14 @@ def _climb(job: dict[str, Any], folder: Path, database: Path, report: Callable[[
         own = database
         if number:
             own = database.with_name(f"{database.stem}{number}.db")
-            copy_features(database, own, folder, rung["groups"], job["learned"])
+            stored.copy_features(database, own, folder, rung["groups"], job["learned"])
         found = _map(job, rung, folder, own, report)
-        if found.torn:
+        if found.torn and not job["rigs"]:
             whole = _map_at_once(job, rung, folder, own)
             found = whole if whole.beats(found) else found
         if found.beats(best):
             best, groups = found, rung["groups"]
-    return _uncropped(job, best, groups, folder, database, report) if best.model is not None else best
+    return best if best.model is None or job["rigs"] else _uncropped(job, best, groups, folder, database, report)
 
 
 def _uncropped(
@@ -112,7 +113,7 @@ def _uncropped(
     if apart is None:
         return best
     own = database.with_name(f"{database.stem} cropped.db")
-    copy_features(database, own, folder, apart, job["learned"])
+    stored.copy_features(database, own, folder, apart, job["learned"])
     found = _map(job, {"name": f"{best.rung}, cropped images", "groups": apart, "angle": None}, folder, own, report)
     if found.model is None or found.placed < best.placed or found.torn > best.torn:
         return best
@@ -123,10 +124,11 @@ def _uncropped(
 
 def _pipeline_options(job: dict[str, Any], rung: dict[str, Any] | None = None) -> Any:
     options = pycolmap.IncrementalPipelineOptions()
-    options.random_seed = options.mapper.random_seed = options.triangulation.random_seed = SEED
+    options.random_seed = options.mapper.random_seed = options.triangulation.random_seed = stored.SEED
     options.num_threads = options.mapper.num_threads = 1  # sums in one order: the same images, the same cameras
     options.min_model_size = 2
     options.extract_colors = False
+    options.ba_refine_sensor_from_rig = False  # how a rig's cameras look is known exactly, and so are their lenses
     refine = rung is None or not _trusts_prior(job, rung)
     options.ba_refine_focal_length = options.mapper.abs_pose_refine_focal_length = refine
     if rung is not None and rung["angle"] is not None:
@@ -134,7 +136,7 @@ def _pipeline_options(job: dict[str, Any], rung: dict[str, Any] | None = None) -
     if job["learned"]:  # fewer matches than SIFT's, and hardly a wrong one among them
         options.mapper.abs_pose_min_num_inliers = SURE_MATCHES
         options.mapper.init_min_num_inliers = 2 * SURE_MATCHES
-    if job["count"] < FEW:  # most points of so few images are seen in two of them only
+    if min([job["count"], *(len(rig["frames"]) for rig in job["rigs"])]) < FEW:  # most points are seen in two only
         options.triangulation.ignore_two_view_tracks = False
     return options
 
@@ -150,11 +152,12 @@ def _map(
     job: dict[str, Any], rung: dict[str, Any], folder: Path, database: Path, report: Callable[[float], None]
 ) -> Outcome:
     options = _pipeline_options(job, rung)
+    options.constant_cameras = stored.rig_cameras(database, job["rigs"])
     registered = [0]
 
     def another_image() -> None:
         registered[0] += 1
-        report(MATCHED + (0.95 - MATCHED) * min(1.0, registered[0] / job["count"]))
+        report(stored.MATCHED + (0.95 - stored.MATCHED) * min(1.0, registered[0] / job["count"]))
 
     out = folder / "models"
     out.mkdir(exist_ok=True)
@@ -167,7 +170,7 @@ def _map(
 def _map_at_once(job: dict[str, Any], rung: dict[str, Any], folder: Path, database: Path) -> Outcome:
     """All rotations from all pairs, then all places (COLMAP's global mapper): where one image after another went astray."""
     options = pycolmap.GlobalPipelineOptions()
-    options.random_seed, options.num_threads = SEED, 1
+    options.random_seed, options.num_threads = stored.SEED, 1
     out = folder / "models"
     out.mkdir(exist_ok=True)
     return _best_of(job, rung, pycolmap.global_mapping(database, folder, out, options), database)
@@ -180,7 +183,9 @@ def _best_of(job: dict[str, Any], rung: dict[str, Any], models: dict[int, Any], 
     if not good:
         return Outcome(rung["name"], None, 0, 0, np.inf)
     model = max(good, key=lambda m: (m.num_reg_images(), m.num_points3D()))
-    return _outcome(rung["name"], lens_checks.simplest(model, not _trusts_prior(job, rung)), sizes, database)
+    model = model if job["rigs"] else lens_checks.simplest(model, not _trusts_prior(job, rung))
+    model.update_point_3d_errors()
+    return _outcome(rung["name"], model, sizes, database)
 
 
 def _outcome(rung: str, model: Any, sizes: tuple[int, ...], database: Path) -> Outcome:
@@ -195,7 +200,7 @@ def _outcome(rung: str, model: Any, sizes: tuple[int, ...], database: Path) -> O
 
 def _contradicted(model: Any, database: Path) -> float:
     """Share of the pairs, by their matches, that are turned otherwise in the model than by themselves."""
-    pairs, rotations, weights = turns(database)
+    pairs, rotations, weights = stored.turns(database)
     poses = {i: image.cam_from_world().rotation.matrix() for i, image in model.images.items() if image.has_pose}
     both = [k for k, (a, b) in enumerate(pairs.tolist()) if a in poses and b in poses]
     if not both:
@@ -252,8 +257,9 @@ def _save(folder: Path, best: Outcome, database: Path, job: dict[str, Any]) -> N
     if best.model is not None:
         model, seen = best.model, _points_seen(best.model)
         needed = FEWEST_POINTS if job["cameras"] is None else 0
+        rigged = {image for rig in job["rigs"] for frame in rig["frames"] for image in frame}
         for image in sorted(model.images.values(), key=lambda i: i.name):
-            if not image.has_pose or seen[image.image_id] < needed:
+            if not image.has_pose or (seen[image.image_id] < needed and int(Path(image.name).stem) not in rigged):
                 continue
             camera = image.camera
             indices.append(int(Path(image.name).stem))
@@ -281,7 +287,7 @@ def _save(folder: Path, best: Outcome, database: Path, job: dict[str, Any]) -> N
         points=np.array(points, np.float64).reshape(-1, 3),
         errors=np.array(errors, np.float64),
         observations=np.array(observations, np.int64).reshape(-1, 2),
-        pairs=matched_pairs(database, names),
+        pairs=stored.matched_pairs(database, names),
         features=np.array(features, np.int64),
         sizes=np.array(best.sizes, np.int64),
         rung=np.array(best.rung),

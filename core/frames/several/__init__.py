@@ -1,0 +1,1 @@
+"""Several inputs as one: files, folders and videos of one place."""
