@@ -1,5 +1,5 @@
 # `make demo` and `make test` are the two to know; each sets up what is missing first.
-.PHONY: demo test check test-weights test-gpu test-versions test-app abuse bench python zip lint format lock clean
+.PHONY: demo test check test-weights test-gpu test-versions test-app abuse bench python zip release lint format lock clean
 
 SETUP := @sh tools/setup/bootstrap.sh
 
@@ -35,6 +35,9 @@ python:  ## `make -s python` prints the interpreter that has bpy
 
 zip:     ## the extension, validated, in dist/
 	$(SETUP) run tools/build_zip.py
+
+release: ## the zip, tested on every Blender, and its SHA-256; needs a clean checkout and a dated changelog entry
+	$(SETUP) run tools/release.py
 
 lint:    ## ruff and mypy only
 	$(SETUP) run tools/test.py --lint
