@@ -119,6 +119,7 @@ def _header(image: Image.Image, path: Path) -> Header:
     known = metadata.read(image, path)
     # Pillow turns a TIFF when it is loaded, and states that size before
     stored = (image.tag_v2[256], image.tag_v2[257]) if isinstance(image, TiffImageFile) else image.size
+    _require_whole(image, *stored)
     width, height = orientation.turned_size(known.orientation, *stored)
     by = 1 if _is_deep(image) else large_stills.reduction(image)
     focal = metadata.focal(known.exif, width, height)
@@ -127,6 +128,14 @@ def _header(image: Image.Image, path: Path) -> Header:
         -(-width // by), -(-height // by), focal / by if focal else None, image.has_transparency_data, known.orientation,
         (width, height), is_plain=not (known.adobe or coded or _is_deep(image) or colour.to_srgb(image)),
     )  # fmt: skip
+
+
+def _require_whole(image: Image.Image, width: int, height: int) -> None:
+    """Refuse a TIFF whose header promises pixels that no strip holds: Pillow would make millions of black rows of them."""
+    if isinstance(image, TiffImageFile) and image.tile:
+        right, bottom = (max(part[1][side] for part in image.tile) for side in (2, 3))
+        if right < width or bottom < height:
+            raise Unreadable(f"it is cut off or damaged: of {width} x {height} pixels only {right} x {bottom} are there")
 
 
 def _is_deep(image: Image.Image) -> bool:

@@ -200,3 +200,14 @@ def test_a_resolution_beyond_memory_is_refused_with_the_largest_that_fits():
         with pytest.raises(BadInput):
             require_room([(4000, 3000)], Settings(process_resolution=largest + 14), config, 2 << 30)
     require_room([(4000, 3000)], Settings(), "da3-giant", 8 << 30)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "F", "LAB"])
+def test_a_tiff_that_promises_rows_it_does_not_have_is_not_filled_with_black(tmp_path, mode):
+    Image.new(mode, (60, 40)).save(tmp_path / "a.tif")
+    data = (tmp_path / "a.tif").read_bytes()
+    rows = struct.pack("<HHI", 257, 4, 1), struct.pack("<HHI", 257, 3, 1)  # ImageLength, as LONG or SHORT
+    at = next(data.index(entry) for entry in rows if entry in data)
+    (tmp_path / "a.tif").write_bytes(data[:at] + struct.pack("<HHII", 257, 4, 1, 8_000_000) + data[at + 12 :])
+    with pytest.raises(BadInput, match=r"it is cut off or damaged: of 60 x 8000000 pixels only 60 x 40 are there"):
+        FrameSource.open(tmp_path / "a.tif")
