@@ -46,29 +46,34 @@ class Silence:
         return self.seconds
 
 
-def is_stopped(group: int) -> bool:
-    """Whether a process of that group was stopped (SIGSTOP, a debugger) and waits to be continued; False on Windows."""
-    return any(state in ("T", "t") for state, _seconds in _members(group))
+def is_stopped(group: int, *, alone: bool = False) -> bool:
+    """Whether a process of that group, or only the one of that number, was stopped (SIGSTOP, a debugger) and waits to be continued; False on Windows."""
+    return any(state in ("T", "t") for state, _seconds in _members(group, alone))
 
 
-def cpu_seconds(group: int) -> float:
-    """Processor time that the living processes of a group have used; 0 where the system does not tell."""
-    return sum(seconds for _state, seconds in _members(group))
+def cpu_seconds(group: int, *, alone: bool = False) -> float:
+    """Processor time that the living processes of a group, or only the one of that number, have used; 0 where the system does not tell."""
+    return sum(seconds for _state, seconds in _members(group, alone))
 
 
-def _members(group: int) -> Iterator[tuple[str, float]]:
-    """State letter and processor seconds of each process of a group."""
+def _members(group: int, alone: bool) -> Iterator[tuple[str, float]]:
+    """State letter and processor seconds of each process of a group, or of the one process of that number."""
     if sys.platform == "linux":
-        for stat in Path("/proc").glob("[0-9]*/stat"):
+        for stat in Path("/proc").glob(f"{group}/stat" if alone else "[0-9]*/stat"):
             try:
                 # The name in brackets may hold anything; after it: state, parent, group, ...; 11 and 12 are the times.
                 fields = stat.read_text("ascii", "replace").rpartition(")")[2].split()
             except OSError:
                 continue  # it has ended this moment
-            if len(fields) > 12 and int(fields[2]) == group:
+            if len(fields) > 12 and (alone or int(fields[2]) == group):
                 yield fields[0], (int(fields[11]) + int(fields[12])) / TICKS
     elif sys.platform != "win32":
-        listed = subprocess.run(["ps", "-A", "-o", "pgid=,stat=,time="], capture_output=True, text=True, check=False)
+        listed = subprocess.run(
+            ["ps", "-A", "-o", f"{'pid' if alone else 'pgid'}=,stat=,time="],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         for line in listed.stdout.splitlines():
             words = line.split()
             if len(words) == 3 and words[0] == str(group):

@@ -135,7 +135,9 @@ def _require_whole(image: Image.Image, width: int, height: int) -> None:
     if isinstance(image, TiffImageFile) and image.tile:
         right, bottom = (max(part[1][side] for part in image.tile) for side in (2, 3))
         if right < width or bottom < height:
-            raise Unreadable(f"it is cut off or damaged: of {width} x {height} pixels only {right} x {bottom} are there")
+            raise Unreadable(
+                f"it is cut off or damaged: of {width} x {height} pixels only {right} x {bottom} are there"
+            )
 
 
 def _is_deep(image: Image.Image) -> bool:

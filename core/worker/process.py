@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import MissingEnvironment
+from ..files.patience import Patience
 from ..files.silence import PATIENCE
 from . import checking, protocol
 from .life import death, private_folder
 from .life.death import NEXT
-from .life.patience import Patience
 from .life.private_folder import TEMP, PrivateFolder, remove_abandoned
 from .life.variables import worker_variables
 from .threads import read, watch, write

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import IO
 
 from ....errors import DA3Error
-from ....files.silence import PATIENCE, Silence
+from ....files.patience import Patience
+from ....files.silence import PATIENCE
 from ....files.windows import NO_WINDOW, how_it_ended
 from ....monitor import Monitor
 
@@ -42,7 +43,7 @@ def run(script: str, folder: Path, result: str, log: str, monitor: Monitor, told
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, **NO_WINDOW,
     )  # fmt: skip
     lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-    silence = Silence(POLL_SECONDS)
+    patience, next_look = Patience(PATIENCE, alone=True), 0.0
     assert process.stdout is not None and process.stdin is not None
     reader = threading.Thread(target=_pass_on, args=(process.stdout, lines), daemon=True)
     reader.start()
@@ -51,13 +52,12 @@ def run(script: str, folder: Path, result: str, log: str, monitor: Monitor, told
             with contextlib.suppress(queue.Empty):
                 while True:
                     told(float(json.loads(lines.get_nowait())["fraction"]))
-                    silence.heard()
+                    patience.silence.heard()
             monitor.check()
-            if silence.look() > PATIENCE:
-                raise DA3Error(
-                    f"Structure from motion said nothing for {silence.seconds:.0f} s in its stage 'cameras' and was ended: "
-                    "run again"
-                )
+            if time.monotonic() >= next_look:
+                next_look = time.monotonic() + patience.interval
+                if what := patience.ended(process.pid, "cameras"):
+                    raise DA3Error(f"Structure from motion {what} in its stage 'cameras' and was ended: run again")
             time.sleep(POLL_SECONDS)
     finally:
         if process.poll() is None:

@@ -210,7 +210,7 @@ def test_a_stopped_child_is_ended_and_the_sentence_names_its_stage(room, tempora
             stopped.append(pid)
 
     started = time.monotonic()
-    with pytest.raises(DA3Error, match="said nothing for [23] s in its stage 'cameras'"):
+    with pytest.raises(DA3Error, match="was stopped for [234] s in its stage 'cameras'"):
         structure_from_motion(room.images, [FOCAL] * 5, Monitor(stop_it))
     assert time.monotonic() - started < 10.0
     assert set(children_of_this_process()) == before and not list(temporary.iterdir())
