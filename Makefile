@@ -37,7 +37,7 @@ zip:     ## the extension, validated, in dist/
 	$(SETUP) run tools/build_zip.py
 
 release: ## the zip, tested on every Blender, and its SHA-256; needs a clean checkout and a dated changelog entry
-	$(SETUP) run tools/release.py
+	$(SETUP) run tools/hosting/release.py
 
 lint:    ## ruff and mypy only
 	$(SETUP) run tools/test.py --lint

@@ -132,8 +132,9 @@ def _header(image: Image.Image, path: Path) -> Header:
 
 def _require_whole(image: Image.Image, width: int, height: int) -> None:
     """Refuse a TIFF whose header promises pixels that no strip holds: Pillow would make millions of black rows of them."""
-    if isinstance(image, TiffImageFile) and image.tile:
-        right, bottom = (max(part[1][side] for part in image.tile) for side in (2, 3))
+    places = [part[1] for part in image.tile if part[1]] if isinstance(image, TiffImageFile) else []
+    if places:
+        right, bottom = (max(place[side] for place in places) for side in (2, 3))
         if right < width or bottom < height:
             raise Unreadable(
                 f"it is cut off or damaged: of {width} x {height} pixels only {right} x {bottom} are there"

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.fixture(scope="module")
 def release():
     sys.path.insert(0, str(ROOT / "tools"))
-    yield runpy.run_path(str(ROOT / "tools" / "release.py"))
+    yield runpy.run_path(str(ROOT / "tools" / "hosting" / "release.py"))
     sys.path.remove(str(ROOT / "tools"))
 
 

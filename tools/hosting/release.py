@@ -14,10 +14,13 @@ import sys
 import tomllib
 from pathlib import Path
 
-import build_zip
-import paths
-import test as tests
-import versions
+TOOLS = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(TOOLS)]
+
+import build_zip  # noqa: E402  # a file of tools/
+import paths  # noqa: E402
+import test as tests  # noqa: E402
+import versions  # noqa: E402
 
 
 def main(arguments: list[str]) -> int:
