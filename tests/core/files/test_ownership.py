@@ -146,6 +146,7 @@ OF_PATHS = {"rmtree", "unlink", "rmdir", "rename"}  # of anything: no other type
 ELSEWHERE = {
     # Blender's collections unlink their children; that is no file.
     "nodes/placing.py": {"unlink"},
+    "nodes/scene_cameras.py": {"unlink"},
 }
 
 
