@@ -22,8 +22,12 @@ def render() -> str:
         "| setting | command line | default | meaning |",
         "| --- | --- | --- | --- |",
     ]
-    lines += [f"| {o.label} | `{o.flag}` | {_default(o)} | {o.help}{_choices(o)} |" for o in options()]
+    lines += [f"| {o.label} | {_flag(o)} | {_default(o)} | {o.help}{_choices(o)} |" for o in options()]
     return "\n".join(lines) + "\n"
+
+
+def _flag(option: Option) -> str:
+    return "`--input` again" if option.name == "more_inputs" else f"`{option.flag}`"
 
 
 def _default(option: Option) -> str:

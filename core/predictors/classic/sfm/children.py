@@ -77,6 +77,6 @@ def _pass_on(stream: IO[bytes], lines: queue.SimpleQueue[bytes]) -> None:
 
 def _how_it_ended(code: int, log: Path) -> str:
     lines = log.read_text(errors="replace").strip().splitlines()[-1:] if log.exists() else []
-    return f"Structure from motion {how_it_ended(code)} ({': ' + lines[0].strip() if lines else ''}); " + (
+    return f"Structure from motion {how_it_ended(code)}{f' ({lines[0].strip()})' if lines else ''}; " + (
         "the machine may be out of memory: use fewer or smaller images" if code == -9 else "see the worker's log"
     )
