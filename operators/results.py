@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bpy
 from bpy.props import BoolProperty, StringProperty
-from bpy.types import Context, Operator
+from bpy.types import Collection, Context, Object, Operator
 
 from ..core.geometry import upright
 from ..nodes.datablocks import scene as scenes
@@ -20,6 +20,14 @@ class _OfRun(PollMessage):
     @classmethod
     def why_not(cls, context: Context) -> str:
         return why_no_run(context)
+
+
+def _camera(operator: Operator, run: Collection, context: Context) -> Object | None:
+    """The one to look through; where the run has none, that is said."""
+    camera = rendering.camera_of(run, context.active_object)
+    if camera is None:
+        operator.report({"ERROR"}, f"'{run.name}' has no cameras")
+    return camera
 
 
 class DA3_OT_show_colours(PollMessage, Operator):
@@ -67,9 +75,8 @@ class DA3_OT_use_for_rendering(_OfRun, Operator):
     def execute(self, context: Context) -> set[str]:
         run = transforming.run_of(context)
         assert run
-        camera = rendering.camera_of(run, context.active_object)
+        camera = _camera(self, run, context)
         if camera is None:
-            self.report({"ERROR"}, f"'{run.name}' has no cameras")
             return {"CANCELLED"}
         rendering.use(context.scene, run, camera)
         render = context.scene.render
@@ -159,9 +166,8 @@ and renders lie over the plate"""
     def execute(self, context: Context) -> set[str]:
         run = transforming.run_of(context)
         assert run
-        camera = rendering.camera_of(run, context.active_object)
+        camera = _camera(self, run, context)
         if camera is None:
-            self.report({"ERROR"}, f"'{run.name}' has no cameras")
             return {"CANCELLED"}
         if self.set_upright:
             found = upright.find(transforming.read_points(run), transforming.camera_matrices(run))

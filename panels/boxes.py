@@ -199,23 +199,13 @@ def draw_original(layout: UILayout, context: Context) -> None:
     box = layout.box()
     box.label(text="DA3-blender")
     for folder, count, size in left.models:
-        label(
-            box,
-            context,
-            tr("Uninstalling DA3-blender deletes its models: {folder}").format(folder=folder),
-            "ERROR",
-            nested=1,
-        )
+        said = tr("Uninstalling DA3-blender deletes its models: {folder}").format(folder=folder)
+        label(box, context, said, "ERROR", nested=1)
         text = tr("Move {count} Models Here ({size})").format(count=count, size=size_text(size))
         box.operator("da3.bring_models", text=text, icon="FILE_FOLDER", translate=False).directory = str(folder)
     for script in left.scripts:
-        label(
-            box,
-            context,
-            tr("This script loads PyTorch into every Blender: {script}").format(script=script),
-            "ERROR",
-            nested=1,
-        )
+        said = tr("This script loads PyTorch into every Blender: {script}").format(script=script)
+        label(box, context, said, "ERROR", nested=1)
         box.operator("da3.disable_torch_preload", text="Switch Off Torch Preload", icon="CANCEL").script = str(script)
 
 

@@ -7,13 +7,13 @@ import os
 import runpy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .. import memory
+from ..devices import installed
 from ..errors import BadInput
 from ..frames import stills
 from ..frames.source import FrameSource
@@ -170,14 +170,8 @@ def opener(stand_in: str) -> Any:
 
 
 def versions() -> dict[str, str]:
-    """Of ``PACKAGES``, as far as they are there."""
-    found = {}
-    for package in PACKAGES:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            found[package] = "none"
-    return found
+    """Of ``PACKAGES``; "none" for those that are not there."""
+    return dict.fromkeys(PACKAGES, "none") | installed.versions(PACKAGES)
 
 
 def digest_of(opening: Opening) -> str:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import functools
-import io
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import av
 import cv2
 import numpy as np
 
+from ...files import exr
 from ..frame import Frame, FrameReader
 from ..source import FrameSource
 from .bending import Floats, Lens
@@ -126,16 +125,6 @@ def stmap(source: Floats) -> bytes:
     height, width = source.shape[:2]
     known = np.isfinite(source).all(axis=-1)
     where = source / (width, height)
-    planes = {"r": where[..., 0], "g": 1.0 - where[..., 1], "b": np.zeros((height, width))}
-    encoder = av.CodecContext.create("exr", "w")
-    encoder.width, encoder.height, encoder.pix_fmt = width, height, "gbrpf32le"  # type: ignore[attr-defined]
-    encoder.time_base = 1  # type: ignore[assignment]
-    frame = av.VideoFrame(width, height, "gbrpf32le")
-    for plane, name in zip(frame.planes, "gbr", strict=True):
-        rows = np.zeros((height, plane.line_size // 4), np.float32)
-        rows[:, :width] = np.where(known, planes[name], 0.0 if name == "b" else -1.0)
-        plane.update(rows.tobytes())
-    file = io.BytesIO()
-    for packet in [*encoder.encode(frame), *encoder.encode(None)]:  # type: ignore[attr-defined]
-        file.write(bytes(packet))
-    return file.getvalue()
+    red, green = where[..., 0], 1.0 - where[..., 1]
+    planes = {"R": np.where(known, red, -1.0), "G": np.where(known, green, -1.0), "B": np.zeros((height, width))}
+    return exr.encode({name: plane.astype(np.float32) for name, plane in planes.items()})

@@ -13,10 +13,10 @@ import signal
 import sys
 import threading
 import traceback
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from ...devices.installed import versions
 from ...errors import BY_NAME, Cancelled, DA3Error
 from ...memory import free_memory
 from .. import protocol
@@ -150,7 +150,7 @@ class Server:
             self._emit(protocol.Failed(None, "DA3Error", message, ""))
             return
         self._greeted = True
-        self._emit(protocol.Greeting(protocol.VERSION, platform.python_version(), versions()))
+        self._emit(protocol.Greeting(protocol.VERSION, platform.python_version(), versions(PACKAGES)))
 
     def _generate(self, request: protocol.Generate) -> None:
         _shorten_log()
@@ -189,17 +189,6 @@ def failure(job: int | None, error: BaseException) -> protocol.Failed:
     return protocol.Failed(job, kind, explained(error), detail)
 
 
-def versions() -> dict[str, str]:
-    """Installed versions of the packages that matter, without importing them."""
-    found = {}
-    for package in PACKAGES:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue  # not there is an answer too
-    return found
-
-
 def _default_opener() -> OpenPredictor:
     from ...predictors.opening import open_predictor
 
@@ -217,7 +206,7 @@ def _state(model: str | None) -> protocol.State:
         name = torch.cuda.get_device_name(choice.device)
     elif kind == "cpu":
         name = platform.processor() or name
-    return protocol.State(kind, name, free_memory(kind), versions(), model, choice.warning)
+    return protocol.State(kind, name, free_memory(kind), versions(PACKAGES), model, choice.warning)
 
 
 def _shorten_log() -> None:
