@@ -34,7 +34,7 @@ def start(images: str | Path, stand_in: str, temp: Path, way: str = "killed") ->
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "TMPDIR": str(temp)})
 
 
-def gone(pid: int, seconds: float = 3.0) -> bool:
+def gone(pid: int, seconds: float = 8.0) -> bool:
     """Whether a process ends by then; a zombie has."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:

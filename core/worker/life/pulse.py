@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 
 INTERVAL = 1.0  # seconds between two heartbeats
+REMOVAL = 5  # seconds for removing the private folder; the next Blender removes what is left of it then
 
 _PR_SET_PDEATHSIG = 1  # Linux, prctl(2): the signal that this process gets when the thread that started it ends
 _IGNORE = 1  # SIG_IGN
@@ -42,10 +43,10 @@ def die_with_parent() -> None:
 
 
 def take_time() -> None:
-    """End later after all: the end has begun, and takes the time it takes."""
+    """End in ``REMOVAL`` seconds at the latest: the end has begun, but a C call may take the interpreter's lock from it."""
     if sys.platform == "linux":
         _handle(signal.SIGHUP, ctypes.c_void_p(_IGNORE))
-        signal.alarm(0)
+        signal.alarm(REMOVAL)
 
 
 def _handle(number: int, handler: ctypes.c_void_p) -> None:

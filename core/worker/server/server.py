@@ -52,6 +52,7 @@ class Server:
         self._queue: queue.SimpleQueue[protocol.Message] = queue.SimpleQueue()
         self._cancelled: set[int] = set()
         self._writing = threading.Lock()
+        self._ending = threading.Lock()  # taken by the thread that ends the process
         self._model: LoadedModel | None = None
         self._greeted = False
 
@@ -99,7 +100,8 @@ class Server:
             self._end()  # nobody reads any more
 
     def _end(self) -> None:
-        """End now, with every child, leaving no file behind."""
+        """End now, with every child, leaving no file behind; only the first thread that wants to does so."""
+        self._ending.acquire()  # never released: a second one would kill the first between two of its deletions
         pulse.take_time()
         os.chdir(self._folder.parent)  # Windows deletes no folder that is somebody's current one
         private_folder.remove(self._folder)
