@@ -8,7 +8,7 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -80,15 +80,26 @@ _ON_CARD = {
 }
 
 
-def cost_of(config: str | None, device: str = "cpu") -> Cost:
+#: What the Gaussian head has besides: its weights and the library's working memory; 38 numbers of each pixel, and the 11 of
+#: 16 bits that are made of them.
+_GAUSSIANS = Cost(280 * MIB, 36 * KIB, 0)
+_GIANTS = ("da3-giant", "da3nested-giant-large")
+
+
+def cost_of(config: str | None, device: str = "cpu", *, splats: bool = False) -> Cost:
     """The cost of a model's passes by its ``ModelInfo.config``; of one that was not measured, the most there is.
 
     Parameters
     ----------
     device : "cuda" and "mps" hold what tensors need; "cpu" also what its libraries take
+    splats : whether the network's Gaussian head is used, where it has one
     """
     table = _ON_PROCESSOR if device == "cpu" else _ON_CARD
-    return table.get(config or "", table["da3-giant"])
+    cost = table.get(config or "", table["da3-giant"])
+    if splats and config in _GIANTS:
+        more = _GAUSSIANS
+        return replace(cost, fixed=cost.fixed + more.fixed, per_token=cost.per_token + more.per_token)
+    return cost
 
 
 def free_memory(device: str) -> int | None:

@@ -25,6 +25,7 @@ _ARRAYS = (
     "unfiltered",
     "looks",
     "distortion",
+    "gaussians",
 )
 
 

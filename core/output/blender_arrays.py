@@ -90,6 +90,10 @@ def _splats(
 ) -> dict[str, np.ndarray]:
     """The splats' arrays of the ``kept`` pixels, (N, H, W) bool, at ``world``, (N, H, W, 3), with (P, 3) uint8 ``colors``."""
     assert prediction.extrinsics is not None and prediction.intrinsics is not None
+    if prediction.gaussians is not None:  # made to be drawn all together, so none is left out
+        return discs.of_network(
+            prediction.gaussians, prediction.depth, kept, prediction.intrinsics, prediction.extrinsics
+        )
     conf = np.where(kept, prediction.conf, np.float32(0.0))
     views, made = [], []
     for i, (intrinsics, extrinsics) in enumerate(zip(prediction.intrinsics, prediction.extrinsics, strict=True)):

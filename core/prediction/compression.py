@@ -31,6 +31,8 @@ def packed(prediction: Prediction) -> dict[str, np.ndarray]:
         arrays["object_id"] = _squeezed(prediction.object_id.astype(np.int32))
     if prediction.looks is not None:
         arrays["looks"] = prediction.looks.astype(np.float16)
+    if prediction.gaussians is not None:
+        arrays["gaussians"] = prediction.gaussians
     return arrays
 
 
@@ -52,6 +54,7 @@ def unpacked(arrays: Mapping[str, np.ndarray], images: np.ndarray) -> Prediction
         prediction.people = _mask(arrays["people"], depth.shape)
     if "object_id" in arrays:
         prediction.object_id = np.frombuffer(bytearray(_loose(arrays["object_id"])), np.int32).reshape(depth.shape)
+    prediction.gaussians = arrays.get("gaussians")
     if "looks" in arrays:
         prediction.looks = arrays["looks"].astype(np.float32)
     return prediction

@@ -53,4 +53,4 @@ def _bytes_at(
         return 0
     if config is None:
         return width * height * CLASSIC_BYTES
-    return memory.cost_of(config, device).of(1, width * height // PATCH**2)
+    return memory.cost_of(config, device, splats=settings.makes_splats).of(1, width * height // PATCH**2)

@@ -52,7 +52,8 @@ def images_per_pass(frames: FrameSource, settings: Settings, predictor: Predicto
         free -= frames.held_most  # decoded images share the memory
     sizes = {(h.width, h.height) for h in frames.headers.values()}
     width, height, _ = layout(list(sizes), settings.resolution, settings.resize_method)
-    return memory.cost_of(model.config, kind).fitting(int(memory.USABLE * free), width * height // PATCH**2)
+    cost = memory.cost_of(model.config, kind, splats=settings.makes_splats)
+    return cost.fitting(int(memory.USABLE * free), width * height // PATCH**2)
 
 
 def free_for(predictor: Predictor, kind: str) -> int | None:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from da3_blender.core.models.catalogue import ModelInfo
 from da3_blender.core.prediction.prediction import Cameras
-from da3_blender.core.predictors.da3.network import build
+from da3_blender.core.predictors.da3.network import build, gaussian_head
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -38,6 +38,23 @@ cam_enc:
 cam_dec:
   __object__: {path: depth_anything_3.model.cam_dec, name: CameraDec, args: as_params}
   dim_in: 384
+"""
+
+GAUSSIANS = """
+gs_head:
+  __object__: {path: depth_anything_3.model.gsdpt, name: GSDPT, args: as_params}
+  dim_in: 384
+  output_dim: 14
+  features: 32
+  out_channels: [24, 48, 96, 192]
+gs_adapter:
+  __object__: {path: depth_anything_3.model.gs_adapter, name: GaussianAdapter, args: as_params}
+  sh_degree: 0
+  pred_color: false
+  pred_offset_depth: true
+  pred_offset_xy: true
+  gaussian_scale_min: 1e-5
+  gaussian_scale_max: 30.0
 """
 
 ONE_VIEW = """
@@ -97,6 +114,32 @@ def any_view(folder: Path) -> Tiny:
     """Like da3-small: depth, confidence, cameras."""
     info = ModelInfo("tiny", "Tiny", "none", config=_yaml(folder, "tiny", ANY_VIEW))
     return _write(info, folder)
+
+
+def giant(folder: Path) -> Tiny:
+    """Like da3-giant: with a Gaussian head, whose harmonics are the constant ones only, so that nothing wants e3nn."""
+    info = ModelInfo("tiny-giant", "Tiny Giant", "none", config=_yaml(folder, "tiny-giant", ANY_VIEW + GAUSSIANS))
+    return _with_gaussians(_write(info, folder))
+
+
+def nested_giant(folder: Path) -> Tiny:
+    """``nested`` with the Gaussian head that its large part has."""
+    parts = {
+        "any_view": _yaml(folder, "tiny-giant-part", ANY_VIEW + GAUSSIANS),
+        "one_view": _yaml(folder, "tiny-one-part", ONE_VIEW),
+    }
+    config = _yaml(folder, "tiny-nested-giant", NESTED.format(**parts))
+    info = ModelInfo("tiny-nested-giant", "Tiny Nested Giant", "none", config=config, is_metric=True)
+    return _with_gaussians(_write(info, folder))
+
+
+def _with_gaussians(tiny: Tiny) -> Tiny:
+    head = gaussian_head(tiny.info, build(tiny.info))
+    assert head is not None
+    generator = torch.Generator().manual_seed(2)
+    own = {f"model.{name}": _value(name, tuple(shape), generator, 0.0) for name, shape in head.shapes().items()}
+    save_file(load_file(tiny.file) | own, tiny.file)
+    return tiny
 
 
 def metric(folder: Path) -> Tiny:

@@ -84,6 +84,34 @@ def discs(depth: Array, conf: Array, intrinsics: Array, extrinsics: Array) -> Di
     )
 
 
+def of_network(gaussians: Array, depth: Array, kept: Array, intrinsics: Array, extrinsics: Array) -> dict[str, Array]:
+    """The splats that a network gave, of the ``kept`` pixels, (N, H, W) bool, of N frames; by the names of ``PointArrays``.
+
+    ``gaussians`` : (N, H, W, 11) float16, as ``Prediction.gaussians``; the rest as for ``discs``, for all frames. Where the
+    frames have moved, or depths were scaled, so have they.
+    """
+    scales, rotations, harmonics = [], [], []
+    for own, z, some, lens, pose in zip(gaussians, depth, kept, intrinsics, extrinsics, strict=True):
+        picked = own[some].astype(np.float32)
+        pixel = np.float32(0.5 / lens[0, 0] + 0.5 / lens[1, 1])
+        scales.append(picked[:, :3] * (z[some] * pixel)[:, None])
+        to_blender = BLENDER_FROM_OPENCV @ invert_rigid(pose)[:, :3]
+        rotations.append(rotated(quaternions(to_blender[None])[0], picked[:, 3:7]))
+        harmonics.append(picked[:, [8, 9, 10, 7]])
+    scale, rotation, radiance = (np.concatenate(parts) for parts in (scales, rotations, harmonics))
+    length = np.linalg.norm(rotation, axis=1, keepdims=True)
+    return {"scale": scale, "rotation": rotation / np.maximum(length, 1e-6), "radiance": radiance}
+
+
+def rotated(by: Array, rotation: Array) -> Array:
+    """(P, 4) float32, the Hamilton product of one quaternion (w, x, y, z) and (P, 4)."""
+    w, axis = by[0], by[1:]
+    own, rest = rotation[:, :1], rotation[:, 1:]
+    product = [w * own - rest @ axis[:, None], w * rest + own * axis + np.cross(axis, rest)]
+    turned: Array = np.concatenate(product, axis=1).astype(np.float32)
+    return turned
+
+
 def radiance(colors: Array, opacity: Array) -> Array:
     """(P, 4) float32, Blender's ``radiance:base``: the constant spherical harmonic of (P, 3) uint8 sRGB, and opacity (P,)."""
     out = np.empty((len(colors), 4), np.float32)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ...files.ownership import Folder
 from ...files.ply import PlyWriter
-from .discs import quaternions
+from .discs import quaternions, rotated
 
 Array = NDArray[Any]
 
@@ -97,11 +97,7 @@ def moved(some: Array, move: Array) -> None:
     factor = np.cbrt(np.linalg.det(move[:3, :3]))
     some[:, :3] = some[:, :3] @ move[:3, :3].T + move[:3, 3]
     some[:, 7:10] += np.float32(np.log(factor))
-    w, *xyz = quaternions((move[:3, :3] / factor)[None])[0]
-    axis = np.array(xyz)
-    own, rest = some[:, 10:11].copy(), some[:, 11:].copy()
-    some[:, 10:11] = w * own - rest @ axis[:, None]
-    some[:, 11:] = w * rest + own * axis + np.cross(axis, rest)
+    some[:, 10:] = rotated(quaternions((move[:3, :3] / factor)[None])[0], some[:, 10:])
 
 
 def spz(written: Array) -> bytes:

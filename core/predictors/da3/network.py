@@ -15,29 +15,54 @@ from torch.overrides import TorchFunctionMode
 
 from ...models.catalogue import ModelInfo
 from ...monitor import Monitor
+from .gaussian_head import GaussianHead
 from .weights import read_weights
 
 
 def build(model: ModelInfo) -> nn.Module:
-    """The model's network on the meta device: all shapes, no memory. Without gaussian heads, which nothing here uses.
+    """The model's network on the meta device: all shapes, no memory. Without its Gaussian head, see ``gaussian_head``.
 
     Source: the configurations of the package's registry; ``model.config`` may name a YAML file in the same form.
     """
+    config = _configuration(model)
+    for part in (config, config.get("anyview")):
+        if part is not None:
+            part.pop("gs_head", None)
+            part.pop("gs_adapter", None)
+    net = without_memory(config)
+    return net.eval().requires_grad_(False)
+
+
+def gaussian_head(model: ModelInfo, net: nn.Module) -> GaussianHead | None:
+    """The Gaussian head of the model's network; None where it has none."""
+    config = _configuration(model)
+    nested = config.get("anyview")
+    part = config if nested is None else nested
+    if part.get("gs_head") is None or part.get("gs_adapter") is None:
+        return None
+    return GaussianHead(net if nested is None else net.da3, "" if nested is None else "da3.", part, without_memory)
+
+
+def without_memory(config: Any) -> nn.Module:
+    """What a configuration describes, on the meta device."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from depth_anything_3.cfg import create_object
+
+        with _NoMemory():
+            made: nn.Module = create_object(config)
+    return made
+
+
+def _configuration(model: ModelInfo) -> Any:
     os.environ.setdefault("DA3_LOG_LEVEL", "ERROR")  # read once by the package, which else prints at every pass
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # deprecations inside the package and its dependencies
-        from depth_anything_3.cfg import create_object, load_config
+        from depth_anything_3.cfg import load_config
         from depth_anything_3.registry import MODEL_REGISTRY
 
         assert model.config is not None
-        config = load_config(str(MODEL_REGISTRY.get(model.config, model.config)))
-        for part in (config, config.get("anyview")):
-            if part is not None:
-                part.pop("gs_head", None)
-                part.pop("gs_adapter", None)
-        with _NoMemory():
-            net: nn.Module = create_object(config)
-    return net.eval().requires_grad_(False)
+        return load_config(str(MODEL_REGISTRY.get(model.config, model.config)))
 
 
 def load(model: ModelInfo, file: Path, device: torch.device, *, fp16: bool, monitor: Monitor) -> nn.Module:

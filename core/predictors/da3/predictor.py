@@ -31,7 +31,7 @@ from . import cameras as known
 from .attention import InPieces
 from .forward_hooks import SkyOfNested, watched
 from .frame_descriptors import Looks
-from .network import bytes_held, load, repeatable
+from .network import bytes_held, gaussian_head, load, repeatable
 
 # Of ImageNet, which the backbone was trained on; the package's input processor has the same.
 MEAN = (0.485, 0.456, 0.406)
@@ -79,6 +79,7 @@ class DA3Predictor:
         choice = choose(device)
         self.device, self.device_warning = choice.device, choice.warning
         self._short = None if fp16 else short_type(self.device)
+        self._file = file
         with _readable_failures(self):
             self._net: nn.Module | None = load(model, file, self.device, fp16=fp16, monitor=self.monitor)
 
@@ -108,7 +109,7 @@ class DA3Predictor:
         """One pass; see ``Predictor``.
 
         Models that give no cameras (metric, mono) leave ``extrinsics`` and ``intrinsics`` None, and their confidence
-        is 1. For DA3 Streaming ``looks`` is filled. With known cameras the result is in their frame and unit, so it is not
+        is 1. For DA3 Streaming ``looks`` is filled, for splats ``gaussians`` where the network has that head. With known cameras the result is in their frame and unit, so it is not
         called metric.
 
         Raises
@@ -134,11 +135,11 @@ class DA3Predictor:
         keep_off_system_memory(self.device)
         with _readable_failures(self):
             looks = Looks(valid)
-            with looks.reading(self._net) if streams else contextlib.nullcontext():
-                raw = self._forward(self._net, canvas, placements, settings, cameras)
+            with looks.reading(self._net) if streams else contextlib.nullcontext(), self._gaussians(settings) as splats:
+                raw = self._forward(self._net, canvas, placements, settings, cameras, splats)
                 if self._short is torch.float16 and not all(a is None or np.isfinite(a).all() for a in raw.values()):
                     self._short = None  # a value beyond 65504: this pass and all that follow are computed in float32
-                    raw = self._forward(self._net, canvas, placements, settings, cameras)
+                    raw = self._forward(self._net, canvas, placements, settings, cameras, splats)
         prediction = self._to_prediction(raw, canvas, valid)
         prediction.looks = looks.found
         self._check_finite(prediction, indices)
@@ -157,6 +158,7 @@ class DA3Predictor:
         placements: Sequence[Placement],
         settings: Settings,
         cameras: Cameras | None,
+        splats: bool,
     ) -> dict[str, np.ndarray | None]:
         """What the network gives, as arrays (N, ...) on the CPU."""
         sky_of_nested = SkyOfNested()
@@ -175,7 +177,7 @@ class DA3Predictor:
             normalised = self._normalised(canvas)[None]
             rays, reference = settings.use_ray_pose, settings.ref_view_strategy.value
             with self._precision():
-                output = net(normalised, extrinsics, intrinsics, [], False, rays, reference)
+                output = net(normalised, extrinsics, intrinsics, [], splats, rays, reference)
             if output.get("scale_factor", 1.0) <= 0.0:  # nested: no pixel was good enough in both branches
                 raise DA3Error(
                     f"{self.model.label} found nothing in these images that it could measure; use a larger batch, or "
@@ -185,8 +187,17 @@ class DA3Predictor:
                 sky = sky_of_nested.sky
             else:
                 sky = output["sky"] >= SKY_FROM if "sky" in output else None
-            found = {key: output.get(key) for key in ("depth", "depth_conf", "extrinsics", "intrinsics")} | {"sky": sky}
+            names = ("depth", "depth_conf", "extrinsics", "intrinsics", "gaussians")
+            found = {key: output.get(key) for key in names} | {"sky": sky}
             return to_host({key: None if tensor is None else tensor[0] for key, tensor in found.items()})
+
+    def _gaussians(self, settings: Settings) -> contextlib.AbstractContextManager[bool]:
+        """Open the Gaussian head for a pass that splats are wanted of; whether there is one."""
+        assert self._net is not None
+        head = gaussian_head(self.model, self._net) if settings.makes_splats else None
+        if head is None:
+            return contextlib.nullcontext(False)
+        return head.open(self.model, self._file, self.device, self.monitor.silent)
 
     def _normalised(self, canvas: np.ndarray) -> torch.Tensor:
         """(N, H, W, 3) uint8 to (N, 3, H, W) float32 as the backbone was trained."""
@@ -207,6 +218,7 @@ class DA3Predictor:
             intrinsics=None if intrinsics is None else intrinsics.astype(np.float64),
             images=canvas,
             sky=None if raw["sky"] is None else raw["sky"].copy(),
+            gaussians=raw["gaussians"],
             is_metric=self.model.is_metric,
             metric_focal=self.model.metric_focal,
         )

@@ -31,6 +31,7 @@ def read_weights(
     dtype_of: Callable[[str], torch.dtype],
     device: torch.device,
     monitor: Monitor,
+    part: str = "",
 ) -> dict[str, torch.Tensor]:
     """The tensors of a network, checked against what it expects.
 
@@ -38,6 +39,7 @@ def read_weights(
     ----------
     expected : shape of every tensor of the network, without the file's prefix
     dtype_of : which precision a tensor is kept in, by its name
+    part : with which the names of all that is expected begin; what else is in the file is another part's
 
     Returns
     -------
@@ -54,7 +56,8 @@ def read_weights(
     again = f"Download {model.label} again"
     try:
         with safe_open(file, framework="pt") as stored:
-            shapes = {key: _stored_shape(stored, key) for key in stored.keys()}  # noqa: SIM118, not a dict
+            keys = [key for key in stored.keys() if key.startswith(PREFIX + part) or not part]  # noqa: SIM118, not a dict
+            shapes = {key: _stored_shape(stored, key) for key in keys}
         problem = _compare(expected, shapes)
         if problem:
             raise MissingModel(f"{file.name} does not hold the weights of {model.label}: {problem}. {again}")
@@ -73,6 +76,12 @@ def read_weights(
         raise MissingModel(f"{file.name} is not a whole safetensors file ({error}). {again}") from error
     except OSError as error:
         raise MissingModel(f"{file} cannot be read ({error.strerror or error}). {again}") from error
+
+
+def stored_names(file: Path) -> list[str]:
+    """The names of all tensors of a whole file, without the prefix."""
+    with safe_open(file, framework="pt") as stored:
+        return [key.removeprefix(PREFIX) for key in stored.keys()]  # noqa: SIM118, not a dict
 
 
 def _stored_shape(stored: safe_open, key: str) -> tuple[int, ...] | None:
