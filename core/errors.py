@@ -44,8 +44,12 @@ class WorkerDied(DA3Error):
     """The worker process ended without being asked to."""
 
 
+class EngineDied(DA3Error):
+    """Something that this process has joined for good is dead: only another process can go on."""
+
+
 #: How an error's class is named on the wire between worker and Blender.
 BY_NAME: dict[str, type[DA3Error]] = {
     cls.__name__: cls
-    for cls in (DA3Error, BadInput, MissingEnvironment, MissingModel, OutOfMemory, Cancelled, WorkerDied)
+    for cls in (DA3Error, BadInput, MissingEnvironment, MissingModel, OutOfMemory, Cancelled, WorkerDied, EngineDied)
 }

@@ -58,21 +58,26 @@ def start(ray: Any, share: Share, number: int) -> Actor:
     return Actor(kind.remote(), number)
 
 
-def check(actors: Sequence[Actor], opening: host.Opening, given: Any, wait: Callable[[Any], Any]) -> list[host.About]:
+def check(
+    actors: Sequence[Actor],
+    opening: host.Opening,
+    given: Any,
+    ask: Callable[..., Callable[[], Any]],
+) -> list[host.About]:
     """Have them load the model, and see whether all have what this machine has.
 
     Parameters
     ----------
     given : reference to a ``host.Input``
-    wait : gives what a call came to
+    ask : makes a call of an actor, and gives what waits for its answer
 
     Raises
     ------
     DA3Error
     """
     here, digest = host.versions(), host.digest_of(opening)
-    loading = [actor.handle.open.remote(opening, given) for actor in actors]
-    abouts = [wait(one) for one in loading]
+    loading = [ask(actor.handle.open.remote, opening, given) for actor in actors]
+    abouts = [answer() for answer in loading]
     for about in abouts:
         other = [f"{name} {about.versions.get(name)} instead of {here[name]}" for name in here]
         other = [words for name, words in zip(here, other, strict=True) if about.versions.get(name) != here[name]]

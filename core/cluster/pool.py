@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,11 +18,10 @@ from ..prediction.prediction import Cameras, Prediction
 from ..settings import Settings
 from . import connection, host
 from .actors import CORES, Actor, check, shares, start
+from .calling import PATIENCE, Caller, Watch
 
 AHEAD = 2  # passes that an actor has: the one that it computes, and the next
 TRIES = 3  # times that a pass is made again, where whoever computes it dies
-LOOKS = 40  # of ``PATIENCE``, between two looks at whether Ray itself is there
-PATIENCE = 0.05  # seconds between two looks at whether to stop
 
 
 @dataclass
@@ -64,14 +64,16 @@ class RayPredictor:
         self._opening, self._address = opening, address
         self._flights: dict[tuple[int, ...], Flight] = {}
         self._abouts: list[host.About] = []
-        self._looks = 0
+        self._call = Caller(self._look)
+        self._watch: Watch | None = None
         self._send = False  # images, for the actors do not see their files
         cores = os.cpu_count() or 1
         variables = {"OMP_NUM_THREADS": str(max(1, cores // max(1, workers or cores // CORES)))}
         self._variables = {**variables, "OMP_WAIT_POLICY": "PASSIVE"}
-        self._ray = connection.connect(address, self._variables)
-        self._share = shares(self._ray.cluster_resources(), workers, opening.device, address)
         self._actors: list[Actor] = []
+        self._ray = self._call(connection.connect, address, self._variables)
+        self._watch = Watch(self._ray, self._call, address == connection.LOCAL)
+        self._share = shares(self._call(self._ray.cluster_resources), workers, opening.device, address)
         self.attach(frames, monitor)
 
     # ------------------------------------------------------------------------------------------------ jobs
@@ -79,15 +81,14 @@ class RayPredictor:
     def attach(self, frames: FrameSource, monitor: Monitor) -> None:
         """Another job with the same model; actors that are not there, or not any more, are started."""
         self.monitor, self._frames = monitor, frames
-        self._ray = connection.connect(self._address, self._variables)  # where it died in the job before
-        self._input = self._ray.put(host.Input.of(frames))
+        self._input = self._call(self._ray.put, host.Input.of(frames))
         self.forget()
         try:
             if not self._actors:
-                self._actors = [start(self._ray, self._share, n) for n in range(self._share.count)]
+                self._actors = [self._call(start, self._ray, self._share, n) for n in range(self._share.count)]
                 self._check(self._actors)
-            seen = [actor.handle.attach.remote(self._input) for actor in self._actors]
-            self._send = not all(list(map(self._wait, seen)))
+            seen = [self._ask(actor.handle.attach.remote, self._input) for actor in self._actors]
+            self._send = not all([answer() for answer in seen])
         except BaseException:
             self.unload()
             raise
@@ -99,12 +100,10 @@ class RayPredictor:
         return min(free) // beside if free else None
 
     def unload(self) -> None:
-        """End the actors; Ray too, where it has died."""
+        """End the actors; nothing is waited for, as Ray may be dead."""
         for actor in self._actors:
-            self._ray.kill(actor.handle)
+            self._call.post(self._ray.kill, actor.handle)
         self._actors, self._flights = [], {}
-        if not any(node["Alive"] for node in self._ray.nodes()):
-            self._ray.shutdown()
 
     # ---------------------------------------------------------------------------------------------- passes
 
@@ -163,7 +162,7 @@ class RayPredictor:
         """See ``AheadPredictor``."""
         for flight in list(self._flights.values()):
             if flight.answer is not None:
-                self._ray.cancel(flight.answer)
+                self._call.post(self._ray.cancel, flight.answer)
             self._forget(flight)
 
     # ------------------------------------------------------------------------------------------- the inside
@@ -173,11 +172,11 @@ class RayPredictor:
         flight = self._flights[tuple(indices)]
         while flight.said is None:
             for one in list(self._flights.values()):
-                if one.said is None and self._ray.wait([one.answer], timeout=0)[0]:
+                if one.said is None and self._is_there(one.answer, 0.0):
                     self._hear(one)
             if flight.said is None:
                 self._look()
-                self._ray.wait([flight.answer], timeout=PATIENCE)
+                self._is_there(flight.answer, PATIENCE)
         return flight
 
     def _hear(self, flight: Flight) -> None:
@@ -228,11 +227,11 @@ class RayPredictor:
         """
         place = self._actors.index(dead)
         for _ in range(TRIES):
-            actor = self._actors[place] = start(self._ray, self._share, dead.number)
+            actor = self._actors[place] = self._call(start, self._ray, self._share, dead.number)
             actor.most = dead.most
             try:
                 self._check([actor])
-                self._wait(actor.handle.attach.remote(self._input))
+                self._ask(actor.handle.attach.remote, self._input)()
                 return
             except self._ray.exceptions.RayError as error:
                 reason = " ".join(str(error).split())[:200]
@@ -246,8 +245,9 @@ class RayPredictor:
         actor.has += 1
         if flight.said is not None:  # nobody has to be asked
             return
-        flight.answer, flight.prediction = actor.handle.compute.options(num_returns=2).remote(
-            flight.indices, flight.settings, flight.cameras, flight.images
+        compute = actor.handle.compute.options(num_returns=2).remote
+        flight.answer, flight.prediction = self._call(
+            compute, flight.indices, flight.settings, flight.cameras, flight.images
         )
 
     def _forget(self, flight: Flight) -> None:
@@ -258,29 +258,28 @@ class RayPredictor:
         """Stop here where the person wants it: actors in the middle of a pass are ended, for nobody can say how long it takes."""
         try:
             self.monitor.check()
-            self._looks += 1
-            if self._looks % LOOKS == 0 and not any(node["Alive"] for node in self._ray.nodes()):
-                raise DA3Error(
-                    "Ray itself has died, and all workers with it. What was whole is kept; start the run again"
-                )
+            if self._watch is not None:
+                self._watch.check()
         except BaseException:
             self.unload()
             raise
 
+    def _ask(self, call: Callable[..., Any], *arguments: Any) -> Callable[[], Any]:
+        """Call an actor; what waits for its answer."""
+        return functools.partial(self._wait, self._call(call, *arguments))
+
+    def _is_there(self, reference: Any, patience: float) -> bool:
+        ready, _ = self._call(functools.partial(self._ray.wait, [reference], timeout=patience))
+        return bool(ready)
+
     def _wait(self, reference: Any) -> Any:
-        """What a call gives, with a look at the monitor meanwhile."""
-        coming = (
-            reference.future()
-        )  # ``get`` itself waits for ever where Ray's process has died, whatever its timeout is
-        while True:
-            try:
-                return coming.result(timeout=PATIENCE)
-            except TimeoutError:
-                self._look()
-            except self._ray.exceptions.RayTaskError as error:
-                raise (error.cause if isinstance(error.cause, DA3Error) else error) from None
+        """What a call gives; ``get`` itself waits for ever where Ray's process has died, whatever its timeout is."""
+        try:
+            return self._call.await_(self._call(reference.future))
+        except self._ray.exceptions.RayTaskError as error:
+            raise (error.cause if isinstance(error.cause, DA3Error) else error) from None
 
     def _check(self, actors: Sequence[Actor]) -> None:
-        abouts = check(actors, self._opening, self._input, self._wait)
+        abouts = check(actors, self._opening, self._input, self._ask)
         self._abouts = [*self._abouts, *abouts][-self._share.count :]
         self.device = abouts[0].device

@@ -1,6 +1,6 @@
 """A model that takes a fixed time for each pass, and whose answer depends on the pass: for runs on several workers.
 
-What it does stands in ``stand_in.json`` in the folder of its model: ``delay`` in seconds a pass; ``limit``, the frames that fit
+What it does stands in ``stand_in.json`` in the folder of its model: ``delay`` in seconds a pass, ``hangs`` from which frame on it takes an hour; ``limit``, the frames that fit
 into memory, of the process that was first to make the file ``small`` there; ``pids``, a folder in which each process that computes leaves
 its number. It is read again for each pass.
 """
@@ -41,7 +41,7 @@ class Fixed:
             (Path(about["pids"]) / str(os.getpid())).touch()
         if self.is_small and len(indices) > about["limit"]:
             raise OutOfMemory("Memory ran out")
-        time.sleep(about.get("delay", 0.0))
+        time.sleep(3600.0 if indices[0] >= about.get("hangs", 1 << 30) else about.get("delay", 0.0))
         images = np.stack(list(images))
         n, height, width = images.shape[:3]
         noise = np.random.default_rng(sum(indices)).uniform(0.99, 1.01, images.shape[:3])

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from ...devices.installed import versions
-from ...errors import BY_NAME, Cancelled, DA3Error
+from ...errors import BY_NAME, Cancelled, DA3Error, EngineDied
 from ...memory import free_memory
 from .. import protocol
 from ..life import private_folder, pulse
@@ -136,8 +136,8 @@ class Server:
                 self._emit(protocol.Stopped(job))
                 return
             self._emit(failure(job, error))
-            if "CUDA error" in str(error):
-                self._end()  # the CUDA context is lost for this process; the next job gets a new one
+            if isinstance(error, EngineDied) or "CUDA error" in str(error):
+                self._end()  # Ray, or the CUDA context, is lost for this process; the next job gets a new one
         finally:
             if job is not None:
                 self._cancelled.discard(job)
