@@ -88,7 +88,8 @@ class RayPredictor:
                 self._actors = [self._call(start, self._ray, self._share, n) for n in range(self._share.count)]
                 self._check(self._actors)
             seen = [self._ask(actor.handle.attach.remote, self._input) for actor in self._actors]
-            self._send = not all([answer() for answer in seen])
+            sees = [answer() for answer in seen]
+            self._send = not all(sees)
         except BaseException:
             self.unload()
             raise

@@ -7,6 +7,7 @@ import errno
 import os
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -17,6 +18,7 @@ from ...core.installer.torch_builds import Device
 from ...core.settings import Choice, Settings, options
 
 SMALLEST_SCENE = 1 << 18  # bytes; where there are fewer, no scene can be saved
+PREFIX = "setting_"  # of a setting's name in what was parsed
 OWN = ("input", "more_inputs")  # settings that have a place of their own in the command line
 
 
@@ -33,8 +35,12 @@ def parser() -> Parser:
     commands = main.add_subparsers(dest="command", required=True, metavar="COMMAND")
     generate = commands.add_parser("generate", help="make a scene from images", allow_abbrev=False)
     words = "folder of images, an image or a video; given again, further ones of the same place"
-    generate.add_argument("--input", required=True, action="append", metavar="PATH", help=words)
-    generate.add_argument("--output", required=True, type=Path, metavar="FILE.blend", help="the scene")
+    generate.add_argument("--input", action="append", metavar="PATH", help=words)
+    generate.add_argument("--output", type=Path, metavar="FILE.blend", help="the scene")
+    generate.add_argument(
+        "--inputs", type=Path, metavar="LIST.csv", help="many shots instead, with columns input and output"
+    )
+    generate.add_argument("--skip-done", action="store_true", help="of --inputs: pass over shots whose scene is there")
     generate.add_argument("--render", type=Path, metavar="FILE.png", help="a picture of it from a new viewpoint")
     generate.add_argument("--report", type=Path, metavar="FILE.json", help="what was made and what it took")
     _online(generate, "download a segmentation network that is not there")
@@ -42,7 +48,7 @@ def parser() -> Parser:
         if option.name in OWN:
             continue
         about: dict[str, Any] = {
-            "dest": f"setting_{option.name}",
+            "dest": f"{PREFIX}{option.name}",
             "default": argparse.SUPPRESS,
             "help": option.help.replace("%", "%%"),
         }
@@ -75,6 +81,24 @@ def parser() -> Parser:
     return main
 
 
+def parse(words: Sequence[str]) -> argparse.Namespace:
+    """The words of a whole command line.
+
+    Raises
+    ------
+    BadInput
+    """
+    given = parser().parse_args(list(words))
+    if given.command == "generate":
+        files = [f"--{name}" for name in ("input", "output", "render", "report") if getattr(given, name)]
+        if given.inputs and files:
+            raise BadInput(f"With --inputs the list says what {files[0]} would: give one or the other")
+        lacks = [name for name in ("--input", "--output") if name not in files]
+        if not given.inputs and lacks:
+            raise BadInput(f"The following arguments are required: {', '.join(lacks)}; see 'da3 generate --help'")
+    return given
+
+
 def _online(command: argparse.ArgumentParser, to_do: str) -> None:
     command.add_argument(
         "--online", action="store_true", help=f"{to_do} also where Blender's preferences do not allow online access"
@@ -89,8 +113,7 @@ def settings_of(arguments: argparse.Namespace, default_model: str) -> Settings:
     BadInput
         A value cannot be read or is out of range.
     """
-    prefix = "setting_"
-    given = {name.removeprefix(prefix): v for name, v in vars(arguments).items() if name.startswith(prefix)}
+    given = {name.removeprefix(PREFIX): v for name, v in vars(arguments).items() if name.startswith(PREFIX)}
     given |= {o.name: _absolute(given[o.name]) for o in options() if o.is_path and o.name in given}
     first, *more = map(_absolute, arguments.input)
     if any(SEPARATOR in path for path in more):

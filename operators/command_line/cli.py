@@ -40,7 +40,8 @@ from ..state import properties
 from ..state.online import allowed, require
 from ..state.places import Places, places
 from ..state.session import Session, Status, session, status_text
-from .arguments import check_input, check_outputs, parser, settings_of
+from . import shots
+from .arguments import check_input, check_outputs, parse, settings_of
 from .saving import beside, save_scene, unfinished, write_report
 
 SAVED_WITH_FAILURES = 5  # exit code
@@ -48,12 +49,12 @@ SAVED_WITH_FAILURES = 5  # exit code
 
 def main(argv: Sequence[str]) -> int:
     """Run one command; the exit code: 0 done, 2 bad input, 3 no environment or model, 4 cancelled, 5 saved but something
-    beside the scene failed, 1 the rest.
+    beside the scene failed, 1 the rest, and a shot of a list that failed.
 
     The last line on stderr is what a person should read; the result is on stdout.
     """
     try:
-        arguments = parser().parse_args(list(argv))
+        arguments = parse(argv)
         with _CtrlC() as ctrl_c:
             try:
                 return COMMANDS[arguments.command](arguments, ctrl_c)
@@ -91,6 +92,13 @@ class _CtrlC:
 
 
 def _generate(arguments: argparse.Namespace, asked_to_stop: Callable[[], bool]) -> int:
+    if arguments.inputs:
+        listed = shots.read(arguments.inputs, arguments)
+        return shots.run(listed, lambda shot: _one(shot, asked_to_stop), _say, skip_done=arguments.skip_done)
+    return _one(arguments, asked_to_stop)
+
+
+def _one(arguments: argparse.Namespace, asked_to_stop: Callable[[], bool]) -> int:
     here = places(bpy.context)
     settings = settings_of(arguments, catalogue.best_installed(here.models).name)
     if settings.splats and not splat_nodes.DRAWN:
