@@ -81,6 +81,7 @@ class RayPredictor:
     def attach(self, frames: FrameSource, monitor: Monitor) -> None:
         """Another job with the same model; actors that are not there, or not any more, are started."""
         self.monitor, self._frames = monitor, frames
+        self._look()  # Ray may have died since the job before, and ends whoever calls it then
         self._input = self._call(self._ray.put, host.Input.of(frames))
         self.forget()
         try:

@@ -43,6 +43,7 @@ def parser() -> Parser:
     generate.add_argument("--skip-done", action="store_true", help="of --inputs: pass over shots whose scene is there")
     generate.add_argument("--render", type=Path, metavar="FILE.png", help="a picture of it from a new viewpoint")
     generate.add_argument("--report", type=Path, metavar="FILE.json", help="what was made and what it took")
+    generate.add_argument("--only", metavar="N|N-M", help="of --inputs: these shots only, counted from 1, for farms")
     _online(generate, "download a segmentation network that is not there")
     for option in options():
         if option.name in OWN:
@@ -93,6 +94,8 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
         files = [f"--{name}" for name in ("input", "output", "render", "report") if getattr(given, name)]
         if given.inputs and files:
             raise BadInput(f"With --inputs the list says what {files[0]} would: give one or the other")
+        if not given.inputs and (given.only or given.skip_done):
+            raise BadInput("--only and --skip-done are about a list of shots: give it with --inputs")
         lacks = [name for name in ("--input", "--output") if name not in files]
         if not given.inputs and lacks:
             raise BadInput(f"The following arguments are required: {', '.join(lacks)}; see 'da3 generate --help'")

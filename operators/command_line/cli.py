@@ -93,7 +93,7 @@ class _CtrlC:
 
 def _generate(arguments: argparse.Namespace, asked_to_stop: Callable[[], bool]) -> int:
     if arguments.inputs:
-        listed = shots.read(arguments.inputs, arguments)
+        listed = shots.chosen(shots.read(arguments.inputs, arguments), arguments.only)
         return shots.run(listed, lambda shot: _one(shot, asked_to_stop), _say, skip_done=arguments.skip_done)
     return _one(arguments, asked_to_stop)
 

@@ -74,6 +74,24 @@ def read(file: Path, given: argparse.Namespace) -> list[Shot]:
     return shots
 
 
+def chosen(shots: Sequence[Shot], only: str | None) -> Sequence[Shot]:
+    """Those of ``--only``: "3" or "3-5", counted from 1; all where it is left out.
+
+    Raises
+    ------
+    BadInput
+    """
+    if not only:
+        return shots
+    first, _, last = only.partition("-")
+    if not (first.isdecimal() and (last or first).isdecimal()):
+        raise BadInput(f"'{only}' are no shots: --only takes a number, as 3, or a first and a last, as 3-5")
+    start, end = int(first), int(last or first)
+    if not 1 <= start <= end or start > len(shots):
+        raise BadInput(f"The list has the shots 1 to {len(shots)}: --only {only} is not among them")
+    return shots[start - 1 : end]
+
+
 def run(
     shots: Sequence[Shot],
     generate: Callable[[argparse.Namespace], int],

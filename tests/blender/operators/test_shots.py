@@ -86,6 +86,15 @@ def test_a_bad_line_is_one_sentence_before_any_work(run, tmp_path, text, sentenc
     assert sentence.format(list=tmp_path / "list.csv", here=tmp_path) in said
 
 
+def test_a_farm_asks_for_some_of_the_shots(run, tmp_path):
+    text = "input,output\n" + "".join(f"a,{name}.blend\n" for name in "pqrs")
+    assert [run(text, "--only", only)[0] for only in ("0", "3-2", "5", "x", "-2")] == [2] * 5
+    code, made, _ = run(text, "--only", "2-3")
+    assert code == 0 and len(made) == 2
+    assert sorted(path.name for path in tmp_path.glob("*.blend")) == ["q.blend", "r.blend"]
+    assert run(text, "--only", "4-9")[0] == 0 and (tmp_path / "s.blend").is_file()
+
+
 def test_a_list_that_is_not_there_and_words_that_contradict_it(capfd, tmp_path):
     for more in ((), ("--output", "x.blend")):
         assert cli.main(["generate", "--inputs", str(tmp_path / "none.csv"), *more]) == 2
