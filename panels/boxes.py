@@ -104,6 +104,10 @@ def draw_environment(layout: UILayout, context: Context, chosen: AddonPreference
             draw_outcome(box, context, session.status, nested=1)
         _draw_buttons(box, context, here, status.state)
     box.prop(chosen, "device")
+    if has_ray(here.environment):
+        box.prop(chosen, "cards")
+    elif status.state is State.READY:
+        label(box, context, "Several graphics cards at once need Ray: Install Ray", "INFO", nested=1)
     box.prop(chosen, "wheel_folder")
     box.prop(chosen, "environment_folder")
     if not chosen.environment_folder:

@@ -38,6 +38,19 @@ class DA3_AddonPreferences(AddonPreferences):
             items=_devices(),
             default=Device.AUTO.value,
         ),
+        "cards": EnumProperty(
+            name="Devices",
+            description="How many graphics cards of this machine compute",
+            items=[
+                ("one", "One", "The best card"),
+                (
+                    "all",
+                    "All",
+                    "Passes of the model on all cards at the same time, through Ray, unless the scene says where",
+                ),
+            ],
+            default="one",
+        ),
         "wheel_folder": StringProperty(
             name="Wheel Folder",
             description="Install from the packages in this folder, without network; empty: download them",

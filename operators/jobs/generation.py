@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Generator
+from dataclasses import replace
 from typing import Any
 
 import bpy
@@ -12,6 +13,7 @@ import numpy as np
 from bpy.types import Object, Scene
 
 from ...core.errors import BY_NAME, DA3Error
+from ...core.installer.place import has_ray
 from ...core.models import catalogue
 from ...core.output.payload import CameraRecord, Part
 from ...core.settings import KnownCameras, Settings
@@ -99,8 +101,11 @@ class GenerateJob(Job):
             moving = scene_cameras.read_moving(self._scene, self._settings.known_camera)
             cameras = [record.to_json() for record in moving]
         kept = (self._places.kept_runs, self._places.kept_bytes) if self._places.kept_bytes else None
+        settings = self._settings
+        if self._places.all_cards and not settings.ray and catalogue.find(settings.model).needs_file:
+            settings = replace(settings, ray="local" if has_ray(self._places.environment) else "")
         self._number = self._client.generate(
-            self._settings.to_json(), self._places.models, self._places.device, cameras, kept, self._online
+            settings.to_json(), self._places.models, self._places.device, cameras, kept, self._online
         )
 
     def _wait(self, seconds: float) -> None:

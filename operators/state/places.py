@@ -34,6 +34,7 @@ class Places:
     token: str | None = None
     kept_runs: Path = field(default_factory=kept_runs_folder)  # runs that can be built again without the model
     kept_bytes: int = KEPT_BYTES  # most that they may take; 0 keeps none
+    all_cards: bool = False  # passes of the model on all of this machine's, where Ray is installed
 
     @property
     def device(self) -> str | None:
@@ -73,6 +74,7 @@ def places(context: Context) -> Places:
         chosen.hub_token.strip() or None,
         _path(chosen.kept_folder) or kept_runs_folder(),
         round(chosen.kept_gigabytes * 1e9),
+        chosen.cards == "all",
     )
 
 

@@ -73,6 +73,7 @@ CHINESE = {
     "Input": "输入",
     "Input:": "输入:",
     "Install Dependencies": "安装依赖项",
+    "Several graphics cards at once need Ray: Install Ray": "同时使用多块显卡需要 Ray：请安装 Ray",
     "Install Ray": "安装 Ray",
     "Keep Individual Cameras": "保留单独相机",
     "Kept Runs": "保留的结果",

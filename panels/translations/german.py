@@ -73,6 +73,7 @@ GERMAN = {
     "Input": "Eingabe",
     "Input:": "Eingabe:",
     "Install Dependencies": "Installieren",
+    "Several graphics cards at once need Ray: Install Ray": "Mehrere Grafikkarten zugleich brauchen Ray: Ray installieren",
     "Install Ray": "Ray installieren",
     "Keep Individual Cameras": "Einzelne Kameras behalten",
     "Kept Runs": "Aufbewahrte Läufe",

@@ -9,12 +9,13 @@ import bpy
 import pytest
 from addon_fixtures import new_run, step_until
 from da3_blender import addon
+from da3_blender.core.installer.condition import State
 from da3_blender.core.settings import options
 from da3_blender.core.worker import pace
 from da3_blender.operators import inputs, models, results
 from da3_blender.operators.jobs import job
 from da3_blender.operators.state import first_model, needs, places
-from da3_blender.panels import menu, option_rows, preferences, result_box, sidebar, start, usefulness, wording
+from da3_blender.panels import boxes, menu, option_rows, preferences, result_box, sidebar, start, usefulness, wording
 
 LATE = Path(__file__).resolve().parents[2] / "support" / "late_failures.py"
 
@@ -296,13 +297,27 @@ def test_places_come_from_the_preferences_and_the_environment(enabled, monkeypat
     assert here.device is None and here.token is None
     chosen = SimpleNamespace(
         environment_folder="/e", model_folder="/m", device="rocm", wheel_folder="/w", hub_endpoint=" http://h ",
-        hub_token="t", kept_folder="/k", kept_gigabytes=2.5,
+        hub_token="t", kept_folder="/k", kept_gigabytes=2.5, cards="all",
     )  # fmt: skip
     monkeypatch.setattr(places, "preferences", lambda context: chosen)
     here = places.places(bpy.context)
     assert [str(p) for p in (here.environment, here.models, here.wheels)] == ["/e", "/m", "/w"]
     assert (here.device, here.endpoint, here.token) == ("cuda", "http://h", "t")
     assert (str(here.kept_runs), here.kept_bytes) == ("/k", 2_500_000_000)
+    assert here.all_cards
+
+
+@pytest.mark.parametrize("ray", [False, True])
+def test_all_cards_can_be_chosen_where_ray_is_installed_and_else_the_button_is_told_of(enabled, monkeypatch, ray):
+    monkeypatch.setattr(boxes, "has_ray", lambda environment: ray)
+    ready = SimpleNamespace(state=State.READY, reason="Ready", warning="")
+    monkeypatch.setattr(enabled, "environment_status", lambda folder: ready)
+    drawn = MagicMock()
+    declared = dict.fromkeys(preferences.DA3_AddonPreferences.__annotations__, "") | {"device": "auto"}
+    boxes.draw_environment(drawn, bpy.context, SimpleNamespace(**declared))
+    offered = [call.args[1] for call in drawn.mock_calls if call[0].endswith("prop")]
+    assert ("cards" in offered) is ray and ("da3.install_ray" in buttons(drawn)) is not ray
+    assert any("need Ray" in text for text in texts(drawn)) is not ray
 
 
 def test_import_and_drop_set_the_input(enabled, tmp_path):
