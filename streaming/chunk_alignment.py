@@ -110,7 +110,7 @@ class ChunkAligner:
     ) -> AlignedChunk | None:
         """Keep the chunk for the next one; of the frames ``ready``, rows of ``whole``, those that need not wait."""
         chunks = self._run.store.chunks
-        following = set(chunks[number + 1] if number + 1 < len(chunks) else self._run.planner.peek() or ())
+        following = set(chunks[number + 1] if number + 1 < len(chunks) else self._run.following())
         waiting = [i for i in indices if i in following]
         self._last = _LastChunk(indices, prediction, waiting)
         rows = sorted((row for row, i in enumerate(ready) if i not in waiting), key=lambda row: ready[row])

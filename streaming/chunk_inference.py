@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 
-from ..core.alignment.pass_alignment import without_people
 from ..core.errors import BadInput
 from ..core.pipeline import drop_empty, hide_transparent
 from ..core.prediction.batch import Batch
 from ..core.prediction.passes import predictions
-from ..core.surfaces.fusion.depth_agreement import bring_together
-from .registration.bundle_adjustment import adjust
-from .run import Run
+from .refinement import refined
+from .run import Coming, Run
 from .track_ids import TrackIds
 
 
@@ -40,25 +39,38 @@ def chunks(run: Run) -> Iterator[int]:
             batch = drop_empty(Batch(planned, prediction), run.frames)
             if not batch.indices:
                 continue
-            _store(run, planned, batch, things)
-            yield len(run.store.chunks) - 1
+            run.coming.append(_begin(run, planned, batch))
+            del prediction, batch  # where another process makes it better, that one has it
+            yield from _whole(run, things, run.ahead)
             if run.store.failure:  # what cannot be kept cannot be fitted to what follows
                 break
-            run.pace.pass_done(len(planned))
-            run.report()
+        yield from _whole(run, things, 0)
     if not run.store.chunks:
         raise BadInput("The model found no depth in any of the images; try another model, or images with more overlap")
 
 
-def _store(run: Run, planned: list[int], batch: Batch, things: TrackIds) -> None:
+def _begin(run: Run, planned: list[int], batch: Batch) -> Coming:
+    """Have a pass made better: by other processes where the predictor has some, else here, once it is asked for."""
     hide_transparent(batch, run.frames, run.settings)
     run.frames.warnings.extend(batch.warnings)
-    prediction = batch.prediction
-    if not prediction.cameras_known:
-        adjust(without_people(prediction)).apply_to(prediction)
-        bring_together(prediction, run.monitor)
-    names = {**run.store.notes.get("names", {}), **things.adopt(batch.indices, prediction)}
-    warnings = list(run.frames.warnings)
-    run.store.save(
-        batch.indices, prediction, planned, names=names, batch_size=run.planner.batch_size, warnings=warnings
-    )
+    if run.ahead:
+        elsewhere = run.predictor.elsewhere(refined, batch.prediction, run.settings)  # type: ignore[attr-defined]
+        return Coming(planned, batch.indices, elsewhere)
+    return Coming(planned, batch.indices, functools.partial(refined, batch.prediction, run.settings, run.monitor))
+
+
+def _whole(run: Run, things: TrackIds, left: int) -> Iterator[int]:
+    """Numbers of chunks as they get whole on disk, until only so many are still to come."""
+    while len(run.coming) > left and not run.store.failure:
+        coming = run.coming.popleft()
+        prediction = coming.take()
+        names = {**run.store.notes.get("names", {}), **things.adopt(coming.indices, prediction)}
+        run.store.save(
+            coming.indices, prediction, coming.planned, names=names, batch_size=run.planner.batch_size,
+            warnings=list(run.frames.warnings),
+        )  # fmt: skip
+        del prediction
+        yield len(run.store.chunks) - 1
+        if not run.store.failure:
+            run.pace.pass_done(len(coming.planned))
+            run.report()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..core.files.ply import VERTEX
@@ -29,6 +31,15 @@ JOINT_FRAMES = 20  # of one side of a joint pass, where the batch size allows th
 USUAL_LOOPS = 0.5  # of the joint passes that loops may cost, as long as nothing was seen of the path
 
 
+@dataclass(frozen=True)
+class Coming:
+    """A pass that is no chunk yet: the frames it was planned with, those it has, and what waits for it to be made better."""
+
+    planned: list[int]
+    indices: list[int]
+    take: Callable[[], Prediction]
+
+
 @dataclass
 class Run:
     """One run: its input, its chunks on disk, its plan."""
@@ -43,6 +54,7 @@ class Run:
     executor: Executor  # of the joint passes
     loops_seen: float = 0.0  # of the joint passes that loops of the path so far may cost, those that they will
     joint_left: int | None = None  # joint passes still to come, once that is known
+    coming: deque[Coming] = field(default_factory=deque)
 
     @classmethod
     def begin(
@@ -69,6 +81,15 @@ class Run:
         monitor.progress(STAGE, 0.0)
         passes = executor(frames, settings, predictor, monitor)
         return cls(frames, settings, predictor, monitor, store, planner, TimeLeft(), passes)
+
+    @property
+    def ahead(self) -> int:
+        """Passes that other processes make better at the same time; 0 where there are none."""
+        return int(getattr(self.predictor, "helpers", 0))
+
+    def following(self) -> list[int]:
+        """Frames of the pass that will be the next chunk, as planned now."""
+        return self.coming[0].planned if self.coming else self.planner.peek() or []
 
     def load(self, number: int) -> Prediction:
         """A chunk from disk, in its own frame, filtered."""

@@ -7,9 +7,12 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import replace
 from typing import Any, TypeVar
 
-from ..errors import EngineDied
+import numpy as np
+
+from ..errors import DA3Error, EngineDied
 
 PATIENCE = 0.05  # seconds between two looks at whether to stop
 INTERVAL = 2.0  # seconds between two questions to a cluster whether its nodes live
@@ -98,6 +101,41 @@ class Watch:
             return now - self._since < SILENCE
         asked, self._asked = self._asked, None
         return asked.exception() is None and any(node["Alive"] for node in asked.result())
+
+
+def beside(ray: Any, work: Callable[..., Any], retries: int) -> Callable[..., Any]:
+    """What has a function computed by a process beside the actors, on whichever machine: it asks for no core of its own."""
+    remote: Callable[..., Any] = ray.remote(num_cpus=0, max_retries=retries, scheduling_strategy="SPREAD")(work).remote
+    return remote
+
+
+def taken(ray: Any, answer: Callable[[], T]) -> Callable[[], T]:
+    """What waits for such work, and gives a result of one's own.
+
+    Raises
+    ------
+    DA3Error
+        Whoever computed it died, and those after it.
+    """
+
+    def take() -> T:
+        try:
+            return own(answer())
+        except ray.exceptions.RayTaskError:
+            raise  # of the work itself
+        except ray.exceptions.RayError as error:
+            reason = " ".join(str(error).split())[:200]
+            raise DA3Error(
+                f"A process of Ray died in its work on a chunk, and so did the next ones ({reason})"
+            ) from error
+
+    return take
+
+
+def own(result: T) -> T:
+    """A copy of an object's arrays: Ray's memory is read only, and is free again once nobody holds it."""
+    arrays = {name: np.array(value) for name, value in vars(result).items() if isinstance(value, np.ndarray)}
+    return replace(result, **arrays)  # type: ignore[type-var]
 
 
 def _started(ray: Any) -> dict[str, Any]:

@@ -97,6 +97,12 @@ def stage() -> Path:
     return folder
 
 
+def threads() -> str:
+    """How many threads numpy's algebra has in this process: with another number its sums end in other digits."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return os.environ.get("OPENBLAS_NUM_THREADS") or os.environ.get("OMP_NUM_THREADS") or str(cores)
+
+
 def _store() -> int:
     """Bytes of shared memory for what is on its way."""
     from ..memory import free_ram

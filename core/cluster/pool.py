@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -18,8 +18,9 @@ from ..prediction.prediction import Cameras, Prediction
 from ..settings import Settings
 from . import connection, host
 from .actors import CORES, Actor, check, shares, start
-from .calling import PATIENCE, Caller, Watch
+from .calling import PATIENCE, Caller, Watch, beside, own, taken
 
+T = TypeVar("T")
 AHEAD = 2  # passes that an actor has: the one that it computes, and the next
 TRIES = 3  # times that a pass is made again, where whoever computes it dies
 
@@ -69,7 +70,7 @@ class RayPredictor:
         self._send = False  # images, for the actors do not see their files
         cores = os.cpu_count() or 1
         variables = {"OMP_NUM_THREADS": str(max(1, cores // max(1, workers or cores // CORES)))}
-        self._variables = {**variables, "OMP_WAIT_POLICY": "PASSIVE"}
+        self._variables = {**variables, "OPENBLAS_NUM_THREADS": connection.threads(), "OMP_WAIT_POLICY": "PASSIVE"}
         self._actors: list[Actor] = []
         self._ray = self._call(connection.connect, address, self._variables)
         self._watch = Watch(self._ray, self._call, address == connection.LOCAL)
@@ -108,6 +109,15 @@ class RayPredictor:
         self._actors, self._flights = [], {}
 
     # ---------------------------------------------------------------------------------------------- passes
+
+    @property
+    def helpers(self) -> int:
+        """How much work may be given to ``elsewhere`` at a time."""
+        return len(self._actors)
+
+    def elsewhere(self, work: Callable[..., T], *arguments: Any) -> Callable[[], T]:
+        """Have a function of the add-on computed by a process beside the actors; what waits for its result."""
+        return taken(self._ray, self._ask(beside(self._ray, work, TRIES), *arguments))
 
     def begin(self, indices: Sequence[int], settings: Settings, cameras: Cameras | None = None) -> None:
         """See ``AheadPredictor``; where the actors do not see the files, their images are decoded here and sent."""
@@ -157,8 +167,7 @@ class RayPredictor:
                 flight.said = None
                 self._again(flight, error)
         self._forget(flight)
-        copied = {name: np.array(value) for name, value in vars(prediction).items() if isinstance(value, np.ndarray)}
-        return replace(prediction, **copied)  # Ray's memory is read only, and is free again once nobody holds it
+        return own(prediction)
 
     def forget(self) -> None:
         """See ``AheadPredictor``."""

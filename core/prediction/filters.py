@@ -24,11 +24,11 @@ def apply(prediction: Prediction, settings: Settings) -> None:
         prediction.conf[edges(prediction.depth)] = 0.0
     if settings.drop_sky:
         if prediction.sky is None:
-            prediction.sky = _sky_of(prediction)
+            prediction.sky = sky_of(prediction)
         prediction.conf[prediction.sky] = 0.0
 
 
-def _sky_of(prediction: Prediction) -> np.ndarray:
+def sky_of(prediction: Prediction) -> np.ndarray:
     """(N, H, W) bool, for a model that does not tell: what is clearly nearer than the farthest is none."""
     depth = prediction.depth
     farthest = np.array([np.quantile(d[d > 0], FARTHEST) if (d > 0).any() else 0.0 for d in depth])
