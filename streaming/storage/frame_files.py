@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ PATH_COLOUR = "255 0 0"  # of the cameras in camera_poses.ply, as the official t
 LOOPS_HEADER = "# Loops that were looked at: frame, frame, trust (0: refused, 1: accepted)\n"
 FRAME_BYTES = 9.0  # per pixel of a packed frame: 11 unpacked; on the safe side for noise that hardly packs
 QUICK = 1  # of deflate's levels: half the size in a fifth of the default's time
+THREADS = 4  # that pack a batch's frames
 
 
 class FrameFiles:
@@ -39,14 +41,11 @@ class FrameFiles:
     def add(self, prediction: Prediction, indices: Sequence[int]) -> None:
         """The frames of the next batch, N of each."""
         (self._own.path / FOLDER).mkdir(exist_ok=True)
-        assert prediction.intrinsics is not None
         self._batches.append([])
-        for i, index in enumerate(indices):
-            arrays = {
-                "image": prediction.images[i], "depth": prediction.depth[i].astype(np.float32),
-                "conf": prediction.conf[i].astype(np.float32), "intrinsics": prediction.intrinsics[i],
-            }  # fmt: skip
-            self._batches[-1].append(self._own.write(f"{FOLDER}/frame_{index}.npz", _packed(arrays)))
+        with ThreadPoolExecutor(THREADS, "packing") as pool:  # deflating lets other threads run
+            packed = pool.map(lambda row: _packed(_arrays(prediction, row)), range(len(indices)))
+            for index, data in zip(indices, packed, strict=True):
+                self._batches[-1].append(self._own.write(f"{FOLDER}/frame_{index}.npz", data))
 
     def finish(self, moves: NDArray[Any]) -> None:
         """Depths at the scale of the final cameras; ``moves`` (B, 4, 4), a similarity for each batch."""
@@ -74,6 +73,14 @@ def camera_path(positions: NDArray[Any]) -> bytes:
 def loop_table(loops: Sequence[tuple[int, int, float]]) -> bytes:
     """Two frames of the input and how much the graph trusts that they show one place."""
     return (LOOPS_HEADER + "".join(f"{a}, {b}, {trust:.4f}\n" for a, b, trust in loops)).encode("ascii")
+
+
+def _arrays(prediction: Prediction, row: int) -> dict[str, NDArray[Any]]:
+    assert prediction.intrinsics is not None
+    return {
+        "image": prediction.images[row], "depth": prediction.depth[row].astype(np.float32),
+        "conf": prediction.conf[row].astype(np.float32), "intrinsics": prediction.intrinsics[row],
+    }  # fmt: skip
 
 
 def _packed(arrays: dict[str, NDArray[Any]]) -> bytes:
