@@ -21,14 +21,22 @@ class Costs:
     model: float  # da3-large on a card, estimated
     decode: float  # with the model, wherever that is
     driver: float
+    here: float  # all but model and decoding, where one process does it
     seen: float
 
 
-# driver: docs/streaming.md (54 ms, decoding among them) and the sum of filters, alignment, points, arrays and the kept run
-STREAMING = Costs("streaming, as built", 20.0, 11.0, 43.0, 2.0)
-BATCHES = Costs("batch modes, as built", 20.0, 11.0, 17.0, 1.1)
-REFINED = Costs("streaming, polish and bring_together on the cards", 20.0, 11.0, 10.0, 2.0)
-ALIGNER = Costs("aligner of 2 ms a frame", 20.0, 0.0, 2.0, 1.0)
+# decode: docs/streaming.md. Streaming, 504 x 280, chunks of 20, loops off: measured on one core, 113 ms, of which 54 are
+# ``streaming/refinement.py``, 19 deflate of frame files, 13 clouds on disk and the kept run; Ray adds 2. Batch modes: the sum of
+# filters, alignment, points, arrays and the kept run, and 11 for Drop Sky
+BEFORE = Costs("streaming, all but the model in the driver", 20.0, 11.0, 115.0, 113.0, 2.0)
+STREAMING = Costs("streaming, a driver of one core", 20.0, 11.0, 61.0, 113.0, 2.0)
+THREADS = Costs("streaming, a driver of four cores", 20.0, 11.0, 47.0, 99.0, 2.0)
+BARE = Costs("streaming, no files, run not kept", 20.0, 11.0, 29.0, 81.0, 2.0)
+GIANT = Costs("streaming, four cores, a model of 100 ms", 100.0, 11.0, 47.0, 99.0, 2.0)
+BATCHES = Costs("batch modes", 20.0, 11.0, 28.0, 28.0, 1.1)
+ALIGNER = Costs("aligner of 2 ms a frame", 20.0, 0.0, 2.0, 2.0, 1.0)
+ALL = (BEFORE, STREAMING, THREADS, BARE, GIANT, BATCHES, ALIGNER)
+CARDS = (1, 2, 4, 8, 16)
 
 
 def seconds(costs: Costs, cards: int, frames: int = 30) -> float:
@@ -43,11 +51,15 @@ def seconds(costs: Costs, cards: int, frames: int = 30) -> float:
     return taken[-1]
 
 
+def alone(costs: Costs, frames: int = 30) -> float:
+    """The same in one process, one thing after another."""
+    return PASSES * (costs.model * costs.seen + costs.decode + costs.here) * frames / 1e3
+
+
 def main() -> int:
-    print(f"{'':52}" + "".join(f"{cards:>7}" for cards in (1, 2, 4, 8, 16, 100)) + "   limited from")
-    for costs in (STREAMING, BATCHES, REFINED, ALIGNER):
-        one = seconds(costs, 1)
-        gains = [one / seconds(costs, cards) for cards in (1, 2, 4, 8, 16, 100)]
+    print(f"{'against one card without Ray':52}" + "".join(f"{cards:>7}" for cards in CARDS) + "   limited from")
+    for costs in ALL:
+        gains = [alone(costs) / seconds(costs, cards) for cards in CARDS]
         limit = (costs.model * costs.seen + costs.decode) / costs.driver
         print(f"{costs.name:52}" + "".join(f"{gain:6.1f}x" for gain in gains) + f"   {limit:.1f} cards on")
     return 0
