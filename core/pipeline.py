@@ -92,7 +92,7 @@ def deliver(
     batch: Batch,
     records: list[CameraRecord],
     settings: Settings,
-    merger: voxel_merging.Merger | None = None,
+    merger: voxel_merging.VoxelMerger | None = None,
     thinner: Thinner | None = None,
     packed: Sequence[str] = (),
 ) -> Delivered:
@@ -118,7 +118,7 @@ def deliver(
             return cloud
         assert prediction.intrinsics is not None
         footprint = voxel_merging.median_footprint(prediction.depth, prediction.conf, prediction.intrinsics)
-        return (merger or voxel_merging.Merger(settings.merge_voxel_size)).add(cloud, footprint)
+        return (merger or voxel_merging.VoxelMerger(settings.merge_voxel_size)).add(cloud, footprint)
 
     given: dict[str, Any] = {"motion": batch.motion, "moving": batch.moving, "names": batch.names}
     frames, labels = [record.frame for record in records], frame_labels(cameras_of(records))

@@ -28,7 +28,7 @@ class FrameRecord:
     chunk: int
     camera: np.ndarray
     depth: float
-    looks: np.ndarray
+    descriptors: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -128,12 +128,16 @@ class BatchEmitter:
     def _note(self, aligned: AlignedChunk) -> None:
         prediction = aligned.prediction
         assert prediction.extrinsics is not None
-        looks = prediction.looks if prediction.looks is not None else frame_descriptors.describe(prediction.images)
+        descriptors = (
+            prediction.descriptors
+            if prediction.descriptors is not None
+            else frame_descriptors.describe(prediction.images)
+        )
         cameras = invert_rigid(prediction.extrinsics)
         for row, index in enumerate(aligned.indices):
             depth = prediction.depth[row, ::4, ::4]
             middle = float(np.median(depth[depth > 0])) if (depth > 0).any() else 1.0
-            self.known[index] = FrameRecord(aligned.chunk, cameras[row], middle, looks[row])
+            self.known[index] = FrameRecord(aligned.chunk, cameras[row], middle, descriptors[row])
 
     def _to_world(self) -> np.ndarray:
         """(4, 4). Metres are found from the first chunk, or known already where an earlier run has found them."""

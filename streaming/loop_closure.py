@@ -48,15 +48,15 @@ class LoopCloser:
         return [(order[c.first], order[c.second], edges.get(n, 0.0)) for n, c in enumerate(self.tried)]
 
     def close(self, known: dict[int, FrameRecord]) -> None:
-        """Look for loops among the ``known`` frames: by looks, then, with the path corrected, by nearness."""
+        """Look for loops among the ``known`` frames: by descriptors, then, with the path corrected, by nearness."""
         run, chunks = self._run, len(self._aligner.poses)
         if run.store.cameras_known or chunks < 3:
             return
         order = sorted(known)
         apart = max(2 * run.planner.batch_size, 10)
         budget = joint_passes(chunks)
-        looks = frame_descriptors.without_common(np.stack([known[i].looks for i in order]))
-        self._try_all(order, loop_detection.by_looks(looks, apart, budget))
+        descriptors = frame_descriptors.without_common(np.stack([known[i].descriptors for i in order]))
+        self._try_all(order, loop_detection.by_descriptors(descriptors, apart, budget))
         left = budget - len(self.tried)
         if left <= 0:
             return
@@ -72,10 +72,12 @@ class LoopCloser:
         chunks = len(self._aligner.poses)
         if self._run.settings.loop_closure and chunks % FORESEEN == 0:
             step = max(1, len(known) // FEW)
-            looks = frame_descriptors.without_common(np.stack([known[i].looks for i in sorted(known)[::step]]))
+            descriptors = frame_descriptors.without_common(
+                np.stack([known[i].descriptors for i in sorted(known)[::step]])
+            )
             apart = max(2 * self._run.planner.batch_size, 10) // step + 1
             most = joint_passes(chunks)
-            self._run.loops_seen = len(loop_detection.by_looks(looks, apart, most)) / most
+            self._run.loops_seen = len(loop_detection.by_descriptors(descriptors, apart, most)) / most
 
     def _try_all(self, order: Sequence[int], candidates: Sequence[loop_detection.Candidate]) -> None:
         pairs = [[order[one.first], order[one.second]] for one in candidates]

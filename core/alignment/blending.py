@@ -23,7 +23,7 @@ _ARRAYS = (
     "object_id",
     "people",
     "unfiltered",
-    "looks",
+    "descriptors",
     "distortion",
     "gaussians",
 )

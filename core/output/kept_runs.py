@@ -102,7 +102,7 @@ class KeptRun:
         """Write a batch and return its bytes; raises OSError."""
         number, prediction = len(self), batch.prediction
         unfiltered = prediction.conf if prediction.unfiltered is None else prediction.unfiltered
-        arrays = packed(replace(prediction, conf=unfiltered, looks=None))
+        arrays = packed(replace(prediction, conf=unfiltered, descriptors=None))
         if batch.motion is not None and batch.moving is not None:
             arrays["motion"] = np.rint(255.0 * batch.motion).astype(np.uint8)
             arrays["moving"] = np.packbits(batch.moving)

@@ -12,7 +12,7 @@ KIND = "results"  # of folder, for ``ownership``
 GENERAL = ("frames", "images")  # names of folders that say nothing: many shots have one
 
 
-def telling_name(path: str, name: str) -> str:
+def descriptive_name(path: str, name: str) -> str:
     """What files of an input are called: of a folder ``frames`` or ``images`` it is the folder around it.
 
     So shots that share an output folder do not write over each other's calibration.

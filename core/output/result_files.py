@@ -31,7 +31,7 @@ from .calibration import calibration, camera_report, colmap_views, mirrored
 from .camera_files import camera_files, depth_files
 from .cameras import colmap
 from .debug_images import DebugImages
-from .output_folder import beside, telling_name, writable
+from .output_folder import beside, descriptive_name, writable
 from .payload import CameraRecord, PointArrays, camera_table, split
 from .point_clouds import EvenSample
 from .splats.files import SplatWriter
@@ -62,7 +62,7 @@ class ResultFiles:
 
     def __init__(self, settings: Settings, name: str):
         self._settings = settings
-        self._name = telling_name(settings.input, name)
+        self._name = descriptive_name(settings.input, name)
         self._own = writable(settings.output_folder) if settings.output_folder.strip() else None
         self._folder = self._own.path if self._own else None
         self._cameras: dict[int, CameraRecord] = {}  # by frame

@@ -15,7 +15,7 @@ _BITS = 21  # of a voxel's number along each axis: three of them fit into 64
 _HALF = 1 << (_BITS - 1)
 
 
-class Merger:
+class VoxelMerger:
     """Merges a run's clouds as they come: a voxel that an earlier cloud has filled takes no second point.
 
     Parameters

@@ -29,8 +29,8 @@ def packed(prediction: Prediction) -> dict[str, np.ndarray]:
             arrays[name] = _squeezed(np.packbits(value))
     if prediction.object_id is not None:
         arrays["object_id"] = _squeezed(prediction.object_id.astype(np.int32))
-    if prediction.looks is not None:
-        arrays["looks"] = prediction.looks.astype(np.float16)
+    if prediction.descriptors is not None:
+        arrays["looks"] = prediction.descriptors.astype(np.float16)
     if prediction.gaussians is not None:
         arrays["gaussians"] = prediction.gaussians
     return arrays
@@ -56,7 +56,7 @@ def unpacked(arrays: Mapping[str, np.ndarray], images: np.ndarray) -> Prediction
         prediction.object_id = np.frombuffer(bytearray(_loose(arrays["object_id"])), np.int32).reshape(depth.shape)
     prediction.gaussians = arrays.get("gaussians")
     if "looks" in arrays:
-        prediction.looks = arrays["looks"].astype(np.float32)
+        prediction.descriptors = arrays["looks"].astype(np.float32)
     return prediction
 
 

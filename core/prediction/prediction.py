@@ -31,7 +31,8 @@ class Prediction:
     distortion: np.ndarray | None = (
         None  # (N, 3) k1 k2 k3 of the originals (OpenCV's radial polynomial); None: none known
     )
-    looks: np.ndarray | None = None  # (N, D) float32 of length 1, what each frame looks like; alike places are near
+    #: (N, D) float32 of length 1, what each frame looks like; alike places are near
+    descriptors: np.ndarray | None = None
     #: (N, H, W, 11) float16, a Gaussian of each pixel: standard deviations in pixels of its depth, quaternion (w, x, y, z) from
     #: its axes to the camera's (OpenCV), opacity, constant spherical harmonics of red, green, blue; its centre is the pixel's point
     gaussians: np.ndarray | None = None

@@ -116,10 +116,10 @@ def _one(arguments: argparse.Namespace, asked_to_stop: Callable[[], bool]) -> in
     scene = bpy.context.scene
     scenes.photo_colors(scene)
     properties.write(scene, settings)
-    teller = _Teller(session(bpy.context))
+    reporter = _ConsoleReporter(session(bpy.context))
     job = GenerateJob(session(bpy.context), scene, settings, here, online=allowed(arguments.online))
     try:
-        job.run(asked_to_stop, teller)
+        job.run(asked_to_stop, reporter)
     except Cancelled:
         raise
     except DA3Error as error:
@@ -167,9 +167,9 @@ def _install(arguments: argparse.Namespace, asked_to_stop: Callable[[], bool]) -
         require("Installing", arguments.online)
     device = Device(arguments.device) if arguments.device else here.build
     job = install_job(session(bpy.context), environment, device, wheels, repair=arguments.repair)
-    job.run(asked_to_stop, _Teller(session(bpy.context)))
+    job.run(asked_to_stop, _ConsoleReporter(session(bpy.context)))
     if arguments.ray:
-        ray_job(session(bpy.context), environment, wheels).run(asked_to_stop, _Teller(session(bpy.context)))
+        ray_job(session(bpy.context), environment, wheels).run(asked_to_stop, _ConsoleReporter(session(bpy.context)))
     print(f"{environment.folder}: {environment.state().reason}{', with Ray' if has_ray(environment.folder) else ''}")
     return 0
 
@@ -188,7 +188,7 @@ def _models(arguments: argparse.Namespace, asked_to_stop: Callable[[], bool]) ->
         return 0
     require("Downloading", arguments.online)
     _say(f"{model.label}: {size_text(model.file_bytes)}, licence {model.licence}")
-    DownloadJob(session(bpy.context), model, here).run(asked_to_stop, _Teller(session(bpy.context)))
+    DownloadJob(session(bpy.context), model, here).run(asked_to_stop, _ConsoleReporter(session(bpy.context)))
     print(catalogue.path(model, here.models))
     return 0
 
@@ -235,7 +235,7 @@ def _doctor(arguments: argparse.Namespace, asked_to_stop: Callable[[], bool]) ->
     return 0
 
 
-class _Teller:
+class _ConsoleReporter:
     """Progress of a job, in lines on stderr: at a new stage, and every few seconds."""
 
     INTERVAL = 5.0  # seconds

@@ -1,6 +1,6 @@
 """What a frame looks like, in few numbers: frames of one place get similar ones.
 
-A model may say it itself (``Prediction.looks``), as DA3 does by the early features of its backbone (``core/predictors/da3/frame_descriptors.py``);
+A model may say it itself (``Prediction.descriptors``), as DA3 does by the early features of its backbone (``core/predictors/da3/frame_descriptors.py``);
 what is here does for the others.
 """
 
@@ -31,9 +31,9 @@ def describe(images: np.ndarray) -> np.ndarray:
     return np.stack([_one(image) for image in images])
 
 
-def without_common(looks: np.ndarray) -> np.ndarray:
+def without_common(descriptors: np.ndarray) -> np.ndarray:
     """(N, D), of length 1: without what all frames of a run have in common, which is most of them."""
-    own = looks - looks.mean(axis=0)
+    own = descriptors - descriptors.mean(axis=0)
     return own / np.maximum(np.linalg.norm(own, axis=1, keepdims=True), 1e-6)
 
 

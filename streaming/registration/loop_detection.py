@@ -1,4 +1,4 @@
-"""Places that the path comes back to: found by looks and by nearness, believed when both sides fit in one pass."""
+"""Places that the path comes back to: found by descriptors and by nearness, believed when both sides fit in one pass."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Candidate:
     score: float
 
 
-def by_looks(descriptors: np.ndarray, apart: int, most: int) -> list[Candidate]:
+def by_descriptors(descriptors: np.ndarray, apart: int, most: int) -> list[Candidate]:
     """The best pairs of frames that are alike and ``apart`` or more frames from each other, without close neighbours.
 
     Parameters

@@ -11,7 +11,7 @@ from da3_blender.core.frames.resizing import place
 from da3_blender.core.frames.source import FrameSource
 from da3_blender.core.geometry import projection
 from da3_blender.core.geometry.similarity import umeyama
-from da3_blender.core.output.voxel_merging import Merger
+from da3_blender.core.output.voxel_merging import VoxelMerger
 from da3_blender.core.prediction.prediction import Prediction
 from da3_blender.core.settings import BatchMode, Settings
 from disturbed_predictor import Disturbance, DisturbedPredictor
@@ -262,7 +262,7 @@ def test_merging_goes_over_all_batches():
     exact = DisturbedPredictor(known, 1, Disturbance.none())
     settings = Settings(batch_mode=BatchMode.LAST_FRAME_OVERLAP, batch_size=5, merge_points=True, merge_voxel_size=0.05)
     frames, batches = run(known.folder, settings, exact)
-    merger = Merger(settings.merge_voxel_size)
+    merger = VoxelMerger(settings.merge_voxel_size)
     clouds = [p for b in batches for p in delivered_from(b, frames, settings, merger).clouds]
     apart = sum(len(p) for b in batches for p in delivered_from(b, frames, settings).clouds)
     voxels = np.concatenate([np.floor(c.position.astype(np.float64) / 0.05) for c in clouds])

@@ -237,8 +237,11 @@ def test_a_disk_that_is_full_while_storing_ends_the_run_early_with_all_that_was_
 @pytest.mark.parametrize(("again", "expected"), [(1000, 0.0), (60, 1.0)])
 def test_joint_passes_to_come_are_guessed_from_the_path_so_far(again, expected):
     """Frames that look like no other, and those of a way that is gone around every ``again`` frames."""
-    looks = np.random.default_rng(0).normal(size=(again, 64)).astype(np.float32)
-    known = {i: SimpleNamespace(looks=looks[i % again] / np.linalg.norm(looks[i % again])) for i in range(200)}
+    descriptors = np.random.default_rng(0).normal(size=(again, 64)).astype(np.float32)
+    known = {
+        i: SimpleNamespace(descriptors=descriptors[i % again] / np.linalg.norm(descriptors[i % again]))
+        for i in range(200)
+    }
     run = SimpleNamespace(settings=BASE, planner=SimpleNamespace(batch_size=10), loops_seen=0.5)
     LoopCloser(run, SimpleNamespace(poses=[None] * 40, path=[])).foresee(known)
     assert run.loops_seen == expected

@@ -20,7 +20,7 @@ from ...settings import PATCH
 from .network import backbones
 
 
-class Looks:
+class DescriptorReader:
     """Reads one pass.
 
     Parameters

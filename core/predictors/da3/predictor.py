@@ -30,7 +30,7 @@ from ...settings import BatchMode, Settings
 from . import cameras as known
 from .attention import InPieces
 from .forward_hooks import SkyOfNested, watched
-from .frame_descriptors import Looks
+from .frame_descriptors import DescriptorReader
 from .network import bytes_held, gaussian_head, load, repeatable
 
 # Of ImageNet, which the backbone was trained on; the package's input processor has the same.
@@ -134,14 +134,17 @@ class DA3Predictor:
         canvas, valid, placements = place(images, settings.resolution, settings.resize_method)
         keep_off_system_memory(self.device)
         with _readable_failures(self):
-            looks = Looks(valid)
-            with looks.reading(self._net) if streams else contextlib.nullcontext(), self._gaussians(settings) as splats:
+            reader = DescriptorReader(valid)
+            with (
+                reader.reading(self._net) if streams else contextlib.nullcontext(),
+                self._gaussians(settings) as splats,
+            ):
                 raw = self._forward(self._net, canvas, placements, settings, cameras, splats)
                 if self._short is torch.float16 and not all(a is None or np.isfinite(a).all() for a in raw.values()):
                     self._short = None  # a value beyond 65504: this pass and all that follow are computed in float32
                     raw = self._forward(self._net, canvas, placements, settings, cameras, splats)
         prediction = self._to_prediction(raw, canvas, valid)
-        prediction.looks = looks.found
+        prediction.descriptors = reader.found
         self._check_finite(prediction, indices)
         if cameras is not None:
             _move_to(cameras, placements, prediction)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ...monitor import Monitor
 from ...output.payload import CameraRecord, Part, cameras_of
 from ...output.splats.thinning import Thinner
-from ...output.voxel_merging import Merger
+from ...output.voxel_merging import VoxelMerger
 from ...pipeline import Delivered, deliver
 from ...prediction.batch import Batch
 from ...settings import Settings
@@ -45,7 +45,7 @@ class Sender:
         self._origin = None if origin is None else [float(value) for value in origin]
         self._job, self._name, self._frame_rate = job, name, frame_rate
         self._settings, self._emit, self._watch = settings, emit, monitor
-        self._merger = Merger(settings.merge_voxel_size) if settings.merge_points else None
+        self._merger = VoxelMerger(settings.merge_voxel_size) if settings.merge_points else None
         self._thinner = Thinner()
         self.batches = self.points = self.frames = 0  # sent so far
         self._panoramas: set[int] = set()  # whose camera has been sent: two batches may have views into one

@@ -42,7 +42,7 @@ from .loaded_model import LoadedModel
 from .open_segmenter import segmenter
 from .progress import CLASSIC, CLASSIC_START, NETWORK, Progress
 from .rebuild_job import SURFACE, try_surface
-from .reporting import Emit, Teller
+from .reporting import Emit, ProgressReporter
 
 
 def generate(
@@ -60,16 +60,16 @@ def generate(
     settings = Settings.from_strings(request.settings)
     frames = panoramas.cut(open_inputs(settings), settings.panorama)
     streams = settings.batch_mode is BatchMode.DA3_STREAMING
-    teller = Teller(request.job, frames.warnings, _progress(settings), emit)
-    monitor = Monitor(teller.progress, cancelled)
-    files = _checked(request, settings, frames, teller)
+    reporter = ProgressReporter(request.job, frames.warnings, _progress(settings), emit)
+    monitor = Monitor(reporter.progress, cancelled)
+    files = _checked(request, settings, frames, reporter)
     known = known_cameras.find(
         settings, frames, [CameraRecord.from_json(r) for r in request.cameras or ()], monitor, request.device
     )
     if known:
         frames.selected = [i for i in frames.selected if i in known.extrinsics]
         frames = known.straightened(frames)
-        teller.warn_all(known.warnings)
+        reporter.warn_all(known.warnings)
         files.origin = known.scene_origin
     predictor, metric = _loaded(request, settings, frames, model, monitor)
     _require_room(settings, frames, predictor)
@@ -78,10 +78,10 @@ def generate(
     if not streams:  # a long run that goes on keeps to the size that it began with
         settings = replace(settings, batch_size=images_per_pass(frames, settings, predictor))
     passes = [frames.selected] if streams else plan(frames.selected, settings)
-    teller.passes(len(passes))
+    reporter.passes(len(passes))
     kind = _kind(settings, frames, predictor, images=len({index for one in passes for index in one}))
     learns_in = Path(request.kept_folder) if request.kept_folder and not streams else None  # streaming knows by itself
-    teller.expect(pace.expected(learns_in, kind))
+    reporter.expect(pace.expected(learns_in, kind))
     left_out = len(frames.selected) - len({index for one in passes for index in one})
     if left_out:
         frames.warnings.append(
@@ -109,7 +109,7 @@ def generate(
 
     long_way = functools.partial(streaming.reconstruct, origin=known.origin if known else None)
     way = long_way if streams else reconstruct
-    batches = way(frames, settings, predictor, metric=metric, on_progress=teller.progress, cancelled=cancelled)
+    batches = way(frames, settings, predictor, metric=metric, on_progress=reporter.progress, cancelled=cancelled)
     if settings.detect_motion:
         batches = detection.detect(batches, settings, monitor)
     sender = Sender(
@@ -138,17 +138,17 @@ def generate(
             files.add_depths(batch, [replace(record, name=stem, frame=i) for record, stem, i in of_frames])
             files.add_pictures(batch, stems)
             if streams:
-                teller.warn_all(batch.warnings)
+                reporter.warn_all(batch.warnings)
             else:
-                teller.pass_done(batch.warnings, batch.passes)
+                reporter.pass_done(batch.warnings, batch.passes)
         written = files.finish([np.array(move) for move in moves])
         run = kept.finish(moves)
-        teller.warn_all([*files.warnings, *kept.warnings, *(things.warnings() if things is not None else ())])
+        reporter.warn_all([*files.warnings, *kept.warnings, *(things.warnings() if things is not None else ())])
         for message in (*cut_short, *files.failures, *kept.failures):
-            teller.fail(message)
+            reporter.fail(message)
         if settings.fuse_frames:
-            try_surface(run, settings, sender, monitor, teller, request.device)
-    seconds = teller.finish()
+            try_surface(run, settings, sender, monitor, reporter, request.device)
+    seconds = reporter.finish()
     pace.learn(learns_in, kind, seconds)
     return {
         "model": settings.model,
@@ -160,8 +160,8 @@ def generate(
         "dropped": dropped,  # of streaming: points, by the threshold that dropped them
         "seconds": seconds,
         "peak_memory": {"worker": peak_memory(), "device": peak_device_memory()},
-        "warnings": teller.warnings,
-        "failures": teller.failures,
+        "warnings": reporter.warnings,
+        "failures": reporter.failures,
         "files": [str(path) for path in written],
         "run": run.id if run is not None else "",  # where it is kept, for ``rebuild``
         "gps": positioned.report() if positioned else None,
@@ -190,7 +190,9 @@ def _kind(settings: Settings, frames: FrameSource, predictor: Predictor, images:
     return pace.Kind(pace.work_of(settings), _kind_of(predictor), images, width * height)
 
 
-def _checked(request: protocol.Generate, settings: Settings, frames: FrameSource, teller: Teller) -> ResultFiles:
+def _checked(
+    request: protocol.Generate, settings: Settings, frames: FrameSource, reporter: ProgressReporter
+) -> ResultFiles:
     """What can be told before the long work: a missing model, images too narrow, an output folder that cannot be used."""
     if _wants_metric(settings):
         catalogue.require(catalogue.METRES, Path(request.model_folder))
@@ -198,11 +200,11 @@ def _checked(request: protocol.Generate, settings: Settings, frames: FrameSource
     sizes = [(frames.headers[i].width, frames.headers[i].height) for i in frames.selected]
     width, height, _ = layout(sizes, settings.resolution, settings.resize_method)
     if settings.resolution != settings.process_resolution:
-        teller.warn(f"Process Resolution {settings.process_resolution} was rounded to {settings.resolution}")
+        reporter.warn(f"Process Resolution {settings.process_resolution} was rounded to {settings.resolution}")
     # Streaming writes its own clouds, once it knows where they go.
     streams = settings.batch_mode is BatchMode.DA3_STREAMING
     files = ResultFiles(replace(settings, output_point_cloud=False) if streams else settings, frames.name)
-    teller.warn_all(files.warn_of_space(len(sizes), width * height))
+    reporter.warn_all(files.warn_of_space(len(sizes), width * height))
     return files
 
 

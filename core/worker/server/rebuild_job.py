@@ -23,7 +23,7 @@ from ..life.peak_memory import peak_memory, reset_peak_memory
 from .batch_sending import Sender
 from .explaining import explained
 from .progress import Progress
-from .reporting import Emit, Teller
+from .reporting import Emit, ProgressReporter
 
 ALL, FUSED = "all", "fused"
 SURFACE = "surface"  # stage, as ``surface.STAGE``
@@ -46,8 +46,8 @@ def rebuild(request: protocol.Rebuild, emit: Emit, cancelled: Callable[[], bool]
     wants_surface, wants_parts = settings.fuse_frames or request.what == FUSED, request.what == ALL
     stages = {detection.STAGE: 5.0, "points": 1.0} if settings.detect_motion else {"points": 1.0}
     progress = Progress(stages if wants_parts else {}, len(run), at_end={SURFACE: 20.0} if wants_surface else {})
-    teller = Teller(request.job, warnings, progress, emit)
-    monitor = Monitor(teller.progress, cancelled)
+    reporter = ProgressReporter(request.job, warnings, progress, emit)
+    monitor = Monitor(reporter.progress, cancelled)
     name, rate = run.about["name"], run.about["frame_rate"]
     sender = Sender(request.job, Path(request.folder), name, rate, settings, emit, monitor)
     if wants_parts:
@@ -59,20 +59,20 @@ def rebuild(request: protocol.Rebuild, emit: Emit, cancelled: Callable[[], bool]
             sender.send(batch, cameras, pictures=_copies(run.pictures(batch.indices), cameras, is_video=bool(rate)))
             progress.pass_done()
     if wants_surface and wants_parts:
-        try_surface(run, settings, sender, monitor, teller, request.device)
+        try_surface(run, settings, sender, monitor, reporter, request.device)
     elif wants_surface:
         send_surface(run, settings, sender, monitor, warnings, request.device)
-    teller.warn_all([])
+    reporter.warn_all([])
     return {
         "model": run.settings.model,
         "frames": run.frames,
         "frames_wanted": run.frames,  # a rebuild wants what was kept, no more
         "batches": sender.batches,
         "points": sender.points,
-        "seconds": teller.finish(),
+        "seconds": reporter.finish(),
         "peak_memory": {"worker": peak_memory(), "device": 0},
-        "warnings": teller.warnings,
-        "failures": teller.failures,
+        "warnings": reporter.warnings,
+        "failures": reporter.failures,
         "files": [],
         "moves": [],  # what was kept of a long way is at its final place
         "run": run.id,
@@ -123,7 +123,12 @@ def filtered(
 
 
 def try_surface(
-    run: KeptRun | None, settings: Settings, sender: Sender, monitor: Monitor, teller: Teller, device: str | None
+    run: KeptRun | None,
+    settings: Settings,
+    sender: Sender,
+    monitor: Monitor,
+    reporter: ProgressReporter,
+    device: str | None,
 ) -> None:
     """``send_surface`` where the rest of the scene is there and must not be lost: what goes wrong is said as a failure."""
     reason = "the run could not be kept, and all its frames are needed again" if run is None else ""
@@ -138,9 +143,9 @@ def try_surface(
         except Exception as error:  # noqa: BLE001  # the edge of a side product: whatever it was, the scene stays
             traceback.print_exc()
             reason = explained(error)
-        teller.warn_all(warnings)
+        reporter.warn_all(warnings)
     if reason:
-        teller.fail(f"The frames were not fused: {reason}")
+        reporter.fail(f"The frames were not fused: {reason}")
 
 
 def send_surface(

@@ -13,7 +13,7 @@ PROGRESS_INTERVAL = 0.05  # seconds between two progress messages of one stage
 Emit = Callable[[protocol.Message], None]
 
 
-class Teller:
+class ProgressReporter:
     """Turns what the pipeline says into messages: progress not too often, every warning once.
 
     Parameters

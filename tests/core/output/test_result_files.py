@@ -139,8 +139,8 @@ def test_a_folder_with_a_general_name_gives_the_name_of_the_one_around_it(tmp_pa
     }
     video = tmp_path / "frames.mp4"
     video.touch()
-    assert output_folder.telling_name(str(video), "frames") == "frames"  # a file's name is its own
-    assert output_folder.telling_name(str(tmp_path / "harbour"), "harbour") == "harbour"
+    assert output_folder.descriptive_name(str(video), "frames") == "frames"  # a file's name is its own
+    assert output_folder.descriptive_name(str(tmp_path / "harbour"), "harbour") == "harbour"
 
 
 def test_consensus_and_deviation_are_numpys_over_the_commonest_size():

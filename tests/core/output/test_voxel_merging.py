@@ -34,7 +34,7 @@ def plainly(points, size, taken):
 
 @pytest.mark.parametrize("reach", [1.0, 3e4], ids=["usual", "so far apart that rows are sorted by their numbers"])
 def test_clouds_one_after_another_are_merged_as_the_plain_way_merges_them(reach):
-    merger, taken = voxel_merging.Merger(0.2), set()
+    merger, taken = voxel_merging.VoxelMerger(0.2), set()
     for seed in range(9):
         points = cloud(700, seed, reach)
         expected = plainly(points, merger._voxel_size, taken)
@@ -47,6 +47,6 @@ def test_clouds_one_after_another_are_merged_as_the_plain_way_merges_them(reach)
 
 
 def test_a_cloud_in_voxels_that_are_all_filled_gives_no_point():
-    merger, points = voxel_merging.Merger(0.5), cloud(200, 0)
+    merger, points = voxel_merging.VoxelMerger(0.5), cloud(200, 0)
     assert len(merger.add(points, 0.0)) > 0
     assert len(merger.add(points, 0.0)) == 0

@@ -15,13 +15,13 @@ def walk():
     return make(LAP + 120)
 
 
-def test_by_looks_frames_of_one_place_find_each_other(walk):
-    looks = frame_descriptors.describe(walk.pictures)
+def test_by_descriptors_frames_of_one_place_find_each_other(walk):
+    descriptors = frame_descriptors.describe(walk.pictures)
     centres = walk.camera_to_world[:, :3, 3]
-    best = [60 + i + int((looks[i + 60 :] @ looks[i]).argmax()) for i in range(110)]
+    best = [60 + i + int((descriptors[i + 60 :] @ descriptors[i]).argmax()) for i in range(110)]
     right = [np.linalg.norm(centres[i] - centres[j]) < 2.0 for i, j in enumerate(best)]
     assert np.mean(right) > 0.8  # the rest is for the joint pass to refuse
-    first = loop_detection.by_looks(looks, 60, 10)[0]
+    first = loop_detection.by_descriptors(descriptors, 60, 10)[0]
     assert np.linalg.norm(centres[first.first] - centres[first.second]) < 2.0
 
 

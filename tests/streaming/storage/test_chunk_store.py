@@ -45,7 +45,7 @@ def test_a_chunk_comes_back_as_it_went(tmp_path):
     assert np.abs(back.images.astype(int) - made.images).max() <= 3  # JPEG, flat colours
 
 
-def test_people_things_and_looks_come_back_and_take_little_room(tmp_path):
+def test_people_things_and_descriptors_come_back_and_take_little_room(tmp_path):
     made = prediction()
     store = Store(tmp_path / "plain", "a")
     store.save([0, 1, 2, 3], made)
@@ -53,14 +53,14 @@ def test_people_things_and_looks_come_back_and_take_little_room(tmp_path):
     made.people = np.zeros(made.depth.shape, bool)
     made.people[:, 5:20, 8:16] = True
     made.object_id = np.where(made.people, 70_000, 0).astype(np.int32)
-    made.looks = np.random.default_rng(1).normal(size=(4, 20)).astype(np.float32)
+    made.descriptors = np.random.default_rng(1).normal(size=(4, 20)).astype(np.float32)
     store = Store(tmp_path / "s", "a")
     store.save([0, 1, 2, 3], made, names={"70000": "person_3"})
     again = Store(tmp_path / "s", "a")
     back = again.load(0)
     np.testing.assert_array_equal(back.people, made.people)
     np.testing.assert_array_equal(back.object_id, made.object_id)
-    np.testing.assert_allclose(back.looks, made.looks, rtol=1e-3)  # 16 bit: eleven of them for the digits
+    np.testing.assert_allclose(back.descriptors, made.descriptors, rtol=1e-3)  # 16 bit: eleven of them for the digits
     assert again.notes["names"] == {"70000": "person_3"}
     # Half a byte a pixel and the names of three more arrays; as they are they would take five bytes a pixel.
     assert (tmp_path / "s" / "chunks" / "00000.npz").stat().st_size < plain + 0.5 * made.depth.size + 1000
@@ -72,7 +72,7 @@ def test_what_a_pass_does_not_tell_is_not_there(tmp_path):
     made.sky = None
     store.save([0, 1, 2, 3], made)
     back = store.load(0)
-    assert back.sky is back.people is back.object_id is back.looks is None
+    assert back.sky is back.people is back.object_id is back.descriptors is None
 
 
 def test_an_image_is_there_once(tmp_path):

@@ -92,11 +92,11 @@ class Model:
         return seen >= SAME_PLACE * total
 
 
-def with_false(by_looks: Any, seed: int, same_place: Any) -> Any:
-    """``loops.by_looks`` with false candidates, two frames of two places: a fifth of as many as there may be."""
+def with_false(by_descriptors: Any, seed: int, same_place: Any) -> Any:
+    """``loop_detection.by_descriptors`` with false candidates, two frames of two places: a fifth of as many as there may be."""
 
     def candidates(descriptors: np.ndarray, apart: int, most: int) -> list[Any]:
-        found = by_looks(descriptors, apart, most)
+        found = by_descriptors(descriptors, apart, most)
         random, count, added = np.random.default_rng(seed), len(descriptors), 0
         while added < int(np.ceil(FALSE * most)):
             first, second = np.sort(random.choice(count, 2, replace=False))
@@ -126,8 +126,8 @@ def run(truth: Any, folder: Any, seed: int, noise: float, metres: float | None, 
     )
     without, closed, given = {}, {}, []
     surfaces: dict[str, dict[int, Any]] = {"official": official.surfaces, "ours": {}, "loops": {}}
-    plain = loop_detection.by_looks
-    loop_detection.by_looks = with_false(plain, seed, model.same_place)
+    plain = loop_detection.by_descriptors
+    loop_detection.by_descriptors = with_false(plain, seed, model.same_place)
     try:
         with tempfile.TemporaryDirectory() as store:
             for item in pipeline.reconstruct(
@@ -140,7 +140,7 @@ def run(truth: Any, folder: Any, seed: int, noise: float, metres: float | None, 
                 p = item.prediction
                 given.append((item.indices, invert_rigid(p.extrinsics), (p.depth, p.conf) if far else None))
     finally:
-        loop_detection.by_looks = plain
+        loop_detection.by_descriptors = plain
     for (indices, cameras, pixels), move in zip(given, settled.moves, strict=True):
         for k, i in enumerate(indices):
             without[i], closed[i] = cameras[k], chunk_alignment.moved_camera(cameras[k], move)

@@ -33,7 +33,7 @@ def walk():
 
 
 def looks(predictor, walk, rows, settings=STREAMING):
-    return predictor.predict([walk.images[i] for i in rows], rows, settings).looks
+    return predictor.predict([walk.images[i] for i in rows], rows, settings).descriptors
 
 
 def test_a_frame_looks_the_same_in_every_pass(predictor, walk):

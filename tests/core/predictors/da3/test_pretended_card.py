@@ -57,7 +57,7 @@ def test_on_a_card_every_path_gives_the_processors_numbers(tinies, path):
     expected = run(tinies[family], changed, how, "cpu")
     with pretended_card(OLD) as card:  # which computes in float32, as the processor does
         found = run(tinies[family], changed, how, "cuda", card)
-    for name in ("depth", "conf", "extrinsics", "intrinsics", "sky", "looks"):
+    for name in ("depth", "conf", "extrinsics", "intrinsics", "sky", "descriptors"):
         one, other = getattr(found, name), getattr(expected, name)
         assert (one is None) == (other is None), name
         if one is not None:
