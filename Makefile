@@ -27,8 +27,8 @@ test-app: ## a real Blender 4.3 with its window, under Xvfb; needs root on Debia
 abuse:   ## what can go wrong, done on purpose: a table of what was lost; ARGS=--short takes a minute
 	$(SETUP) run tools/abuse $(ARGS)
 
-bench:   ## measured figures; some take many minutes
-	$(SETUP) run tools/bench/run_all.py
+bench:   ## measured figures in out/bench.json, about a quarter of an hour; ARGS="--compare OLD.json", ARGS=NAME
+	$(SETUP) run tools/bench/run_all.py $(ARGS)
 
 python:  ## `make -s python` prints the interpreter that has bpy
 	$(SETUP) python

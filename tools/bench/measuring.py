@@ -21,10 +21,11 @@ SUPPORT = ROOT / "tests" / "support"
 Result = TypeVar("Result")
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
-sys.path[:0] = [str(SUPPORT), str(ROOT / "tools" / "bench" / "accuracy")]
+sys.path[:0] = [str(SUPPORT), str(ROOT / "tools" / "bench"), str(ROOT / "tools" / "bench" / "accuracy")]
 runpy.run_path(str(ROOT / "core" / "package.py"))["make_importable"]()
 
 from da3_blender.core.worker.life.peak_memory import peak_memory as peak  # noqa: E402  # after the package is importable
+from figures import AT_LEAST, AT_MOST, record  # noqa: E402  # by the path above
 
 
 def options(doc: str | None, **defaults: Any) -> argparse.Namespace:
@@ -52,13 +53,14 @@ class Claims:
 
     def at_least(self, what: str, figure: float, claim: float, form: str = ".3f") -> str:
         """A figure and its claim as text; noted where it falls short."""
-        return self._check(what, figure, claim, "at least", bool(figure >= claim), form)
+        return self._check(what, figure, claim, AT_LEAST, form)
 
     def at_most(self, what: str, figure: float, claim: float, form: str = ".3f") -> str:
         """As ``at_least``, for what should be small."""
-        return self._check(what, figure, claim, "at most", bool(figure <= claim), form)
+        return self._check(what, figure, claim, AT_MOST, form)
 
-    def _check(self, what: str, figure: float, claim: float, bound: str, held: bool, form: str) -> str:
+    def _check(self, what: str, figure: float, claim: float, bound: str, form: str) -> str:
+        held = record(what, figure, bound, claim).held
         if not held:
             self.missed.append(what)
         return f"{figure:{form}} ({bound} {claim:{form}}{'' if held else ', MISSED'})"

@@ -32,6 +32,7 @@ from da3_blender.core.settings import BatchMode, Settings
 from disturbed_predictor import DisturbedPredictor
 from evo.core import metrics
 from evo.core.trajectory import PosePath3D
+from figures import AT_MOST, record
 
 MODES = ("last_frame_overlap", "first_last_overlap", "no_overlap")
 NEAR = 12  # frames: neighbouring passes
@@ -221,6 +222,8 @@ def main() -> None:
                 f"  {name:9s} ATE {error:.3%} of the extent, copies {double:.3%} apart, of neighbouring passes {near:.3%}"
             )
         to_original, to_oracle = found["ours"] / found["original"], found["ours"] / found["oracle"]
+        record(f"{mode}: ATE, of the original's", to_original[0], AT_MOST)
+        record(f"{mode}: doubling, of the original's", to_original[1], AT_MOST)
         print(
             f"  ours: ATE {to_original[0]:.2f} of the original's, {to_oracle[0]:.2f} of the oracle's; "
             f"doubling {to_original[1]:.2f} of the original's, of neighbouring passes {to_original[2]:.2f}",

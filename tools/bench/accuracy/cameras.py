@@ -26,6 +26,7 @@ from da3_blender.core.predictors.classic import structure_from_motion
 from da3_blender.core.settings import FeatureMatching
 from evo.core import metrics
 from evo.core.trajectory import PosePath3D
+from figures import AT_LEAST, AT_MOST, record
 
 STRIDE = {"walk": 4, "courtyard": 3}
 OTHER_LENSES = {"zoomed": (1, 3), "cropped": (2,), "enlarged": (2,)}  # which of the six images
@@ -114,6 +115,8 @@ def main() -> None:
     for name in options.sets:
         for matching in (FeatureMatching.SIFT, FeatureMatching.LEARNED, FeatureMatching.AUTOMATIC):
             row = measure(name, matching)
+            record(f"{name}, {matching.label}: registered", row.registered, AT_LEAST)
+            record(f"{name}, {matching.label}: position, % of the extent", 100 * row.position, AT_MOST)
             print(
                 f"| {name} | {matching.label} | {row.registered} of {row.count} | {row.position:.3%} | {row.rotation:.3f} deg "
                 f"| {row.focal:.2%} | {row.way} | {row.seconds:.0f} s |",

@@ -27,6 +27,7 @@ from da3_blender.core.settings import Settings
 from evo.core import metrics
 from evo.core.geometry import umeyama_alignment
 from evo.core.trajectory import PosePath3D
+from figures import AT_LEAST, AT_MOST, record
 from scipy.spatial import cKDTree
 
 
@@ -164,6 +165,9 @@ def main() -> None:
         truth, prediction, seconds = run(name, options.resolution, options.frames)
         figures = measure(truth, prediction, seconds)
         print(describe(name, figures))
+        record(f"{name}: registered", figures.registered, AT_LEAST)
+        record(f"{name}: median depth error, %", 100 * figures.depth_error, AT_MOST)
+        record(f"{name}: pixels kept, %", 100 * figures.kept, AT_LEAST)
         if options.pictures:
             pictures(truth, prediction, options.pictures)
         if options.json:

@@ -32,6 +32,7 @@ from da3_blender.core.prediction import filters
 from da3_blender.core.prediction.batch import Batch
 from da3_blender.core.settings import BatchMode, Settings
 from disturbed_predictor import Disturbance, DisturbedPredictor
+from figures import AT_LEAST, AT_MOST, record
 from original_motion import original_moving
 
 SIZE = (504, 280)  # of the frames whose time is taken: width, height
@@ -88,6 +89,7 @@ def passer_by(seeds: range, pictures: Path | None) -> bool:
         fine = iou >= least and wrong < 0.005 and (better is None or iou >= other + better)
         kept &= bool(fine)
         low = min(o[0] for o in ours)
+        record(f"passer_by, {label}: IoU", iou, AT_LEAST)
         print(
             f"  {label:24s} {iou:.3f} (lowest {low:.3f}), {wrong:.2%}; the original's vote {other:.3f}, {other_wrong:.1%}"
             f"{'' if fine else '   MISSED'}",
@@ -183,7 +185,8 @@ def speed_here() -> bool:
     many = sequence(160)
     growth = timed(many, 160) / ours, timed(many, 10) / batched
     print(f"160 frames take {growth[0]:.1f} times as long in one batch, {growth[1]:.1f} times in batches of 10")
-    fine = theirs / max(ours, batched) >= 15 and max(growth) <= 4.5
+    fine = record("times faster than pairwise", theirs / max(ours, batched), AT_LEAST, 15).held
+    fine &= record("160 frames, times 40 frames", max(growth), AT_MOST, 4.5).held
     if not fine:
         print("MISSED: at least 15 times, and at most 4.5 times")
     return fine

@@ -23,6 +23,7 @@ from da3_blender.core.geometry.similarity import umeyama
 from da3_blender.core.monitor import Monitor
 from da3_blender.core.predictors.classic import scene
 from da3_blender.core.settings import FeatureMatching, Panorama
+from figures import AT_LEAST, AT_MOST, record
 
 
 def main() -> None:
@@ -43,6 +44,8 @@ def main() -> None:
     path = np.linalg.norm(np.diff(true[:, :3, 3], axis=0), axis=1).sum()
     between = [r @ rotations[0].T @ true[0, :3, :3].T @ t for r, t in zip(rotations, true[:, :3, :3], strict=True)]
     angles = np.degrees([np.arccos(np.clip((np.trace(turn) - 1.0) / 2.0, -1.0, 1.0)) for turn in between])
+    record("views registered", len(found.indices), AT_LEAST, len(frames.selected))
+    record("panoramas' centres, % of the path", 100 * apart.max() / path, AT_MOST, 1.0)
     print(
         f"panorama: {len(found.indices)} of {len(frames.selected)} views, {len(own)} of {len(truth)} panoramas, "
         f"centres {apart.max() / path:.4%} of the path, turned by {angles.max():.3f} deg, {seconds:.0f} s"

@@ -31,6 +31,7 @@ from da3_blender.core.predictors.classic.predictor import covered, undistort
 from da3_blender.core.predictors.classic.sfm.reconstruction import structure_from_motion
 from da3_blender.core.predictors.classic.stereo.depths import dense
 from da3_blender.core.settings import Settings
+from figures import AT_LEAST, record
 
 PHOTOS = measuring.ROOT.parent / "shared" / "data" / "photos"
 HELD = slice(2, None, 5)  # of the registered images
@@ -182,7 +183,14 @@ def main() -> None:
     options = measuring.options(__doc__, sets=sets, photos=str(PHOTOS), plain=False, resolution=504)
     for name in options.sets:
         folder = Path(options.photos) / name
+        if not folder.is_dir():
+            print(f"SKIPPED: no photographs in '{folder}'", flush=True)
+            continue
         figures = run(folder, options.resolution)
+        record(f"{name}: registered", figures.registered, AT_LEAST)
+        record(f"{name}: pixels kept, %", 100 * figures.kept, AT_LEAST)
+        record(f"{name}: held-out views covered, %", 100 * figures.covered, AT_LEAST)
+        record(f"{name}: held-out views, dB", figures.psnr, AT_LEAST)
         against = f" (plain pycolmap {plain(folder)})" if options.plain else ""
         print(
             f"{name}: {figures.registered} of {figures.images} registered{against}, kept {figures.kept:.1%}, measured "

@@ -7,7 +7,12 @@ A card computes passes one after another and has two at most; the driver takes t
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from figures import AT_LEAST, record
 
 AHEAD = 2  # passes that an actor has, as in core/cluster/pool.py
 PASSES = 1000
@@ -60,6 +65,7 @@ def main() -> int:
     print(f"{'against one card without Ray':52}" + "".join(f"{cards:>7}" for cards in CARDS) + "   limited from")
     for costs in ALL:
         gains = [alone(costs) / seconds(costs, cards) for cards in CARDS]
+        record(f"{costs.name}: times faster, {CARDS[-1]} cards", gains[-1], AT_LEAST)
         limit = (costs.model * costs.seen + costs.decode) / costs.driver
         print(f"{costs.name:52}" + "".join(f"{gain:6.1f}x" for gain in gains) + f"   {limit:.1f} cards on")
     return 0
