@@ -1,4 +1,4 @@
-"""What can be done with a finished run without the model: Rebuild, Merge Points, Fuse Frames to Mesh, Split by Object."""
+"""What can be done with a finished run without the model: Rebuild, Merge Points, Refine Splats, Fuse Frames to Mesh, Split by Object."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import bpy
 from bpy.types import Context, Operator
 
+from ..nodes.datablocks import splat_nodes
 from ..nodes.edits import transforming
 from .jobs.job import Job, JobOperator
 from .state.kept_run import why_no_run, why_not_kept
@@ -60,6 +61,26 @@ class DA3_OT_merge_points(_OfKeptRun, Operator):
         return {"merge_points": True}
 
 
+class DA3_OT_refine_splats(_OfKeptRun, Operator):
+    """Fit the splats' colours, opacities and sizes to the photographs, and build the run again with them.
+    Views that take no part decide when it ends, so that it is never worse for new views. For photographs of one exposure"""
+
+    bl_idname = "da3.refine_splats"
+    bl_label = "Refine Splats"
+    bl_options = {"UNDO"}
+    what = "refined"
+
+    @classmethod
+    def why_not(cls, context: Context) -> str:
+        reason = super().why_not(context)
+        if not reason and not splat_nodes.DRAWN:
+            return "Blender draws splats from version 5.3 on"
+        return reason
+
+    def changes(self) -> dict[str, Any]:
+        return {"splats": True, "generate_meshes": False}
+
+
 class DA3_OT_fuse(_OfKeptRun, Operator):
     """Add one surface, made from all frames of the run, with the Surfaces settings"""
 
@@ -103,5 +124,5 @@ def _splittable(context: Context) -> list[bpy.types.Object]:
     return [obj for obj in known if obj.select_get()] or known
 
 
-CLASSES = (DA3_OT_rebuild, DA3_OT_merge_points, DA3_OT_fuse, DA3_OT_split_by_object)
+CLASSES = (DA3_OT_rebuild, DA3_OT_merge_points, DA3_OT_refine_splats, DA3_OT_fuse, DA3_OT_split_by_object)
 register, unregister = bpy.utils.register_classes_factory(CLASSES)

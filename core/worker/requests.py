@@ -53,7 +53,8 @@ class Generate(Job):
 class Rebuild(Job):
     """Build a run that was kept again, with other settings and without the model; arrays are written into ``folder``.
 
-    ``what`` is "all", or "fused" for a surface from all frames alone; ``device`` as in ``Generate``, for that surface.
+    ``what`` is "all", "refined" for all with splats fitted to the photographs, or "fused" for a surface from all frames
+    alone; ``device`` as in ``Generate``, for what computes with torch.
     """
 
     type: ClassVar[str] = "rebuild"

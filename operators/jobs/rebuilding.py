@@ -1,4 +1,4 @@
-"""A run that is kept on disk, built again with other settings: Rebuild, Merge Points, Fuse Frames to Mesh."""
+"""A run that is kept on disk, built again with other settings: Rebuild, Merge Points, Refine Splats, Fuse Frames to Mesh."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ..state.session import Session
 from .generation import GenerateJob
 from .showing import most_dots, select
 
-ALL, FUSED = "all", "fused"  # what a worker builds again
+ALL, FUSED, REFINED = "all", "fused", "refined"  # what a worker builds again
 
 
 class RebuildJob(GenerateJob):
@@ -28,7 +28,8 @@ class RebuildJob(GenerateJob):
     Parameters
     ----------
     top : the run's collection
-    what : ``ALL`` takes the place of all that the run had built; ``FUSED`` adds a surface to it
+    what : ``ALL`` takes the place of all that the run had built, ``REFINED`` too, with splats fitted to the photographs;
+        ``FUSED`` adds a surface to it
     """
 
     title = "Rebuild"
@@ -100,7 +101,7 @@ class RebuildJob(GenerateJob):
         assert self._run
         if self._run.camera is not None and is_there(self._run.camera):
             yield from transforming.move_objects_steps([self._run.camera], transforming.place_of(self._top))
-        (replacing.replace if self._what == ALL else replacing.add)(self._run, self._top)
+        (replacing.add if self._what == FUSED else replacing.replace)(self._run, self._top)
         report["run"] = self._id
         self._is_replaced = True
         look.thin(self._top, most_dots(), 100.0)

@@ -103,6 +103,16 @@ def of_network(gaussians: Array, depth: Array, kept: Array, intrinsics: Array, e
     return {"scale": scale, "rotation": rotation / np.maximum(length, 1e-6), "radiance": radiance}
 
 
+def matrices(rotation: Array) -> Array:
+    """(P, 3, 3) float32, the inverse of ``quaternions``: columns are the axes."""
+    w, axis = rotation[:, :1], rotation[:, 1:]
+    columns = []
+    for unit in np.eye(3, dtype=np.float32):  # q v q*, written out
+        twice = 2.0 * np.cross(axis, unit)
+        columns.append(unit + w * twice + np.cross(axis, twice))
+    return np.stack(columns, axis=-1)
+
+
 def rotated(by: Array, rotation: Array) -> Array:
     """(P, 4) float32, the Hamilton product of one quaternion (w, x, y, z) and (P, 4)."""
     w, axis = by[0], by[1:]

@@ -52,16 +52,25 @@ class Sender:
 
     def send(self, batch: Batch, records: list[CameraRecord], pictures: Sequence[str] = ()) -> Delivered:
         """A batch with its cameras; ``pictures``: files that meshes show, where the images have none of their own."""
+        delivered = self.make(batch, records, pictures)
+        self.tell(delivered)
+        return delivered
+
+    def make(self, batch: Batch, records: list[CameraRecord], pictures: Sequence[str] = ()) -> Delivered:
+        """What ``send`` sends of a batch."""
         self._watch.progress("points", 0.0)
-        delivered = deliver(batch, records, self._settings, self._merger, self._thinner, pictures)
+        return deliver(batch, records, self._settings, self._merger, self._thinner, pictures)
+
+    def tell(self, delivered: Delivered) -> None:
+        """Send what was made of a batch."""
         self._watch.progress("points", 0.5)
+        records = delivered.cameras
         cameras = [camera for camera in cameras_of(records) if camera.frame not in self._panoramas]
         self._panoramas.update(camera.frame for camera in cameras if camera.is_panorama)
         self._tell(self.batches, delivered.parts, cameras)
         self.batches += 1
         self.frames += len(cameras)
         self.points += sum(len(cloud) for cloud in delivered.clouds)
-        return delivered
 
     def send_whole(self, parts: Sequence[Part]) -> None:
         """What is of the whole run, and of no batch."""

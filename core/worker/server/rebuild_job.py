@@ -25,8 +25,8 @@ from .explaining import explained
 from .progress import Progress
 from .reporting import Emit, ProgressReporter
 
-ALL, FUSED = "all", "fused"
-SURFACE = "surface"  # stage, as ``surface.STAGE``
+ALL, FUSED, REFINED = "all", "fused", "refined"
+SURFACE, SPLATS = "surface", "splats"  # stages, as ``surface.STAGE`` and ``refining.STAGE``
 # Settings that a rebuild follows; in all others the run stays what it was.
 GROUPS = ("filters", "motion", "surfaces", "output", "animation")
 THRESHOLDS = ("depth_threshold", "conf_threshold_coef")
@@ -42,10 +42,13 @@ def rebuild(request: protocol.Rebuild, emit: Emit, cancelled: Callable[[], bool]
     reset_peak_memory()
     run = KeptRun.open(Path(request.kept_folder), request.run)
     settings = settings_for(run, Settings.from_strings(request.settings))
+    if request.what == REFINED:
+        settings = replace(settings, splats=True, generate_meshes=False, fuse_frames=False)
     warnings: list[str] = []
-    wants_surface, wants_parts = settings.fuse_frames or request.what == FUSED, request.what == ALL
+    wants_surface, wants_parts = settings.fuse_frames or request.what == FUSED, request.what != FUSED
     stages = {detection.STAGE: 5.0, "points": 1.0} if settings.detect_motion else {"points": 1.0}
-    progress = Progress(stages if wants_parts else {}, len(run), at_end={SURFACE: 20.0} if wants_surface else {})
+    at_end = {SPLATS: 100.0} if request.what == REFINED else {SURFACE: 20.0} if wants_surface else {}
+    progress = Progress(stages if wants_parts else {}, len(run), at_end=at_end)
     reporter = ProgressReporter(request.job, warnings, progress, emit)
     monitor = Monitor(reporter.progress, cancelled)
     name, rate = run.about["name"], run.about["frame_rate"]
@@ -54,7 +57,10 @@ def rebuild(request: protocol.Rebuild, emit: Emit, cancelled: Callable[[], bool]
         if settings.use_segmentation and not run.settings.use_segmentation:
             warnings.append("The run was made without segmentation: generate it again to find the things in it")
         records: dict[int, list[CameraRecord]] = {}
-        for batch in filtered(run, settings, monitor, records):
+        batches = filtered(run, settings, monitor, records)
+        if request.what == REFINED:
+            send_refined(batches, records, sender, monitor, progress, warnings, request.device)
+        for batch in batches:
             cameras = records.pop(batch.indices[0])
             sender.send(batch, cameras, pictures=_copies(run.pictures(batch.indices), cameras, is_video=bool(rate)))
             progress.pass_done()
@@ -166,3 +172,33 @@ def send_surface(
     mesh = fuse(pieces, settings, monitor, device=str(choice.device))
     warnings.extend([choice.warning] * bool(choice.warning) + mesh.warnings)
     sender.send_whole([fused_part.part(mesh, sender.folder)])
+
+
+def send_refined(
+    batches: Iterator[Batch],
+    records: dict[int, list[CameraRecord]],
+    sender: Sender,
+    monitor: Monitor,
+    progress: Progress,
+    warnings: list[str],
+    device: str | None,
+) -> None:
+    """A run's batches with their splats refined, all at its end; ``records`` as ``filtered`` fills them."""
+    from ...devices.choosing import choose
+    from ...splats.run import refined, views_of  # late, both: they bring torch
+
+    choice = choose(device)
+    warnings.extend([choice.warning] * bool(choice.warning))
+    made, views = [], []
+    for batch in batches:
+        cameras = records.pop(batch.indices[0])
+        made.append(sender.make(batch, cameras))
+        views += views_of(batch, [record.frame for record in cameras])
+        progress.pass_done()
+    result = refined([one.parts for one in made], views, monitor, str(choice.device))
+    found = result.found
+    warnings.append(
+        f"Splats refined: views that took no part have {found.after:.1f} dB after {found.steps} steps, {found.before:.1f} before"
+    )
+    for one, parts in zip(made, result.parts, strict=True):
+        sender.tell(replace(one, parts=parts))

@@ -28,7 +28,7 @@ from da3_blender.core.geometry.projection import invert_rigid, project, unprojec
 from da3_blender.core.geometry.similarity import umeyama
 from da3_blender.core.monitor import Monitor
 from da3_blender.core.output.blender_arrays import cameras
-from da3_blender.core.output.payload import Part, split
+from da3_blender.core.output.payload import CameraRecord, Part, split
 from da3_blender.core.pipeline import deliver, reconstruct
 from da3_blender.core.prediction import filters
 from da3_blender.core.prediction.batch import Batch
@@ -68,6 +68,13 @@ def predicted(known: truths.Truth, kept: list[int], kind: str) -> tuple[list[int
     prediction.extrinsics = np.concatenate([rotations, shifts[:, :, None]], axis=-1)
     prediction.depth = (prediction.depth * fitted.scale).astype(np.float32)
     return indices, prediction
+
+
+def records(prediction: Prediction, indices: list[int]) -> list[CameraRecord]:
+    """A camera for each frame, named by its number, whose image fills its canvas."""
+    height, width = prediction.depth.shape[1:]
+    places = [Placement(0, 0, width, height, width, height)] * len(indices)
+    return cameras(prediction, indices, [f"{i:03d}" for i in indices], [""] * len(indices), places)
 
 
 def seen(known: truths.Truth, view: int, kept: list[int]) -> np.ndarray:
@@ -116,15 +123,15 @@ def main() -> int:
     known, claims = truths.load(SET), measuring.Claims()
     held = list(range(FIRST, len(known), STEP))
     kept = [i for i in range(len(known)) if i not in held]
-    height, width = known.depth.shape[1:]
-    whole = Placement(0, 0, width, height, width, height)
-    views = cameras(
-        Prediction(known.depth[held], known.depth[held], known.extrinsics[held], known.intrinsics[held], known.images[held]),
-        held, [f"{i:03d}" for i in held], [""] * len(held), [whole] * len(held),
-    )  # fmt: skip
+    views = records(
+        Prediction(
+            known.depth[held], known.depth[held], known.extrinsics[held], known.intrinsics[held], known.images[held]
+        ),
+        held,
+    )
     for kind in options.kinds:
         indices, prediction = predicted(known, kept, kind)
-        cloud = deliver(Batch(indices, prediction), [], SETTINGS).clouds[0]
+        cloud = deliver(Batch(indices, prediction), records(prediction, indices), SETTINGS).clouds[0]
         with tempfile.TemporaryDirectory() as temporary:
             folder = (options.pictures or Path(temporary)) / kind
             told = rendered(folder, list(split(cloud)), views, options.samples, python)

@@ -1,5 +1,7 @@
 """A kept run, built again with other settings, is what the run would have been with them."""
 
+import functools
+
 import numpy as np
 import pytest
 import truth
@@ -137,3 +139,17 @@ def test_the_edges_of_faces_are_each_there_once():
     edges, corner_edges = fused.edges_of(corners)
     assert edges.tolist() == [[0, 1], [0, 2], [1, 2], [1, 3], [2, 3]]
     assert [sorted(edges[e].tolist()) for e in corner_edges[1]] == [[1, 2], [1, 3], [2, 3]]
+
+
+def test_refined_splats_take_the_place_of_those_that_were(generate, rebuild, monkeypatch):
+    pytest.importorskip("torch")
+    from da3_blender.core.splats import run as refine_run
+
+    monkeypatch.setattr(refine_run, "refine", functools.partial(refine_run.refine, steps=15))
+    _, _, report = generate(splats=True)
+    before, _, plain = rebuild(report["run"], splats=True)
+    after, cameras, told = rebuild(report["run"], "refined")
+    assert [part.name for part in after] == [part.name for part in before]
+    assert sorted(cameras) == [0, 1, 2] and told["points"] == plain["points"]
+    np.testing.assert_array_equal(clouds(after), clouds(before))
+    assert any("Splats refined" in warning for warning in told["warnings"])
