@@ -34,7 +34,7 @@ from .debug_images import DebugImages
 from .output_folder import beside, descriptive_name, writable
 from .payload import CameraRecord, PointArrays, camera_table, split
 from .point_clouds import EvenSample
-from .splats.files import SplatWriter
+from .splats.files import SPLAT_BYTES, SplatWriter
 
 TABLE, REPORT = "camera_intrinsics.csv", "camera_report.txt"
 COLMAP_POINTS = 200_000  # at most; enough to start a radiance field from, and COLMAP's tools stay quick
@@ -104,18 +104,18 @@ class ResultFiles:
         ]
 
     def warn_of_space(self, frames: int, pixels: int) -> list[str]:
-        """A sentence where the disk may be too small for the point cloud; ``pixels``: of a frame.
+        """A sentence where the disk may be too small for the point cloud and the splats; ``pixels``: of a frame.
 
         Only a warning: how many points the filters leave is known afterwards, and the scene needs none of this.
         """
-        if self._folder is None or not self._settings.output_point_cloud:
-            return []
-        needed, free = frames * pixels * VERTEX.itemsize, shutil.disk_usage(self._folder).free
-        if needed <= free:
+        wants_splats = self._settings.output_splats is not SplatFile.OFF
+        sizes = {CLOUD: VERTEX.itemsize * self._settings.output_point_cloud, SPLATS: SPLAT_BYTES * wants_splats}
+        needed = frames * pixels * sum(sizes.values())
+        if self._folder is None or needed <= (free := shutil.disk_usage(self._folder).free):
             return []
         return [
-            f"The point cloud may take {needed / 1e9:.3g} GB in '{self._folder}', where {free / 1e9:.3g} GB are free: should "
-            "they not do, it is left out"
+            f"The {' and '.join(kind for kind, size in sizes.items() if size)} may take {needed / 1e9:.3g} GB in "
+            f"'{self._folder}', where {free / 1e9:.3g} GB are free: what does not fit is left out"
         ]
 
     def add(

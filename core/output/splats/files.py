@@ -24,6 +24,7 @@ Array = NDArray[Any]
 COLUMNS = (
     "x", "y", "z", "f_dc_0", "f_dc_1", "f_dc_2", "opacity", "scale_0", "scale_1", "scale_2", "rot_0", "rot_1", "rot_2", "rot_3",
 )  # fmt: skip
+SPLAT_BYTES = 4 * len(COLUMNS)  # on the disk while a file is written, of SPZ too
 LEAST_OPACITY = 1e-4  # and as far from 1: the sigmoid reaches neither end
 PIECE = 1 << 18  # splats in memory at a time
 FRACTION_BITS = 12  # of an SPZ position: steps of 1 / 4096, up to 2048 from the origin

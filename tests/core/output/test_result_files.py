@@ -4,6 +4,7 @@ import csv
 import os
 import tracemalloc
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import payloads
@@ -21,7 +22,7 @@ from da3_blender.core.output.cameras import colmap
 from da3_blender.core.output.payload import PointArrays
 from da3_blender.core.output.point_clouds import EvenSample
 from da3_blender.core.prediction.batch import Batch
-from da3_blender.core.settings import BatchMode, ColmapExport, Settings
+from da3_blender.core.settings import BatchMode, ColmapExport, Settings, SplatFile
 from PIL import Image
 from truth_predictor import TruthPredictor
 
@@ -375,3 +376,22 @@ def test_a_move_of_the_cameras_and_one_of_the_points_keep_what_is_seen():
     sample.move([np.eye(4), move])
     np.testing.assert_array_equal(sample._position[:4], before[:4])
     np.testing.assert_allclose(sample._position[4:], before[4:] @ move[:3, :3].T + move[:3, 3], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "bytes_each", "said"),
+    [
+        ({"output_point_cloud": True}, 19, "The point cloud may"),
+        ({"output_splats": SplatFile.PLY}, 56, "The splats may"),
+        ({"output_point_cloud": True, "output_splats": SplatFile.SPZ}, 75, "The point cloud and splats may"),
+    ],
+)
+def test_a_disk_that_is_too_small_is_told_before(tmp_path, monkeypatch, wanted, bytes_each, said):
+    files = result_files.ResultFiles(
+        Settings(output_folder=str(tmp_path / "out"), **{"output_point_cloud": False, **wanted}), "x"
+    )
+    for spare, told in ((0, 0), (-1, 1)):
+        free = SimpleNamespace(free=10 * 100 * bytes_each + spare)
+        monkeypatch.setattr(result_files.shutil, "disk_usage", lambda _, free=free: free)
+        sentences = files.warn_of_space(10, 100)
+        assert len(sentences) == told and all(sentence.startswith(said) for sentence in sentences)

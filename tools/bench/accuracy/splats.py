@@ -1,4 +1,4 @@
-"""Measures splats against dots of the same points: held-out views of `courtyard`, rendered by Blender 5.3 on the CPU.
+"""Measures dots, splats and refined splats of the same points: held-out views of `courtyard`, rendered by Blender 5.3.
 
     python tools/bench/accuracy/splats.py [truth] [disturbed] [classic] [--samples 16] [--pictures FOLDER]
 
@@ -15,6 +15,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from da3_blender.core.prediction.batch import Batch
 from da3_blender.core.prediction.prediction import Prediction
 from da3_blender.core.predictors.classic import ClassicPredictor
 from da3_blender.core.settings import Settings
+from da3_blender.core.splats.run import refined, views_of
 from disturbed_predictor import Disturbance, DisturbedPredictor
 from PIL import Image
 
@@ -42,7 +44,7 @@ sys.path.insert(0, str(measuring.ROOT / "tools"))
 import paths
 
 SET, STEP, FIRST = "courtyard", 4, 2
-BETTER, COVERED = 3.0, 0.97
+BETTER, REFINED, COVERED = 3.0, 2.0, 0.97
 SECONDS, LONGEST, POINTS = 0.3, 0.05, 1_900_000
 SAME = 0.02  # of the depth: a photograph sees a place at so nearly its true depth
 SETTINGS = Settings(splats=True)
@@ -92,11 +94,13 @@ def seen(known: truths.Truth, view: int, kept: list[int]) -> np.ndarray:
     return out & (known.depth[view] > 0)
 
 
-def rendered(folder: Path, clouds: list[Any], views: list[Any], samples: int, python: Path) -> dict[str, Any]:
-    """What ``splats_render.py`` says of the clouds, its pictures in the folder."""
+def rendered(
+    folder: Path, clouds: list[Any], views: list[Any], samples: int, python: Path, shown: list[str]
+) -> dict[str, Any]:
+    """What ``splats_render.py`` says of the clouds ``shown`` as dots or splats, its pictures in the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     parts = [Part(f"_Points_{k}", cloud).save(folder, str(k)) for k, cloud in enumerate(clouds)]
-    job = {"parts": parts, "views": [view.to_json() for view in views], "samples": samples}
+    job = {"parts": parts, "views": [view.to_json() for view in views], "samples": samples, "shown": shown}
     (folder / "job.json").write_text(json.dumps(job), "utf-8")
     program = Path(__file__).with_name("splats_render.py")
     environ = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
@@ -134,8 +138,13 @@ def main() -> int:
         cloud = deliver(Batch(indices, prediction), records(prediction, indices), SETTINGS).clouds[0]
         with tempfile.TemporaryDirectory() as temporary:
             folder = (options.pictures or Path(temporary)) / kind
-            told = rendered(folder, list(split(cloud)), views, options.samples, python)
-            gains, covers = [], []
+            told = rendered(folder, list(split(cloud)), views, options.samples, python, ["dots", "splats"])
+            since = time.monotonic()
+            photos = views_of(Batch(indices, prediction), indices)
+            fitted = refined([[Part("_Points", cloud)]], photos, Monitor(), "cpu")
+            took, better = time.monotonic() - since, fitted.parts[0][0].arrays
+            rendered(folder, list(split(better)), views, options.samples, python, ["refined"])
+            gains, covers, more = [], [], []
             assert cloud.scale is not None
             print(f"{kind}: {len(cloud):,} points, {(cloud.scale[:, 0] > 0).mean():.0%} of them drawn as splats")
             for i in held:
@@ -143,15 +152,19 @@ def main() -> int:
                 (dots, dots_cover), (splats, cover) = (
                     judged(folder / f"{i:03d}_{name}.png", known.images[i], where) for name in ("dots", "splats")
                 )
+                refined_db, _ = judged(folder / f"{i:03d}_refined.png", known.images[i], where)
                 gains.append(splats - dots)
+                more.append(refined_db - splats)
                 covers.append(cover)
                 times = [told["seconds"][f"{i:03d} {name}"] for name in ("dots", "splats")]
                 print(
                     f"  view {i}: dots {dots:.2f} dB, {dots_cover:.2%}, {times[0]:.0f} s; splats {splats:.2f} dB, {cover:.2%}, "
-                    f"{times[1]:.0f} s",
+                    f"{times[1]:.0f} s; refined {refined_db:.2f} dB",
                     flush=True,
                 )
         print(f"  splats better by {claims.at_least(f'{kind}: dB', float(np.mean(gains)), BETTER, '.2f')} dB")
+        print(f"  refined in {fitted.found.steps} steps, {took:.0f} s; better again by ", end="")
+        print(f"{claims.at_least(f'{kind}: refined', float(np.mean(more)), REFINED, '.2f')} dB")
         print(f"  coverage {claims.at_least(f'{kind}: coverage', float(np.mean(covers)), COVERED, '.4f')}")
         per = told["build"] / told["points"] * POINTS
         print(f"  {POINTS:,} splats into Blender: {claims.at_most('seconds', per, SECONDS)} s, ", end="")

@@ -1,6 +1,6 @@
 """Blender's half of ``splats.py``: builds the clouds of a folder as a run does, and renders them as dots and as splats.
 
-splats_render.py FOLDER      reads job.json, writes <view>_<dots|splats>.png and told.json; needs Blender 5.3
+splats_render.py FOLDER      reads job.json, writes <view>_<dots|splats|refined>.png and told.json; needs Blender 5.3
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def main(folder: Path) -> None:
     built = list(drained(cameras.build_steps(records)))
     for camera in built:
         scene.collection.objects.link(camera)
-    for name, is_on in (("dots", False), ("splats", True)):
+    for name, is_on in ((name, name != "dots") for name in job["shown"]):
         look.put(run.top, splat_nodes.SWITCH, is_on)
         for record, camera in zip(records, built, strict=True):
             scene.camera = camera
