@@ -11,7 +11,7 @@ import pytest
 from da3_blender.core.files import ownership
 from da3_blender.core.output import blender_arrays
 from da3_blender.core.worker import protocol
-from da3_blender.core.worker.life import private_folder
+from da3_blender.core.worker.life import private_folder, pulse
 from da3_blender.core.worker.server.server import Server, failure
 from killed_blender import gone
 
@@ -117,6 +117,7 @@ def test_the_worker_dies_with_its_blender(images, tmp_path, stand_in, way):
 def test_a_folder_that_is_not_a_session_is_never_removed(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "getpgrp", lambda: -1)
     monkeypatch.setattr(os, "_exit", lambda code: (_ for _ in ()).throw(SystemExit(code)))
+    monkeypatch.setattr(pulse, "take_time", lambda: None)  # it would end the tests, seconds later
     precious = tmp_path / "precious"
     precious.mkdir()
     with pytest.raises(SystemExit):
