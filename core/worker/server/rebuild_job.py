@@ -13,7 +13,7 @@ from ...frames.pixels.kinds import opens_in_blender
 from ...monitor import Monitor
 from ...motion import detection
 from ...output.kept_runs import KeptRun
-from ...output.payload import CameraRecord
+from ...output.payload import CameraRecord, PointArrays
 from ...prediction import filters
 from ...prediction.batch import Batch
 from ...prediction.prediction import Prediction
@@ -53,13 +53,15 @@ def rebuild(request: protocol.Rebuild, emit: Emit, cancelled: Callable[[], bool]
     monitor = Monitor(reporter.progress, cancelled)
     name, rate = run.about["name"], run.about["frame_rate"]
     sender = Sender(request.job, Path(request.folder), name, rate, settings, emit, monitor)
+    written: list[Path] = []
     if wants_parts:
         if settings.use_segmentation and not run.settings.use_segmentation:
             warnings.append("The run was made without segmentation: generate it again to find the things in it")
         records: dict[int, list[CameraRecord]] = {}
         batches = filtered(run, settings, monitor, records)
         if request.what == REFINED:
-            send_refined(batches, records, sender, monitor, progress, warnings, request.device)
+            made = send_refined(batches, records, sender, monitor, progress, warnings, request.device)
+            written = write_splats(settings, name, made, warnings, reporter)
         for batch in batches:
             cameras = records.pop(batch.indices[0])
             sender.send(batch, cameras, pictures=_copies(run.pictures(batch.indices), cameras, is_video=bool(rate)))
@@ -79,7 +81,7 @@ def rebuild(request: protocol.Rebuild, emit: Emit, cancelled: Callable[[], bool]
         "peak_memory": {"worker": peak_memory(), "device": 0},
         "warnings": reporter.warnings,
         "failures": reporter.failures,
-        "files": [],
+        "files": [str(path) for path in written],
         "moves": [],  # what was kept of a long way is at its final place
         "run": run.id,
     }
@@ -182,8 +184,8 @@ def send_refined(
     progress: Progress,
     warnings: list[str],
     device: str | None,
-) -> None:
-    """A run's batches with their splats refined, all at its end; ``records`` as ``filtered`` fills them."""
+) -> list[PointArrays]:
+    """A run's batches with their splats refined, all at its end; ``records`` as ``filtered`` fills them. Its points."""
     from ...devices.choosing import choose
     from ...splats.run import refined, views_of  # late, both: they bring torch
 
@@ -202,3 +204,17 @@ def send_refined(
     )
     for one, parts in zip(made, result.parts, strict=True):
         sender.tell(replace(one, parts=parts))
+    return [part.arrays for parts in result.parts for part in parts if isinstance(part.arrays, PointArrays)]
+
+
+def write_splats(
+    settings: Settings, name: str, clouds: list[PointArrays], warnings: list[str], reporter: ProgressReporter
+) -> list[Path]:
+    """The refined splats' file, where one is wanted; what goes wrong is said, and the scene comes all the same."""
+    from ...splats.writing import write
+
+    try:
+        return write(settings, name, clouds, warnings)
+    except (DA3Error, OSError) as error:
+        reporter.fail(f"The refined splats were not written: {explained(error)}")
+        return []

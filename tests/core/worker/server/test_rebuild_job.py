@@ -1,6 +1,7 @@
 """A kept run, built again with other settings, is what the run would have been with them."""
 
 import functools
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -141,15 +142,18 @@ def test_the_edges_of_faces_are_each_there_once():
     assert [sorted(edges[e].tolist()) for e in corner_edges[1]] == [[1, 2], [1, 3], [2, 3]]
 
 
-def test_refined_splats_take_the_place_of_those_that_were(generate, rebuild, monkeypatch):
+def test_refined_splats_take_the_place_of_those_that_were(generate, rebuild, monkeypatch, tmp_path):
     pytest.importorskip("torch")
     from da3_blender.core.splats import run as refine_run
 
     monkeypatch.setattr(refine_run, "refine", functools.partial(refine_run.refine, steps=15))
     _, _, report = generate(splats=True)
     before, _, plain = rebuild(report["run"], splats=True)
-    after, cameras, told = rebuild(report["run"], "refined")
+    after, cameras, told = rebuild(report["run"], "refined", output_splats="ply", output_folder=str(tmp_path / "out"))
     assert [part.name for part in after] == [part.name for part in before]
     assert sorted(cameras) == [0, 1, 2] and told["points"] == plain["points"]
     np.testing.assert_array_equal(clouds(after), clouds(before))
     assert any("Splats refined" in warning for warning in told["warnings"])
+    (file,) = map(Path, told["files"])
+    drawn = sum(int((part.arrays.scale[:, 0] > 0).sum()) for part in after)
+    assert f"element vertex {drawn}\n".encode() in file.read_bytes()[:600]
