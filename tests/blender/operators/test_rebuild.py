@@ -14,6 +14,7 @@ from addon_fixtures import datablocks, new_run, step_until
 from da3_blender import addon
 from da3_blender.core.output.payload import MeshArrays, Part
 from da3_blender.nodes import assembly, point_cloud
+from da3_blender.nodes.datablocks import splat_nodes
 from da3_blender.nodes.edits import transforming
 from da3_blender.operators import handlers
 from da3_blender.operators.jobs.rebuilding import RebuildJob
@@ -271,3 +272,17 @@ def drawn_sidebar():
 
 def shown(drawn):
     return {call.args[0] for call in drawn.mock_calls if call[0].endswith("operator")}
+
+
+@pytest.mark.skipif(not splat_nodes.DRAWN, reason="Blender draws splats from 5.3 on")
+def test_refining_splats_gives_the_run_splats_in_its_place(run):
+    before = points(run)
+    assert bpy.ops.da3.refine_splats() == {"FINISHED"}
+    assert points(run) == before
+    assert all("radiance:base" in obj.data.attributes for obj in objects(run))
+
+
+@pytest.mark.skipif(splat_nodes.DRAWN, reason="Blender draws splats from 5.3 on")
+def test_an_older_blender_says_why_it_refines_no_splats(run):
+    with pytest.raises(RuntimeError, match="from version 5.3 on"):
+        bpy.ops.da3.refine_splats()
