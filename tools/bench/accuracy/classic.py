@@ -23,6 +23,7 @@ import truth as truths
 from da3_blender.core.geometry import projection
 from da3_blender.core.monitor import Monitor
 from da3_blender.core.predictors.classic import ClassicPredictor
+from da3_blender.core.predictors.classic.stereo.depths import GUESSED
 from da3_blender.core.settings import Settings
 from evo.core import metrics
 from evo.core.geometry import umeyama_alignment
@@ -48,6 +49,9 @@ class Figures:
     memory: int  # bytes, peak of this process and its children
     within_1_percent: float = 0.0
     within_5_percent: float = 0.0
+    filled: float = 0.0  # share of the pixels with true depth where a surface was only continued
+    filled_error: float = 0.0  # median there
+    filled_within_5_percent: float = 0.0
 
 
 def measure(truth: Any, prediction: Any, seconds: float) -> Figures:
@@ -74,6 +78,7 @@ def measure(truth: Any, prediction: Any, seconds: float) -> Figures:
     both = known & keep
     scale = float(np.median(true_depth[both] / prediction.depth[both]))
     relative = np.abs(prediction.depth[both] * scale / true_depth[both] - 1.0)
+    guessed = relative[prediction.conf[both] < GUESSED]
 
     rotation, translation, similarity = _alignment(own, true)
     points = projection.unproject(prediction.depth, prediction.intrinsics, prediction.extrinsics)[both]
@@ -89,6 +94,8 @@ def measure(truth: Any, prediction: Any, seconds: float) -> Figures:
         kept=float(both.sum() / known.sum()), sky_kept=float((keep & ~known).sum() / max(1, (~known).sum())),
         cloud_distance=float(np.median(distance)) / size, seconds=seconds, memory=measuring.peak_memory(children=True),
         within_1_percent=float((relative < 0.01).mean()), within_5_percent=float((relative < 0.05).mean()),
+        filled=float(len(guessed) / known.sum()), filled_error=float(np.median(guessed)) if len(guessed) else 0.0,
+        filled_within_5_percent=float((guessed < 0.05).mean()) if len(guessed) else 1.0,
     )  # fmt: skip
 
 
@@ -148,13 +155,14 @@ def pictures(truth: Any, prediction: Any, folder: Path) -> None:
 
 
 def describe(name: str, figures: Figures) -> str:
-    """The figures of a sample set in three lines."""
+    """The figures of a sample set in four lines."""
     return (
         f"{name}: {figures.registered}/{figures.frames} registered, position {figures.position_error:.2%} of the path, "
         f"rotation {figures.rotation_error:.3f} deg, focal {figures.focal_error:.2%}\n"
         f"  depth median {figures.depth_error:.2%}, within 1 % {figures.within_1_percent:.1%}, within 5 % "
         f"{figures.within_5_percent:.1%}, kept {figures.kept:.1%} (of sky {figures.sky_kept:.1%}), "
         f"cloud {figures.cloud_distance:.3%} of the extent\n"
+        f"  filled {figures.filled:.1%}, median {figures.filled_error:.2%}, within 5 % {figures.filled_within_5_percent:.1%}\n"
         f"  {figures.seconds:.0f} s, {figures.memory / 1e9:.2f} GB"
     )
 
