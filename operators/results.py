@@ -50,7 +50,7 @@ class DA3_OT_photo_colors(PollMessage, Operator):
 grey them: that curve is for light, and a photograph has been through a camera's already"""
 
     bl_idname = "da3.photo_colors"
-    bl_label = "Colours as Photographed"
+    bl_label = "Colours as in Photo"
     bl_options = {"REGISTER", "UNDO"}
 
     @classmethod

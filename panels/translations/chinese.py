@@ -166,7 +166,7 @@ CHINESE = {
     "Separate Chunk Collections": "每块单独集合",
     "Set Upright": "摆正",
     "Show Colours": "显示颜色",
-    "Colours as Photographed": "照片原色",
+    "Colours as in Photo": "照片原色",
     "Show Confidence": "显示置信度",
     "Sim3": "Sim3",
     "Single images": "单张图像",

@@ -166,7 +166,7 @@ GERMAN = {
     "Separate Chunk Collections": "Eine Sammlung je Abschnitt",
     "Set Upright": "Aufrichten",
     "Show Colours": "Farben zeigen",
-    "Colours as Photographed": "Farben wie im Foto",
+    "Colours as in Photo": "Farben wie im Foto",
     "Show Confidence": "Konfidenz zeigen",
     "Sim3": "Sim3",
     "Single images": "Einzelne Bilder",

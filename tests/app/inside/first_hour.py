@@ -66,6 +66,7 @@ def scenario():
         ui.record(width=ui.region().width)
         settings.property_unset("model")
         settings.input = ""
+        yield from ui.settle()  # the panel is drawn, which has the model chosen
         yield from ui.until(lambda: bpy.context.scene.da3.is_property_set("model"), 20)
         ui.record(first_model=settings.model)
         yield from picture(width, "1_start")
