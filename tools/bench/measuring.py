@@ -33,7 +33,8 @@ def options(doc: str | None, **defaults: Any) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, default in defaults.items():
         if isinstance(default, tuple):
-            parser.add_argument(name, nargs="*", default=list(default), choices=[[], *default])
+            words = list(default)  # argparse checks the default, a list, too
+            parser.add_argument(name, nargs="*", default=words, choices=[words, *words], metavar="|".join(words))
         elif isinstance(default, list):  # free words
             parser.add_argument(name, nargs="*", default=default)
         elif default is False:
