@@ -15,7 +15,7 @@ from ..core.options.presets import Result
 from ..core.settings import BatchMode, ResizeMethod
 from ..core.worker import pace
 from ..operators.state import first_model
-from ..operators.state.needs import Lack, Mend
+from ..operators.state.needs import Lack, Mend, looked_at
 from ..operators.state.places import places
 from ..operators.state.properties import rounded_resolution
 from ..operators.state.session import session, time_text
@@ -53,11 +53,12 @@ def draw_input(layout: UILayout, context: Context) -> None:
     row.operator("da3.choose_input", text="", icon="FILEBROWSER")
     if not settings.input:
         return
-    found = session(context).inputs.get(bpy.path.abspath(settings.input))
+    found = looked_at(context)
     if found is None:
         column.label(text="Looking at it...")
     elif found.problem:
-        label(column, context, found.problem, "ERROR", alert=True)
+        words = f"{found.where}: {tr(found.problem)}" if found.where else found.problem
+        label(column, context, words, "ERROR", alert=True)
     else:
         label(column, context, found_text(found))
 
@@ -65,7 +66,7 @@ def draw_input(layout: UILayout, context: Context) -> None:
 def found_text(found: Found) -> str:
     """What an input is made of, in a line."""
     if found.is_video:
-        return tr("A video")
+        return tr("{count} videos").format(count=len(found.each)) if found.each else tr("A video")
     many = tr("{count} images").format(count=found.images) if found.images > 1 else tr("1 image")
     return f"{many}, {found.size[0]} x {found.size[1]}" if found.size else many
 
@@ -152,17 +153,17 @@ def draw_generate(layout: UILayout, context: Context) -> None:
     column.scale_y = 1.6
     column.operator("da3.generate", icon="PLAY")
     settings = context.scene.da3
-    found = session(context).inputs.get(bpy.path.abspath(settings.input)) if settings.input else None
+    found = looked_at(context)
     if found is not None and found.images:
-        words = use_text(settings, found.images)
+        words = use_text(settings, *(found.each or (found.images,)))
         seconds = seconds_text(context, found)
         label(layout, context, f"{words}, {seconds}" if seconds else words)
 
 
-def images_used(settings: PropertyGroup, images: int) -> int:
-    """How many of the input's images a run takes."""
-    end = images if settings.end_frame < 0 else min(images, settings.end_frame + 1)
-    return len(range(settings.start_frame, end, settings.frame_stride))
+def images_used(settings: PropertyGroup, *each: int) -> int:
+    """How many images a run takes of inputs that have so many each."""
+    ends = (images if settings.end_frame < 0 else min(images, settings.end_frame + 1) for images in each)
+    return sum(len(range(settings.start_frame, end, settings.frame_stride)) for end in ends)
 
 
 def seconds_text(context: Context, found: Found) -> str:
@@ -174,15 +175,15 @@ def seconds_text(context: Context, found: Found) -> str:
     is_upper = settings.resize_method == str(ResizeMethod.UPPER_BOUND)
     pixels = round(rounded_resolution(settings.process_resolution) ** 2 * (short / long if is_upper else long / short))
     seconds = session(context).seconds_of(
-        here.kept_runs, pace.work_of(settings), images_used(settings, found.images), pixels
+        here.kept_runs, pace.work_of(settings), images_used(settings, *(found.each or (found.images,))), pixels
     )
     return tr("about {time}").format(time=time_text(seconds)) if seconds else ""
 
 
-def use_text(settings: PropertyGroup, images: int) -> str:
-    """How many images a run takes, in how many passes as far as that is known before it."""
-    used = images_used(settings, images)
-    words = [tr("Uses {used} of {all} images").format(used=used, all=images)]
+def use_text(settings: PropertyGroup, *each: int) -> str:
+    """How many images a run takes of its inputs, in how many passes as far as that is known before it."""
+    used = images_used(settings, *each)
+    words = [tr("Uses {used} of {all} images").format(used=used, all=sum(each))]
     model, mode = catalogue.known(settings.model), settings.batch_mode
     is_one = mode == str(BatchMode.IGNORE_BATCH_SIZE) or (model is not None and not model.needs_file)
     if mode != str(BatchMode.DA3_STREAMING) and (is_one or settings.batch_size):

@@ -35,8 +35,14 @@ def why_unused(name: str, settings: PropertyGroup) -> str:
             return "Only with a Blender collection"
         case "lens" if not model.gives_cameras or settings.known_cameras in ("colmap", "collection", "camera", "file"):
             return "Only where the model finds the cameras"
-        case "lens_focal" | "lens_sensor" if settings.lens != "fixed" or why_unused("lens", settings):
-            return "Only with a fixed lens"
+        case "distortion" if settings.known_cameras == "colmap":
+            return "The COLMAP model says it"
+        case "distortion_coefficients" if settings.distortion == "off" or why_unused("distortion", settings):
+            return "Only with Distortion"
+        case "lens_focal" | "lens_sensor" if why_unused("distortion_coefficients", settings) and (
+            settings.lens != "fixed" or why_unused("lens", settings)
+        ):
+            return "Only with a fixed lens, or with Distortion"
         case "lens_sensor" if not settings.lens_focal:
             return "The files tell it"
         case "known_camera" if settings.known_cameras != "camera":

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import BadInput
 from ..frames.lens.bending import Lens
-from ..frames.lens.straight import Bent, straightened
+from ..frames.lens.straight import Bent, StraightReader, straightened
 from ..geometry import local_origin
 from ..geometry.projection import BLENDER_FROM_OPENCV, vertical_pinhole
 from ..models import catalogue
@@ -262,7 +262,12 @@ def _from_motion(frames: FrameSource, settings: Settings, monitor: Monitor, devi
 
     found = scene.find(frames, frames.selected, settings, monitor, str(choose(device, kinds=()).device))
     extrinsics = dict(zip(found.indices, found.sfm.extrinsics, strict=True))
-    bends = {i: k1 for i, k1 in zip(found.indices, found.sfm.distortion.tolist(), strict=True) if abs(k1) > STRAIGHT}
+    is_straight = isinstance(frames.reader, StraightReader)  # what is left then is no lens's
+    bends = {
+        i: k1
+        for i, k1 in zip(found.indices, found.sfm.distortion.tolist(), strict=True)
+        if abs(k1) > STRAIGHT and not is_straight
+    }
     lenses = {i: Lens(False, (k1, 0.0, 0.0, 0.0)) for i, k1 in bends.items()}
     intrinsics = dict(zip(found.indices, found.sfm.intrinsics, strict=True))
     return Known(extrinsics, intrinsics, found.warnings, lenses=lenses)

@@ -17,6 +17,7 @@ from ..devices import installed
 from ..errors import BadInput
 from ..frames import stills
 from ..frames.source import FrameSource
+from ..frames.video import VideoReader
 from ..models import catalogue
 from ..monitor import Monitor
 from ..prediction.prediction import Cameras, Prediction
@@ -40,18 +41,24 @@ class Opening:
 
 @dataclass(frozen=True)
 class Input:
-    """Where an actor finds the frames: ``source`` for images, whose headers were read already; a video is opened anew."""
+    """Where an actor finds the frames: ``source`` for images, whose headers were read already; a video is opened anew.
+
+    ``path`` is empty where no file holds what a model sees, as with views cut from panoramas: then images are sent.
+    """
 
     source: FrameSource | None
     path: str
+    exposure: float = 0.0
 
     @classmethod
     def of(cls, frames: FrameSource) -> Input:
         """What can be sent of an input."""
-        if frames.is_video:
+        if isinstance(frames.reader, VideoReader):
             return cls(None, str(frames.paths[0]))
+        if not isinstance(frames.reader, stills.StillReader):
+            return cls(None, "")
         sent = replace(frames, reader=None, warnings=[], _held={}, _pool=None)  # type: ignore[arg-type]  # ``open`` makes one
-        return cls(sent, str(frames.paths[0]))
+        return cls(sent, str(frames.paths[0]), frames.reader.exposure)
 
     def open(self) -> FrameSource:
         """The frames, as the driver has them.
@@ -60,11 +67,11 @@ class Input:
         ------
         BadInput
         """
-        if not Path(self.path).exists():
+        if not self.path or not Path(self.path).exists():
             raise BadInput(f"'{self.path}' is not there")
         if self.source is None:
             return FrameSource.open(self.path)
-        return replace(self.source, reader=stills.StillReader(self.source.paths), held_most=0)
+        return replace(self.source, reader=stills.StillReader(self.source.paths, self.exposure), held_most=0)
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import BinaryIO
 
 from .input_files import images_in, is_image, is_video, of_pattern, open_file
 from .pixels import orientation
@@ -15,12 +17,31 @@ _NO_SIZE = frozenset({0xC4, 0xC8, 0xCC})  # markers among JPEG's frame headers t
 
 @dataclass(frozen=True)
 class Found:
-    """``images``: how many, 0 for a video; ``size``: width and height (pixels) of the first, upright; None: not known."""
+    """``images``: how many, 0 for a video; ``size``: width and height (pixels) of the first, upright; None: not known.
+
+    ``each``: of several inputs, how many images each has; ``where``: the one of them that has the problem.
+    """
 
     images: int = 0
     size: tuple[int, int] | None = None
     is_video: bool = False
     problem: str = ""  # why nothing can be made of it; empty where something can
+    each: tuple[int, ...] = ()
+    where: str = ""
+
+
+def look_at_all(paths: Sequence[Path]) -> Found:
+    """Look at all inputs of a run; the size is that of the first's first image."""
+    found = [look_at(path) for path in paths]
+    if len(found) == 1:
+        return found[0]
+    for path, one in zip(paths, found, strict=True):
+        if one.problem:
+            return replace(one, where=path.name)
+    if len({one.is_video for one in found}) > 1:
+        return Found(problem="Several inputs must all be videos, or all be images")
+    each = tuple(one.images for one in found)
+    return replace(found[0], images=sum(each), each=each)
 
 
 def look_at(path: Path) -> Found:
@@ -51,11 +72,27 @@ def size_of(file: Path) -> tuple[int, int] | None:
     try:
         with open_file(file) as handle:
             head = handle.read(HEAD)
-        if head.startswith(b"\x89PNG\r\n\x1a\n"):
-            return struct.unpack(">II", head[16:24])
+            if head.startswith(b"\x89PNG\r\n\x1a\n"):
+                return _png_size(handle)
         return _jpeg_size(head) if head.startswith(b"\xff\xd8") else None
     except (OSError, struct.error, IndexError):
         return None
+
+
+def _png_size(file: BinaryIO) -> tuple[int, int]:
+    """PNG, third edition, 5.3: chunks; the one with EXIF may come after the pixels."""
+    file.seek(8)
+    size, turned = (0, 0), orientation.UPRIGHT
+    while len(start := file.read(8)) == 8:
+        length, kind = struct.unpack(">I4s", start)
+        if kind == b"IHDR":
+            size = struct.unpack(">II", file.read(8))
+            length -= 8
+        elif kind == b"eXIf":
+            turned = orientation.of_exif(file.read(length))
+            break
+        file.seek(length + 4, 1)
+    return orientation.turned_size(turned, *size)
 
 
 def _jpeg_size(head: bytes) -> tuple[int, int] | None:

@@ -58,7 +58,13 @@ class FrameSource:
 
     @classmethod
     def open(
-        cls, path: str | Path, start: int = 0, end: int = -1, stride: int = 1, monitor: Monitor | None = None
+        cls,
+        path: str | Path,
+        start: int = 0,
+        end: int = -1,
+        stride: int = 1,
+        monitor: Monitor | None = None,
+        exposure: float = 0.0,
     ) -> FrameSource:
         """Look at a folder of images, an image or a video. Nothing is decoded but a video's first frame that is wanted.
 
@@ -67,6 +73,7 @@ class FrameSource:
         start, end : first and last frame, inclusive; -1 is the last
         stride : keep every n-th
         monitor : hears the stage "images" while a long video is looked through
+        exposure : in stops, of images that hold light (EXR, Radiance)
 
         Raises
         ------
@@ -84,11 +91,11 @@ class FrameSource:
         paths, warnings = folders.find(path)
         wanted = folders.numbers(path, len(paths), "images", start, end, stride)
         name = path.stem if path.is_file() else path.resolve().name
-        source = cls(name, paths, [p.name for p in paths], [], {}, stills.StillReader(paths), warnings)
+        source = cls(name, paths, [p.name for p in paths], [], {}, stills.StillReader(paths, exposure), warnings)
         source.wanted = len(wanted)
         for index in wanted:
             try:
-                source.headers[index] = stills.read_header(paths[index])
+                source.headers[index] = stills.read_header(paths[index], exposure)
                 source.selected.append(index)
             except Unreadable as error:
                 source._leave_out({index: error})

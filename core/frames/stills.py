@@ -29,19 +29,19 @@ SAID = 200  # characters of what a library says, at most
 
 
 class StillReader:
-    """The images at ``paths``; see ``FrameReader``."""
+    """The images at ``paths``; see ``FrameReader``. ``exposure``: stops, of what holds light."""
 
     threads = 4  # Pillow and zlib let go of the interpreter while they decode
 
-    def __init__(self, paths: Sequence[Path]):
-        self._paths = paths
+    def __init__(self, paths: Sequence[Path], exposure: float = 0.0):
+        self._paths, self.exposure = paths, exposure
         self._alone = threading.Lock()  # for images that take much memory: one after another
 
     def read(self, index: int, ahead: Sequence[int] = ()) -> Frame:
         try:
             need = _bytes_needed(self._paths[index])
             with self._alone if need > large_stills.MUCH else contextlib.nullcontext():
-                return decode(self._paths[index])
+                return decode(self._paths[index], self.exposure)
         except Unreadable:
             raise
         except Exception as error:  # damaged bytes make Pillow raise anything from struct.error to RecursionError
@@ -86,8 +86,8 @@ def _there(formats: Sequence[str]) -> list[str]:
     return [name for name in formats if name in Image.OPEN]
 
 
-def read_header(path: Path) -> Header:
-    """Size as seen upright, and EXIF focal length in pixels.
+def read_header(path: Path, exposure: float = 0.0) -> Header:
+    """Size as seen upright, and EXIF focal length in pixels; for ``exposure`` see ``decode``.
 
     Raises
     ------
@@ -100,7 +100,7 @@ def read_header(path: Path) -> Header:
             exif = metadata.of_tiff(path).exif
             return Header(width, height, metadata.focal(exif, width, height), is_plain=False)
         if kind is Kind.DEEP:
-            return Header(*deep.size(path), None)
+            return Header(*deep.size(path), None, is_plain=not exposure)
         try:
             with _opened(path) as image:
                 return _header(image, path)
@@ -167,11 +167,12 @@ def _float_tiff(path: Path) -> tuple[np.ndarray, metadata.Metadata]:
     return values, metadata.of_tiff(path)
 
 
-def decode(path: Path) -> Frame:
+def decode(path: Path, exposure: float = 0.0) -> Frame:
     """One image file as upright 8 bit sRGB; transparent parts become white and are marked.
 
     Images of more than 8 bits are scaled by what is there (Pillow itself would clip or cut them), light of a scene is
-    developed, other colour spaces are converted. Images of very many pixels are reduced (``large_stills``).
+    developed (by ``exposure``, in stops), other colour spaces are converted. Images of very many pixels are reduced
+    (``large_stills``).
 
     Raises
     ------
@@ -186,16 +187,16 @@ def decode(path: Path) -> Frame:
     if kind is Kind.RAW:
         return Frame(np.ascontiguousarray(camera_raw.read(path)))
     if kind is Kind.DEEP:
-        return Frame(deep.read(path))
+        return Frame(deep.read(path, exposure))
     try:
         with _opened(path) as image:
-            return _decoded(image, path)
+            return _decoded(image, path, exposure)
     except Image.UnidentifiedImageError:
         values, known = _float_tiff(path)
-    return _of_deep(values, known.orientation, None)
+    return _of_deep(values, known.orientation, None, exposure=exposure)
 
 
-def _decoded(image: Image.Image, path: Path) -> Frame:
+def _decoded(image: Image.Image, path: Path, exposure: float) -> Frame:
     large_stills.require_room(large_stills.bytes_needed(image))
     known, transform, coded = metadata.read(image, path), colour.to_srgb(image), _coded_colour(image, path)
     turned = orientation.UPRIGHT if isinstance(image, TiffImageFile) else known.orientation
@@ -210,7 +211,7 @@ def _decoded(image: Image.Image, path: Path) -> Frame:
     if image.mode.startswith("I") or image.mode == "F":
         grey = large_stills.grey(image, by)
         scaled = (
-            deep.float_to_eight_bit(grey)
+            deep.float_to_eight_bit(grey, exposure)
             if grey.dtype.kind == "f"
             else colour.eight_bit(np.maximum(grey, 0).astype(f"u{grey.dtype.itemsize}"))
         )
@@ -223,8 +224,14 @@ def _decoded(image: Image.Image, path: Path) -> Frame:
     return Frame(orientation.upright(rgb, turned), None if opaque is None else orientation.upright(opaque, turned))
 
 
-def _of_deep(values: np.ndarray, turned: int, transform: colour.Transform | None, stated: float | None = None) -> Frame:
-    rgb, alpha = deep.from_array(values, stated)
+def _of_deep(
+    values: np.ndarray,
+    turned: int,
+    transform: colour.Transform | None,
+    stated: float | None = None,
+    exposure: float = 0.0,
+) -> Frame:
+    rgb, alpha = deep.from_array(values, stated, exposure)
     if transform is not None:
         rgb = np.asarray(transform(Image.fromarray(rgb)).convert("RGB"))
     opaque = None

@@ -54,6 +54,12 @@ class KnownCameras(Choice):
     )  # fmt: skip
 
 
+class Distortion(Choice):
+    OFF = "off", "Off", "The lens bends nothing, or the known cameras say how it does"
+    PERSPECTIVE = "perspective", "Perspective", "OpenCV's model, which is COLMAP's OPENCV and FULL_OPENCV"
+    FISHEYE = "fisheye", "Fisheye", "OpenCV's fisheye, which is COLMAP's OPENCV_FISHEYE"
+
+
 class Lens(Choice):
     PER_FRAME = "per_frame", "Per Frame", "As the model finds it, anew for every frame; zooms stay"
     SHOT = "shot", "One for the Shot", "The median of the first pass; poses and depths are refined for it"

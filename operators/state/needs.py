@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import bpy
 from bpy.types import Context
 
+from ...core.frames.found import Found
+from ...core.frames.input_files import inputs_of
 from ...core.installer.condition import State
 from ...core.models import catalogue
 from ...core.models.catalogue import ModelInfo
@@ -52,8 +54,15 @@ def first_lack(context: Context) -> Lack | None:
             return Lack(f"{model.label} {state}", Mend.MODEL, model)
     if not settings.input:
         return Lack(NO_INPUT, Mend.INPUT)
-    found = session(context).inputs.get(bpy.path.abspath(settings.input))
+    found = looked_at(context)
     return Lack(found.problem, Mend.INPUT) if found and found.problem else None
+
+
+def looked_at(context: Context) -> Found | None:
+    """What all inputs are made of; None where there is none, and as long as that is not known."""
+    settings = context.scene.da3
+    paths = inputs_of(settings.input, settings.more_inputs)
+    return session(context).inputs.get(tuple(map(bpy.path.abspath, paths))) if settings.input else None
 
 
 def environment_lack(context: Context, here: Places) -> Lack | None:

@@ -86,7 +86,9 @@ class Session:
         self._client: WorkerClient | None = None
         self._environment: tuple[object, condition.Status] | None = None
         # What drawing asks for.
-        self.inputs: Looked[str, found.Found] = Looked(lambda path: found.look_at(Path(path)), waits_first=False)
+        self.inputs: Looked[tuple[str, ...], found.Found] = Looked(
+            lambda paths: found.look_at_all([Path(path) for path in paths]), waits_first=False
+        )
         self.original: Looked[Path, original.Left] = Looked(original.look, waits_first=False)
         self._statuses = Looked(self._environment_status)
         self._infos: Looked[Path, Info | None] = Looked(lambda folder: environment.Environment(folder).info())

@@ -48,25 +48,27 @@ def _untagged(data: bytearray) -> bytearray:
     return data
 
 
-def from_array(values: np.ndarray, stated: float | None = None) -> tuple[np.ndarray, np.ndarray | None]:
+def from_array(
+    values: np.ndarray, stated: float | None = None, exposure: float = 0.0
+) -> tuple[np.ndarray, np.ndarray | None]:
     """What ``open_array`` gives as (h, w, 3) uint8 sRGB, and (h, w) uint8 alpha where there is one."""
     rgb, alpha = values[..., :3], values[..., 3] if values.shape[-1] == 4 else None
     if values.dtype.kind == "f":
         opacity = None if alpha is None else np.round(255 * np.clip(np.nan_to_num(alpha), 0, 1)).astype(np.uint8)
-        return float_to_eight_bit(rgb), opacity
+        return float_to_eight_bit(rgb, exposure), opacity
     full = float(np.iinfo(values.dtype).max)
     return colour.eight_bit(rgb, stated), None if alpha is None else np.round(alpha * (255.0 / full)).astype(np.uint8)
 
 
-def float_to_eight_bit(values: np.ndarray) -> np.ndarray:
+def float_to_eight_bit(values: np.ndarray, exposure: float = 0.0) -> np.ndarray:
     """Floats of a file that is no EXR, to uint8: such files hold what is to be shown, from 0 to 1, 255 or 65535.
 
-    Where only some values lie above 1 they are light of a scene, of a render: these are developed.
+    Where only some values lie above 1 they are light of a scene, of a render: these are developed, by ``exposure`` (stops).
     """
     values = np.nan_to_num(values.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
     greatest = float(values.max(initial=0.0))
     if greatest > 1.0 and float(np.median(values)) < 1.0:
-        return colour.developed(values)
+        return colour.developed(values, exposure)
     top = 1.0 if greatest <= 1.0 else 255.0 if greatest <= 255.0 else 65535.0
     return np.round(np.clip(values / top, 0.0, 1.0) * 255.0).astype(np.uint8)
 

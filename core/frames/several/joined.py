@@ -35,7 +35,9 @@ def open_inputs(settings: Settings, monitor: Monitor | None = None) -> FrameSour
     Cancelled
     """
     sources = [
-        FrameSource.open(path, settings.start_frame, settings.end_frame, settings.frame_stride, monitor)
+        FrameSource.open(
+            path, settings.start_frame, settings.end_frame, settings.frame_stride, monitor, settings.exposure
+        )
         for path in inputs_of(settings.input, settings.more_inputs)
     ]
     return sources[0] if len(sources) == 1 else _joined(sources)

@@ -15,6 +15,7 @@ import numpy as np
 from ....streaming import pipeline as streaming
 from ...alignment import known_cameras, one_lens, positioning, rig_fit
 from ...files.names import listed
+from ...frames.lens import typed
 from ...frames.panorama import views as panoramas
 from ...frames.resizing import layout
 from ...frames.several.joined import open_inputs
@@ -58,7 +59,7 @@ def generate(
     reset_peak_memory()
     reset_peak_device_memory()
     settings = Settings.from_strings(request.settings)
-    frames = panoramas.cut(open_inputs(settings), settings.panorama)
+    frames = typed.undo(panoramas.cut(open_inputs(settings), settings.panorama), settings)
     streams = settings.batch_mode is BatchMode.DA3_STREAMING
     reporter = ProgressReporter(request.job, frames.warnings, _progress(settings), emit)
     monitor = Monitor(reporter.progress, cancelled)

@@ -72,7 +72,7 @@ def set_all(settings):
     for name in ("use_metric", "detect_motion", "use_segmentation", "merge_points", "fuse_frames", "animate_sequence"):
         setattr(settings, name, True)
     settings.lens, settings.lens_focal = "fixed", 35.0
-    settings.output_folder = "/tmp"
+    settings.output_folder, settings.distortion = "/tmp", "fisheye"
     settings.ray = "local"
 
 

@@ -62,10 +62,10 @@ def test_damaged_bytes_are_read_or_refused_in_a_sentence_and_nothing_else(tmp_pa
 def test_whatever_a_library_raises_costs_that_image_only(folder, monkeypatch):
     whole = stills.decode
 
-    def raising(path):
+    def raising(path, *exposure):
         if path.name == "good0.jpg":
             raise RecursionError("deep")
-        return whole(path)
+        return whole(path, *exposure)
 
     monkeypatch.setattr(stills, "decode", raising)
     assert read(folder) == (["good1.jpg"], ["good0.jpg was left out: it is broken (deep)"])

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 from da3_blender.core.errors import BadInput
+from da3_blender.core.files import exr
 from da3_blender.core.frames.pixels import colour, fields
 from da3_blender.core.frames.source import FrameSource
 from PIL import Image
@@ -235,3 +236,18 @@ def test_an_unreadable_deep_file_is_one_sentence(tmp_path):
     (tmp_path / "a.exr").write_bytes(b"v/1\x01" + bytes(60))
     with pytest.raises(BadInput, match="a.exr was left out"):
         FrameSource.open(tmp_path)
+
+
+def test_light_is_brighter_by_a_stop_where_that_is_asked_and_photographs_are_not(tmp_path):
+    light = np.full((20, 30, 3), 0.1, np.float32)
+    light[:2] = 4.0
+    (tmp_path / "a.exr").write_bytes(exr.encode({name: light[..., k] for k, name in enumerate("RGB")}))
+    Image.new("RGB", (30, 20), (90, 90, 90)).save(tmp_path / "b.png")
+    seen = {}
+    for stops in (0.0, 1.0):
+        source = FrameSource.open(tmp_path, exposure=stops)
+        seen[stops] = [source.load(index).image[10, 10].tolist() for index in (0, 1)]
+    for stops, value in ((0.0, 0.1), (1.0, 0.2)):
+        expected = 255 * (1.055 * value ** (1 / 2.4) - 0.055)  # IEC 61966-2-1
+        assert np.abs(np.array(seen[stops][0]) - expected).max() <= 1
+        assert seen[stops][1] == [90, 90, 90]

@@ -1,7 +1,7 @@
 """What an input is made of is known from its names and the first image's header."""
 
 import pytest
-from da3_blender.core.frames.found import look_at
+from da3_blender.core.frames.found import look_at, look_at_all
 from PIL import Image
 
 
@@ -10,12 +10,24 @@ from PIL import Image
 def test_the_size_is_that_of_the_upright_image(tmp_path, suffix, orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
-    words = {"exif": exif} if suffix == "jpg" else {}
     for name in ("b2", "b10"):
-        Image.new("RGB", (40 if name == "b2" else 9, 30)).save(tmp_path / f"{name}.{suffix}", **words)
-    is_sideways = suffix == "jpg" and orientation > 4
+        Image.new("RGB", (40 if name == "b2" else 9, 30)).save(tmp_path / f"{name}.{suffix}", exif=exif)
     found = look_at(tmp_path)
-    assert (found.images, found.size) == (2, (30, 40) if is_sideways else (40, 30))
+    assert (found.images, found.size) == (2, (30, 40) if orientation > 4 else (40, 30))
+
+
+def test_several_inputs_are_counted_together_and_the_one_with_a_problem_is_named(tmp_path):
+    for name, count in (("hall", 2), ("yard", 3), ("none", 0)):
+        (tmp_path / name).mkdir()
+        for number in range(count):
+            Image.new("RGB", (40, 30)).save(tmp_path / name / f"{number}.png")
+    (tmp_path / "film.mp4").write_bytes(b"")
+    found = look_at_all([tmp_path / "hall", tmp_path / "yard"])
+    assert (found.images, found.each, found.size, found.problem) == (5, (2, 3), (40, 30), "")
+    broken = look_at_all([tmp_path / "hall", tmp_path / "none"])
+    assert (broken.where, broken.problem) == ("none", "There are no images in this folder")
+    assert "all be videos, or all be images" in look_at_all([tmp_path / "hall", tmp_path / "film.mp4"]).problem
+    assert look_at_all([tmp_path / "hall"]) == look_at(tmp_path / "hall")
 
 
 def test_a_progressive_image_and_one_with_a_preview_have_a_size(tmp_path):

@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 import truth
 from da3_blender.core.alignment import known_cameras
+from da3_blender.core.errors import BadInput
+from da3_blender.core.frames.lens import typed
 from da3_blender.core.frames.lens.bending import Lens
 from da3_blender.core.frames.lens.straight import Bent, stmap
 from da3_blender.core.frames.pixels import orientation
 from da3_blender.core.frames.source import FrameSource
 from da3_blender.core.monitor import Monitor
 from da3_blender.core.output.result_files import ResultFiles
-from da3_blender.core.settings import KnownCameras, Settings
+from da3_blender.core.settings import Distortion, KnownCameras, Settings
 from PIL import Image
 
 LENSES = {
@@ -70,6 +72,44 @@ def opened(folder, **more):
     frames = FrameSource.open(folder / "images")
     known = known_cameras.find(settings, frames, [], Monitor())
     return known.straightened(frames), known, settings
+
+
+@pytest.mark.parametrize(
+    ("distortion", "coefficients"), [("perspective", "-0.15, 0.04 0.004; -0.006"), ("fisheye", "0.03 -0.02")]
+)
+def test_a_lens_that_is_typed_in_is_undone_as_a_known_one_is(tmp_path, distortion, coefficients):
+    lens = typed.read(Distortion(distortion), coefficients)
+    originals = [
+        cv2.resize(image, (320, 214), interpolation=cv2.INTER_AREA) for image in truth.load("courtyard").images[:2]
+    ]
+    intrinsics = np.array([[FOCAL, 0, 160], [0, FOCAL, 107], [0, 0, 1.0]])
+    where = (Bent(lens, intrinsics, 320, 214).source_of_bent() - 0.5).astype(np.float32)
+    for i, original in enumerate(originals):
+        Image.fromarray(bent(original, where)).save(tmp_path / f"{i}.png")
+    settings = Settings(
+        input=str(tmp_path), distortion=Distortion(distortion), distortion_coefficients=coefficients,
+        lens_focal=FOCAL * 36.0 / 320.0,
+    )  # fmt: skip
+    frames = typed.undo(FrameSource.open(tmp_path), settings)
+    assert frames.warnings == ["Lens distortion undone, as it was typed in: 2 images"]
+    for index, original in enumerate(originals):
+        straight, inner = frames.load(index).image[20:-20, 20:-20], original[20:-20, 20:-20]
+        taken = np.array(Image.open(tmp_path / f"{index}.png"))[20:-20, 20:-20]
+        off, before = (np.abs(picture.astype(int) - inner).mean() for picture in (straight, taken))
+        assert off < before / 4.0  # of unsharpened pictures, twice interpolated
+
+
+def test_coefficients_that_cannot_be_are_refused_and_a_missing_focal_length_is_asked_for(tmp_path):
+    Image.new("RGB", (32, 20)).save(tmp_path / "a.png")
+    for words in ("", "0.1 x", "nan", "1 2 3 4 5"):
+        with pytest.raises(BadInput, match=r"Coefficients: .* is not 1 to 4 numbers"):
+            typed.read(Distortion.FISHEYE, words)
+    settings = Settings(input=str(tmp_path), distortion=Distortion.PERSPECTIVE, distortion_coefficients="-0.1")
+    with pytest.raises(BadInput, match=r"needs the focal length, and a\.png does not tell it: set Lens"):
+        typed.undo(FrameSource.open(tmp_path), settings)
+    known = Settings(input=str(tmp_path), distortion=Distortion.PERSPECTIVE, known_cameras=KnownCameras.COLMAP)
+    frames = FrameSource.open(tmp_path)
+    assert typed.undo(frames, known) is frames and "has no effect" in frames.warnings[0]
 
 
 @pytest.mark.parametrize(("model", "turned"), [*((model, 1) for model in LENSES), *(("OPENCV", t) for t in (3, 6, 8))])

@@ -22,7 +22,7 @@ from da3_blender.core.geometry.projection import invert_rigid
 from da3_blender.core.geometry.similarity import umeyama
 from da3_blender.core.monitor import Monitor
 from da3_blender.core.predictors.classic import scene
-from da3_blender.core.settings import FeatureMatching, Panorama
+from da3_blender.core.settings import FeatureMatching, Panorama, Settings
 from figures import AT_LEAST, AT_MOST, record
 
 
@@ -30,7 +30,7 @@ def main() -> None:
     truth = truths.load("panorama")
     frames = views.cut(FrameSource.open(truth.folder), Panorama.AUTOMATIC)
     started = time.perf_counter()
-    found = scene.find(frames, frames.selected, FeatureMatching.SIFT, Monitor())
+    found = scene.find(frames, frames.selected, Settings(feature_matching=FeatureMatching.SIFT), Monitor())
     seconds = time.perf_counter() - started
     own = {frames.views[index].panorama: row for row, index in reversed(list(enumerate(found.indices)))}
     rows = [own[panorama] for panorama in sorted(own)]
