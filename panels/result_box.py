@@ -72,7 +72,6 @@ def draw_buttons(layout: UILayout) -> None:
     column = layout.column(align=True)
     column.operator("da3.rebuild", icon="FILE_REFRESH")
     column.operator("da3.merge_points", icon="AUTOMERGE_ON")
-    column.operator("da3.refine_splats", icon="OUTLINER_OB_POINTCLOUD")
     column.operator("da3.fuse", icon="MESH_ICOSPHERE")
     column.operator("da3.split_by_object", icon="MOD_EXPLODE")
     column = layout.column(align=True)
