@@ -30,14 +30,14 @@ START, END = "<!-- figures of make bench -->", "<!-- end of the figures -->"
 NOT_ALONE = ("open3d_fusion", "splats_render")  # parts of another
 SHORT = {  # arguments where all run
     "alignment": ["--seeds", "2"],
-    "cameras": ["courtyard", "courtyard-dim"],
+    "cameras": ["courtyard-dim"],
     "fusion": ["quality", "--seeds", "1"],
-    "motion": ["--seeds", "2"],
-    "real": ["castle", "street"],
+    "motion": ["--seeds", "1"],
+    "real": ["castle"],
     "segmentation": ["--seeds", "2"],
     "splats": ["truth", "--samples", "4"],
     "streaming": ["walk", "graph", "--seeds", "2"],
-    "streaming_run": ["memory", "cost", "--frames", "800"],
+    "streaming_run": ["cost"],
 }
 
 

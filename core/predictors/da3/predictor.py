@@ -109,7 +109,7 @@ class DA3Predictor:
         """One pass; see ``Predictor``.
 
         Models that give no cameras (metric, mono) leave ``extrinsics`` and ``intrinsics`` None, and their confidence
-        is 1. For DA3 Streaming ``looks`` is filled, for splats ``gaussians`` where the network has that head. With known cameras the result is in their frame and unit, so it is not
+        is 1. For DA3 Streaming ``descriptors`` is filled, for splats ``gaussians`` where the network has that head. With known cameras the result is in their frame and unit, so it is not
         called metric.
 
         Raises
