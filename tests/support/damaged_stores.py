@@ -23,14 +23,14 @@ def places(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 
 def edits(manifest: Any) -> Iterator[bytes]:
     """The manifest with one value wrong or gone, each as bytes."""
+    text = json.dumps(manifest).encode()
     for at in list(places(manifest)):
-        for wrong in WRONG:
-            yield json.dumps(_changed(manifest, at, wrong)).encode()
+        made = (json.dumps(_changed(manifest, at, wrong)).encode() for wrong in WRONG)
+        yield from (one for one in made if one != text)  # a value that is there already is not wrong
         if at and isinstance(at[-1], str):
             other = json.loads(json.dumps(manifest))
             del _inner(other, at)[at[-1]]
             yield json.dumps(other).encode()
-    text = json.dumps(manifest).encode()
     yield from (b"", b"\0" * 50, b"\xff\xfe", b"[" * 100_000, text[: len(text) // 2], text + b"}")
 
 

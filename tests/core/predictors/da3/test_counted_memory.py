@@ -40,7 +40,9 @@ def test_the_table_is_above_what_is_held_and_at_most_a_quarter(monkeypatch, name
         predictor = module.DA3Predictor(model, None)
         card.clear()
         before = card.live
-        predictor._forward(predictor._net, np.zeros((count, HEIGHT, WIDTH, 3), np.uint8), [], Settings(), None)
+        predictor._forward(
+            predictor._net, np.zeros((count, HEIGHT, WIDTH, 3), np.uint8), [], Settings(), None, splats=False
+        )
         held = card.peak - before
     table = memory.cost_of(model.config, "cuda").of(count, WIDTH * HEIGHT // PATCH**2)
     assert held <= table <= 1.25 * held, (held >> 20, table >> 20)
