@@ -128,7 +128,7 @@ def beside_lists(lists: Steps, ours: Steps, times_faster: float, tick_millisecon
     """Print how much faster ours is, and whether Blender's window goes on meanwhile; the exit code."""
     claims = Claims()
     faster = claims.at_least("times faster than lists", lists.total / ours.total, times_faster, ".0f")
-    longest = claims.at_most("longest step", ours.longest * 1e3, tick_milliseconds, ".1f")
+    longest = claims.at_most("longest step, ms", ours.longest * 1e3, tick_milliseconds, ".1f")
     print(f"times faster than lists: {faster}; ms of the longest step: {longest}")
     return claims.verdict()
 
