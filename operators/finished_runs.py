@@ -8,6 +8,7 @@ from typing import Any
 import bpy
 from bpy.types import Context, Operator
 
+from ..core.worker.protocol import ALL, FUSED, REFINED
 from ..nodes.datablocks import splat_nodes
 from ..nodes.edits import transforming
 from .jobs.job import Job, JobOperator
@@ -20,7 +21,7 @@ from .state.session import session
 class _OfKeptRun(JobOperator):
     """An operator that has the worker build a kept run again. Mix into an ``Operator``."""
 
-    what = "all"
+    what = ALL
 
     @classmethod
     def why_not(cls, context: Context) -> str:
@@ -68,7 +69,7 @@ class DA3_OT_refine_splats(_OfKeptRun, Operator):
     bl_idname = "da3.refine_splats"
     bl_label = "Refine Splats"
     bl_options = {"UNDO"}
-    what = "refined"
+    what = REFINED
 
     @classmethod
     def why_not(cls, context: Context) -> str:
@@ -87,7 +88,7 @@ class DA3_OT_fuse(_OfKeptRun, Operator):
     bl_idname = "da3.fuse"
     bl_label = "Fuse Frames to Mesh"
     bl_options = {"UNDO"}
-    what = "fused"
+    what = FUSED
 
     def changes(self) -> dict[str, Any]:
         return {"fuse_frames": True}

@@ -79,7 +79,12 @@ class WorkerClient:
         )
 
     def rebuild(
-        self, settings: Mapping[str, Any], kept_folder: Path, run: str, what: str = "all", device: str | None = None
+        self,
+        settings: Mapping[str, Any],
+        kept_folder: Path,
+        run: str,
+        what: str = protocol.ALL,
+        device: str | None = None,
     ) -> int:
         """Build a kept run again, without the model, and return the job's number; see ``protocol.Rebuild``.
 

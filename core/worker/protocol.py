@@ -12,7 +12,22 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar, Union, get_args, get_origin, get_type_hints
 
-from .requests import Cancel, Download, Generate, Hello, Info, Job, Message, ProtocolError, Quit, Rebuild, Unload  # noqa: F401  one vocabulary
+from .requests import (  # noqa: F401  one vocabulary
+    ALL,
+    FUSED,
+    REFINED,
+    Cancel,
+    Download,
+    Generate,
+    Hello,
+    Info,
+    Job,
+    Message,
+    ProtocolError,
+    Quit,
+    Rebuild,
+    Unload,
+)
 
 VERSION = 5
 MAX_LINE = 16 << 20  # bytes; the cameras of 10,000 images take about 10 MB

@@ -49,11 +49,14 @@ class Generate(Job):
     online: bool = False  # whether a segmentation network that is missing may be downloaded
 
 
+ALL, FUSED, REFINED = "all", "fused", "refined"  # what ``Rebuild`` builds again
+
+
 @dataclass(frozen=True)
 class Rebuild(Job):
     """Build a run that was kept again, with other settings and without the model; arrays are written into ``folder``.
 
-    ``what`` is "all", "refined" for all with splats fitted to the photographs, or "fused" for a surface from all frames
+    ``what`` is ``ALL``, ``REFINED`` for all with splats fitted to the photographs, or ``FUSED`` for a surface from all frames
     alone; ``device`` as in ``Generate``, for what computes with torch.
     """
 

@@ -19,8 +19,6 @@ from ..state.session import Session
 from .generation import GenerateJob
 from .showing import most_dots, select
 
-ALL, FUSED, REFINED = "all", "fused", "refined"  # what a worker builds again
-
 
 class RebuildJob(GenerateJob):
     """Builds a kept run beside what is there, out of sight, and puts it in its place when it is whole.
@@ -35,7 +33,13 @@ class RebuildJob(GenerateJob):
     title = "Rebuild"
 
     def __init__(
-        self, session: Session, scene: Scene, settings: Settings, places: Places, top: Collection, what: str = ALL
+        self,
+        session: Session,
+        scene: Scene,
+        settings: Settings,
+        places: Places,
+        top: Collection,
+        what: str = protocol.ALL,
     ):
         super().__init__(session, scene, settings, places)
         self._top, self._top_name, self._id = top, top.name, str(top.get(transforming.RUN, ""))
@@ -101,11 +105,11 @@ class RebuildJob(GenerateJob):
         assert self._run
         if self._run.camera is not None and is_there(self._run.camera):
             yield from transforming.move_objects_steps([self._run.camera], transforming.place_of(self._top))
-        (replacing.add if self._what == FUSED else replacing.replace)(self._run, self._top)
+        (replacing.add if self._what == protocol.FUSED else replacing.replace)(self._run, self._top)
         report["run"] = self._id
         self._is_replaced = True
         look.thin(self._top, most_dots(), 100.0)
-        if self._what == FUSED:
+        if self._what == protocol.FUSED:
             self._show_surface(self._run)
         self.changed = True
         self._seen.restore()
@@ -134,7 +138,7 @@ class RebuildJob(GenerateJob):
         super()._stop()
 
     def end(self, message: str) -> None:
-        if not self.error and self._what == FUSED and self._run is not None:
+        if not self.error and self._what == protocol.FUSED and self._run is not None:
             faces = sum(len(obj.data.polygons) for obj in self._run.built if is_there(obj) and replacing.is_mesh(obj))
             message = f"A surface of {faces:,} faces was added to '{self._top_name}'"
         super().end(message)

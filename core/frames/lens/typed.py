@@ -49,7 +49,8 @@ def read(model: Distortion, words: str) -> Lens:
         raise BadInput(
             f"Coefficients: '{words}' is not {low} to {high} numbers with spaces between, such as '-0.12 0.03 0 0'"
         )
-    return Lens(model is Distortion.FISHEYE, (*numbers, *[0.0] * (4 - len(numbers))))
+    count = 4 if len(numbers) <= 4 else high  # OpenCV takes four or eight
+    return Lens(model is Distortion.FISHEYE, (*numbers, *[0.0] * (count - len(numbers))))
 
 
 def _bent(frames: FrameSource, index: int, lens: Lens, settings: Settings) -> Bent:

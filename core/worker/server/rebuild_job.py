@@ -25,7 +25,6 @@ from .explaining import explained
 from .progress import Progress
 from .reporting import Emit, ProgressReporter
 
-ALL, FUSED, REFINED = "all", "fused", "refined"
 SURFACE, SPLATS = "surface", "splats"  # stages, as ``surface.STAGE`` and ``refining.STAGE``
 # Settings that a rebuild follows; in all others the run stays what it was.
 GROUPS = ("filters", "motion", "surfaces", "output", "animation")
@@ -42,12 +41,12 @@ def rebuild(request: protocol.Rebuild, emit: Emit, cancelled: Callable[[], bool]
     reset_peak_memory()
     run = KeptRun.open(Path(request.kept_folder), request.run)
     settings = settings_for(run, Settings.from_strings(request.settings))
-    if request.what == REFINED:
+    if request.what == protocol.REFINED:
         settings = replace(settings, splats=True, generate_meshes=False, fuse_frames=False)
     warnings: list[str] = []
-    wants_surface, wants_parts = settings.fuse_frames or request.what == FUSED, request.what != FUSED
+    wants_surface, wants_parts = settings.fuse_frames or request.what == protocol.FUSED, request.what != protocol.FUSED
     stages = {detection.STAGE: 5.0, "points": 1.0} if settings.detect_motion else {"points": 1.0}
-    at_end = {SPLATS: 100.0} if request.what == REFINED else {SURFACE: 20.0} if wants_surface else {}
+    at_end = {SPLATS: 100.0} if request.what == protocol.REFINED else {SURFACE: 20.0} if wants_surface else {}
     progress = Progress(stages if wants_parts else {}, len(run), at_end=at_end)
     reporter = ProgressReporter(request.job, warnings, progress, emit)
     monitor = Monitor(reporter.progress, cancelled)
@@ -59,13 +58,14 @@ def rebuild(request: protocol.Rebuild, emit: Emit, cancelled: Callable[[], bool]
             warnings.append("The run was made without segmentation: generate it again to find the things in it")
         records: dict[int, list[CameraRecord]] = {}
         batches = filtered(run, settings, monitor, records)
-        if request.what == REFINED:
+        if request.what == protocol.REFINED:
             made = send_refined(batches, records, sender, monitor, progress, warnings, request.device)
             written = write_splats(settings, name, made, warnings, reporter)
-        for batch in batches:
-            cameras = records.pop(batch.indices[0])
-            sender.send(batch, cameras, pictures=_copies(run.pictures(batch.indices), cameras, is_video=bool(rate)))
-            progress.pass_done()
+        else:
+            for batch in batches:
+                cameras = records.pop(batch.indices[0])
+                sender.send(batch, cameras, pictures=_copies(run.pictures(batch.indices), cameras, is_video=bool(rate)))
+                progress.pass_done()
     if wants_surface and wants_parts:
         try_surface(run, settings, sender, monitor, reporter, request.device)
     elif wants_surface:

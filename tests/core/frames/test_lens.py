@@ -75,7 +75,13 @@ def opened(folder, **more):
 
 
 @pytest.mark.parametrize(
-    ("distortion", "coefficients"), [("perspective", "-0.15, 0.04 0.004; -0.006"), ("fisheye", "0.03 -0.02")]
+    ("distortion", "coefficients"),
+    [
+        ("perspective", "-0.15, 0.04 0.004; -0.006"),
+        ("perspective", "-0.15 0.04 0 0 0.01"),
+        ("perspective", "-0.15 0.04 0.001 0 0.01 0.002"),
+        ("fisheye", "0.03 -0.02"),
+    ],
 )
 def test_a_lens_that_is_typed_in_is_undone_as_a_known_one_is(tmp_path, distortion, coefficients):
     lens = typed.read(Distortion(distortion), coefficients)

@@ -18,18 +18,11 @@ from da3_blender.core.prediction.prediction import Prediction  # noqa: E402
 from da3_blender.core.splats import run as refine_run  # noqa: E402
 from da3_blender.core.splats.rasterizing import PIXEL, Splats, rasterize  # noqa: E402
 from da3_blender.core.splats.refining import STAGE  # noqa: E402
+from one_thread import one_thread  # noqa: E402, F401  # a fixture
 from scipy.spatial.transform import Rotation  # noqa: E402
 
 EVERY = 5  # pixel of the courtyard: small enough for seconds
 WIDTH, HEIGHT = 24, 18
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

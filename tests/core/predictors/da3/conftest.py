@@ -1,13 +1,3 @@
 """What the tests of DA3 share."""
 
-import pytest
-import torch
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    """Two spinning threads beside a busy core are ten times slower, and sums keep their order with one."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+from one_thread import one_thread  # noqa: F401  # a fixture
