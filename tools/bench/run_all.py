@@ -27,7 +27,7 @@ import paths
 HERE = Path(__file__).resolve().parent
 PAGE, README = paths.ROOT / "docs" / "benchmarks.md", paths.ROOT / "README.md"
 START, END = "<!-- figures of make bench -->", "<!-- end of the figures -->"
-NOT_ALONE = ("open3d_fusion", "splats_render")  # parts of another
+NOT_ALONE = ("open3d_fusion", "splats_render", "throughput_run")  # parts of another
 SHORT = {  # arguments where all run
     "alignment": ["--seeds", "2"],
     "cameras": ["courtyard-dim"],
@@ -38,6 +38,7 @@ SHORT = {  # arguments where all run
     "splats": ["truth", "--samples", "4"],
     "streaming": ["walk", "graph", "--seeds", "2"],
     "streaming_run": ["cost"],
+    "throughput": ["batches", "--frames", "200", "--turns", "1"],
 }
 
 

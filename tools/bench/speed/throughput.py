@@ -1,80 +1,118 @@
-"""Whether loading hides behind computing: photographs through the passes, with a model that takes as long as the loading.
+"""Whether a card waits for us: a model that takes a fixed time a frame, and all that a run does beside it.
 
-    python tools/bench/speed/throughput.py [--images 60] [--batch-size 4] [--megapixels 12]
+    python tools/bench/speed/throughput.py [batches streaming meshes motion merge] [--frames 300] [--milliseconds 20]
+        [--video] [--cores 2] [--turns 3] [--older TREE]
 
-Runs in the worker's environment. The model waits instead of computing, as the processor does for a GPU; where both share
-the processor's cores, nothing could hide.
+By default ``batches`` and ``streaming``. The pictures are of 1920 x 1080, JPEG or one video. Frames a second of a whole job through
+the worker's own code (points for Blender and the kept run written), and for how much of the time from the first pass to the last the
+model had nothing to do. ``--older``: another checkout's code is measured in turns with this one's (``git worktree add``). Each run
+is a process of its own; medians of ``--turns``. With the time of a frame 0 it tells what all of it takes without a model.
 """
 
 from __future__ import annotations
 
+import json
+import os
+import statistics
+import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import measuring
-import cv2
+import av
+import long_walk
 import numpy as np
-from da3_blender.core.frames.source import FrameSource
-from da3_blender.core.monitor import Monitor
-from da3_blender.core.prediction import passes
-from da3_blender.core.prediction.batching import Planner
-from da3_blender.core.prediction.prediction import Prediction
-from da3_blender.core.settings import BatchMode, Settings
+import throughput_run
+from figures import AT_LEAST, AT_MOST, record
+from PIL import Image
 
-
-class Waiting:
-    """A model that takes a time for each image and says nothing."""
-
-    def __init__(self, seconds: float):
-        self.seconds = seconds
-
-    def predict(
-        self, images: Sequence[np.ndarray], indices: Sequence[int], settings: Settings, cameras: Any = None
-    ) -> Prediction:
-        time.sleep(self.seconds * len(images))
-        nothing = np.zeros((len(images), 14, 14), np.float32)
-        return Prediction(nothing, nothing, None, None, np.zeros((len(images), 14, 14, 3), np.uint8))
+WIDTH, HEIGHT, RATE = 1920, 1080, 30
+QUALITY = 92
+MANY_CORES = 4  # that the claim of frames a second is made for
+FRAMES_A_SECOND, MOST_WAITING, TIMES_FASTER = 45.0, 0.10, 1.8
 
 
 def main() -> int:
-    arguments = measuring.options(__doc__, images=60, batch_size=4, megapixels=12.0)
-    with tempfile.TemporaryDirectory() as folder:
-        make(Path(folder), arguments.images, arguments.megapixels)
-        run(Path(folder), Waiting(0.0), arguments.batch_size)  # so that the files are in the system's cache
-        loading = run(Path(folder), Waiting(0.0), arguments.batch_size)
-        each = loading / arguments.images
-        whole = run(Path(folder), Waiting(each), arguments.batch_size)
-    print(f"{arguments.images} photographs of {arguments.megapixels:g} megapixels, {arguments.batch_size} per pass")
-    print(f"loading alone {loading:.2f} s, computing alone {each * arguments.images:.2f} s, both {whole:.2f} s")
+    given = measuring.options(
+        __doc__, kinds=tuple(throughput_run.KINDS), frames=300, milliseconds=20.0, video=False, cores=os.cpu_count() or 1,
+        turns=3, older=Path,
+    )  # fmt: skip
+    kinds = [k for k in given.kinds if k in ("batches", "streaming") or len(given.kinds) < len(throughput_run.KINDS)]
     claims = measuring.Claims()
-    print(f"ratio to the longer one: {claims.at_most('both beside the longer one', whole / loading, 1.15, '.2f')}")
+    with tempfile.TemporaryDirectory() as folder:
+        pictures = make(Path(folder), given.frames, given.video)
+        for kind in kinds:
+            measure(claims, pictures, kind, given)
     return claims.verdict()
 
 
-def make(folder: Path, count: int, megapixels: float) -> None:
-    """Copies of one JPEG of 4:3."""
-    height = round((megapixels * 1e6 * 3 / 4) ** 0.5)
-    noise = np.random.default_rng(0).integers(0, 255, (height // 8, height // 6, 3), np.uint8)
-    picture = cv2.resize(noise, (height * 4 // 3, height), interpolation=cv2.INTER_CUBIC)
-    data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 92])[1].tobytes()
-    for i in range(count):
-        (folder / f"{i:04d}.jpg").write_bytes(data)
+def measure(claims: measuring.Claims, pictures: Path, kind: str, given) -> None:  # type: ignore[no-untyped-def]  # argparse's
+    trees = {"this": measuring.ROOT, **({"older": given.older} if given.older else {})}
+    runs: dict[str, list[dict[str, float]]] = {name: [] for name in trees}
+    for _ in range(given.turns):
+        for name, tree in trees.items():
+            runs[name].append(one(tree, pictures, kind, given.milliseconds / 1e3, given.cores))
+    of = {name: {key: statistics.median(r[key] for r in found) for key in found[0]} for name, found in runs.items()}
+    speeds = {name: found["frames"] / found["seconds"] for name, found in of.items()}
+    for name, found in of.items():
+        print(
+            f"{kind}, {name} tree: {speeds[name]:.1f} frames/s, the model waits {found['waiting']:.0%} of its time; "
+            f"{found['processor'] / found['frames'] * 1e3:.1f} ms of processor a frame ({found['frames']:.0f} frames, "
+            f"{found['passes']:.0f} passes, {found['points']:.0f} points, {given.cores} cores)",
+            flush=True,
+        )
+    own, what = of["this"], f"{kind}, {'video' if given.video else 'JPEG'}"
+    record(f"{what}: ms of processor a frame", own["processor"] / own["frames"] * 1e3, AT_MOST)
+    if kind == "batches" and given.cores >= MANY_CORES:
+        print(f"frames/s {claims.at_least(f'{what}: frames/s', speeds['this'], FRAMES_A_SECOND, '.1f')}")
+        print(f"waiting {claims.at_most(f'{what}: share that the model waits', own['waiting'], MOST_WAITING, '.2f')}")
+    else:
+        record(f"{what}: frames/s", speeds["this"], AT_LEAST)
+        record(f"{what}: share that the model waits", own["waiting"], AT_MOST)
+    if given.older:
+        ratio, name = speeds["this"] / speeds["older"], f"{what}: times the older tree's frames/s"
+        print(f"{name}: {claims.at_least(name, ratio, TIMES_FASTER, '.2f') if kind == 'batches' else f'{ratio:.2f}'}")
 
 
-def run(folder: Path, model: Waiting, batch_size: int) -> float:
-    """Seconds for the whole of it."""
-    settings = Settings(batch_mode=BatchMode.NO_OVERLAP, batch_size=batch_size)
-    begin = time.perf_counter()
-    source = FrameSource.open(folder)
-    planner = Planner(source.selected, settings, batch_size)
-    frames = sum(len(indices) for indices, _ in passes.predictions(source, settings, model, planner, Monitor()))
-    assert frames == len(source.selected)
-    return time.perf_counter() - begin
+def one(tree: Path, pictures: Path, kind: str, seconds: float, cores: int) -> dict[str, float]:
+    """A job in a process of its own, on that many cores where the system can hold it to them."""
+    command = [sys.executable, str(Path(throughput_run.__file__)), str(tree), str(pictures), kind, str(seconds)]
+    if hasattr(os, "sched_getaffinity"):
+        chosen = sorted(os.sched_getaffinity(0))[:cores]
+        command = ["taskset", "-c", ",".join(map(str, chosen)), *command]
+    environ = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ}  # as a worker has it
+    done = subprocess.run(command, env=environ, stdout=subprocess.PIPE, text=True, check=True)
+    found: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
+    return found
+
+
+def make(folder: Path, count: int, video: bool) -> Path:
+    """The walk's pictures, enlarged and grained as a camera's are, as files or as a video; a lap is repeated."""
+    walk, grain = long_walk.make(throughput_run.LAP, size=4), np.random.default_rng(0)
+    lap = []
+    for picture in walk.pictures:
+        large = np.asarray(Image.fromarray(picture).resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC)).astype(np.int16)
+        lap.append(np.clip(large + grain.integers(-6, 7, large.shape, np.int16), 0, 255).astype(np.uint8))
+    if video:
+        path = folder / "walk.mp4"
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream(
+                "libx264", rate=RATE, options={"preset": "fast", "x264-params": "log-level=none"}
+            )
+            stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+            for k in range(count):
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(lap[k % len(lap)], format="rgb24")))
+            container.mux(stream.encode(None))
+        return path
+    pictures = folder / "walk"
+    pictures.mkdir()
+    for i, picture in enumerate(lap[:count]):
+        Image.fromarray(picture).save(pictures / f"{i:05d}.jpg", quality=QUALITY)
+    for i in range(len(lap), count):
+        os.link(pictures / f"{i % len(lap):05d}.jpg", pictures / f"{i:05d}.jpg")
+    return pictures
 
 
 if __name__ == "__main__":
