@@ -103,7 +103,7 @@ def deliver(
     records : its cameras, from ``camera_records``
     merger : of the run, so that points of different batches are merged too
     thinner : of the run, so that splats of different batches do not lie on each other; merged points need none
-    packed : files of the job that hold a video's frames, from ``meshes.write_frames``; where there are none, meshes show
+    packed : files of the job that hold a video's frames, from ``surfaces/pictures.py``; where there are none, meshes show
         the originals
 
     Raises
@@ -140,6 +140,8 @@ def camera_records(batch: Batch, frames: FrameSource, settings: Settings) -> lis
         [frames.picture(i) for i in batch.indices], _placements(batch, frames, settings),
         [header.orientation for header in headers], [header.file_size for header in headers],
     )  # fmt: skip
+    if frames.inputs:
+        records = [replace(r, input=frames.inputs[i]) for r, i in zip(records, batch.indices, strict=True)]
     if frames.is_video:  # of several videos, frames are counted in the first only
         films = [frames.paths[i] for i in batch.indices]
         records = [

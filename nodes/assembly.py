@@ -148,12 +148,11 @@ def batch_steps(
                 yield
         built = []
         if run.play.has_frame_cameras and records:
-            inner = places.cameras()
             built = yield from cameras.build_steps(records)
-            for camera in built:
+            for camera, record in zip(built, records, strict=True):
                 made.add(camera.data)
                 objects.append(made.add(camera))
-                links.append((inner, camera))
+                links.append((places.cameras(record.input), camera))
         path, clip, moving = None, None, run.camera if run.camera and is_there(run.camera) else None
         if run.play.animate_sequence and records:
             path = yield from animation.path_steps([*run.records, *records], moving, run.timeline)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import bpy
 import numpy as np
 from mathutils import Matrix
 
-from ..core.frames.pixels.orientation import MIRROR_AND_TURN
+from ..core.frames.pixels.orientation import MIRROR_AND_TURN, UPRIGHT
 from ..core.output.payload import CameraRecord
 from .datablocks import image_materials
 from .datablocks.collections import fitting
@@ -162,7 +162,11 @@ def _add_background(data: bpy.types.Camera, record: CameraRecord, made: Created)
     Blender reads its pixels only when somebody looks through the camera. A scene may be built where the images are not: the
     camera is as true without.
     """
-    image = image_materials.load(record.video or record.image, made, is_video=bool(record.video))
+    if record.copy:  # upright, of the whole original
+        record = replace(record, video="", image=record.copy, orientation=UPRIGHT)
+    image = image_materials.load(
+        record.video or record.image, made, packed=bool(record.copy), is_video=bool(record.video)
+    )
     if image is None or (record.video and is_turned(image.size, record)):
         return
     background = data.background_images.new()

@@ -44,6 +44,7 @@ class Places:
         self._new: list[tuple[bpy.types.Collection, bpy.types.Collection]] = []  # parent, child
         self._fresh: dict[str, bpy.types.Collection] = {}  # of those, the shared ones
         self._first: tuple[int, bpy.types.Collection] | None = None  # what has been alone until now, and where it goes
+        self._cameras: dict[str, bpy.types.Collection] = {}  # by input; the batch's whole is ""
         self.prefix = ""  # of its objects' names
         if number is None or (not run.shares_collection and not (set(run.batches) - {number})):
             self.own = run.top
@@ -63,14 +64,18 @@ class Places:
         """Where the objects of a group go; those of none go into the batch's own."""
         return self._shared(group) if group else self.own
 
-    def cameras(self) -> bpy.types.Collection:
-        """The batch's ``Cameras``."""
-        if self._run.shares_collection:
-            return self._shared(CAMERAS, self.own)
-        inner = self._made.add(bpy.data.collections.new(CAMERAS))
-        inner[collections.PART] = CAMERAS
-        self._new.append((self.own, inner))
-        return inner
+    def cameras(self, source: str = "") -> bpy.types.Collection:
+        """The batch's ``Cameras``, or what is in it for one of several inputs, by its name."""
+        if source not in self._cameras:
+            parent, name = (self.cameras(), source) if source else (self.own, CAMERAS)
+            part = f"{CAMERAS} {source}".rstrip()
+            if self._run.shares_collection:
+                self._cameras[source] = self._shared(part, parent, name)
+            else:
+                self._cameras[source] = self._made.add(bpy.data.collections.new(collections.fitting(name)))
+                self._cameras[source][collections.PART] = part
+                self._new.append((parent, self._cameras[source]))
+        return self._cameras[source]
 
     def show(self) -> None:
         """Bring the new ones into the scene."""
@@ -94,10 +99,10 @@ class Places:
             into.children.link(child)
         top.children.link(into)
 
-    def _shared(self, name: str, parent: bpy.types.Collection | None = None) -> bpy.types.Collection:
+    def _shared(self, name: str, parent: bpy.types.Collection | None = None, shown: str = "") -> bpy.types.Collection:
         known = self._fresh.get(name) or self._run.shared.get(name)
         if known is None or not is_there(known):
-            known = self._fresh[name] = self._made.add(bpy.data.collections.new(collections.fitting(name)))
+            known = self._fresh[name] = self._made.add(bpy.data.collections.new(collections.fitting(shown or name)))
             known[collections.PART] = name
             self._new.append((parent or self._run.top, known))
         return known

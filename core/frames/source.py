@@ -49,6 +49,7 @@ class FrameSource:
     views: dict[int, View] = field(default_factory=dict)  # of the selected, those that look into a panorama
     places: list[int] = field(default_factory=list)  # of each frame in the input, where a picture is several frames
     pictures: dict[int, str] = field(default_factory=dict)  # of frames whose own file does not show what they show
+    inputs: list[str] = field(default_factory=list)  # of all frames, the name of their input; empty where there is one
     cameras_by: str = ""  # which features and lenses gave the input its cameras; "" where each pass finds its own
     _held: dict[int, Future[Frame | Unreadable]] = field(default_factory=dict, repr=False)
     _pool: ThreadPoolExecutor | None = field(default=None, repr=False)
@@ -144,11 +145,6 @@ class FrameSource:
     def needs_copy(self, index: int) -> bool:
         """Whether Blender cannot show this frame out of a file as it is: a video's, HEIC, raw, other colours than sRGB."""
         return self.is_video or not (self.headers[index].is_plain and kinds.opens_in_blender(self.paths[index]))
-
-    def not_shown(self) -> list[str]:
-        """Names of the selected images that Blender opens in no way: HEIC, AVIF, JPEG XL, some raw."""
-        shown = (self.is_video or kinds.opens_in_blender(self.paths[i]) for i in self.selected)
-        return [self.names[i] for i, is_shown in zip(self.selected, shown, strict=True) if not is_shown]
 
     @property
     def focals(self) -> list[float | None]:

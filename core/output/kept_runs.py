@@ -37,7 +37,7 @@ _CAMERA = {  # ``CameraRecord``
     **dict.fromkeys(("fx", "fy", "cx", "cy"), manifests.NUMBER), "width": int, "height": int,
     "image": str, "placement": [manifests.NUMBER], "orientation?": int, "photo?": [int], "video?": str,
     "distortion?": [manifests.NUMBER],
-    "turn?": [manifests.NUMBER], "is_panorama?": bool,
+    "turn?": [manifests.NUMBER], "is_panorama?": bool, "input?": str, "copy?": str,
 }  # fmt: skip
 _BATCH = {"indices": [int], "names": {"#": str}, "is_metric": bool, "cameras_known": bool, "records": [_CAMERA]}
 SCHEMA: dict[str, Any] = {

@@ -161,6 +161,8 @@ class CameraRecord:
     distortion: tuple[float, float, float] = (0.0, 0.0, 0.0)  # k1 k2 k3 of the original, see ``Prediction``
     turn: tuple[float, ...] = ()  # of a view into a panorama: 9 numbers, from the panorama's axes to the view's
     is_panorama: bool = False  # equirectangular: fx and fy are pixels per radian
+    input: str = ""  # of several inputs, the name of this one's
+    copy: str = ""  # an upright picture for Blender to keep, where it cannot show the original: a file of the job
 
     @property
     def field_of_view(self) -> tuple[float, float]:
@@ -210,6 +212,12 @@ class CameraRecord:
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
+
+    @classmethod
+    def open(cls, folder: Path, record: dict[str, Any]) -> CameraRecord:
+        """What ``to_json`` gave; a copy is looked for in ``folder``, the job's."""
+        camera = cls.from_json(record)
+        return replace(camera, copy=str(folder / camera.copy)) if camera.copy else camera
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> CameraRecord:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
 
 from ..frames.pixels.orientation import STORED_AT, UPRIGHT
 from ..geometry.projection import points_to_blender, unproject
@@ -19,12 +17,9 @@ from ..prediction.prediction import Prediction
 from ..settings import Settings
 
 if TYPE_CHECKING:
-    from ..frames.source import FrameSource
+    pass
 
 MESH = "_Mesh"
-# Of a video's frame that goes into the .blend: 0.6 levels are lost on average, and it is a third as large as a PNG.
-JPEG_QUALITY = 95
-LONGEST_STEM = 60  # characters, so that a file's name stays below the 255 bytes of every file system
 
 
 def mesh_parts(
@@ -101,29 +96,6 @@ def picture_coordinates(record: CameraRecord, *, stored: bool = True) -> np.ndar
     v, u = np.mgrid[0.5 : record.height, 0.5 : record.width]
     across, down = STORED_AT[record.orientation if stored else UPRIGHT]((u - left) / width, (v - top) / height)
     return np.stack([across, 1.0 - down], axis=-1, dtype=np.float32).reshape(-1, 2)
-
-
-def write_frames(frames: FrameSource, indices: Sequence[int], folder: Path) -> list[str]:
-    """Write the frames that Blender cannot show from their own file as pictures of full size.
-
-    Returns
-    -------
-    N file names, empty for those that Blender can show
-
-    Raises
-    ------
-    BadInput
-        The input cannot be read any more.
-    """
-    files: list[str] = []
-    for index in indices:
-        if not frames.needs_copy(index):
-            files.append("")
-            continue
-        number = "" if frames.is_video else f"{index}_"  # X.JPG and x.jpg are one name to some file systems
-        files.append(f"{number}{frames.names[index][-LONGEST_STEM:]}.jpg")
-        Image.fromarray(frames.load(index).image).save(folder / files[-1], quality=JPEG_QUALITY, subsampling=0)
-    return files
 
 
 def _shares(

@@ -91,7 +91,7 @@ def _check_batch(event: protocol.BatchReady, folder: Path) -> None:
     if event.origin is not None:
         _check_place(event.origin, "an origin")
     for camera in event.cameras:
-        check_camera(camera)
+        check_camera(camera, folder)
     for part in event.parts:
         check_part(part, folder)
 

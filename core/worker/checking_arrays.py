@@ -39,8 +39,8 @@ NEEDED = {"points": ("position", "point_color", "conf", "frame"), "mesh": ("posi
 SIDES = (3, 4)  # of a face
 
 
-def check_camera(record: Mapping[str, Any]) -> None:
-    """Raises ProtocolError where it is no camera: see ``CameraRecord``."""
+def check_camera(record: Mapping[str, Any], folder: Path) -> None:
+    """Raises ProtocolError where it is no camera, or its copy is no file in ``folder``: see ``CameraRecord``."""
     try:
         camera = CameraRecord.from_json(dict(record))
     except (KeyError, TypeError):
@@ -48,6 +48,9 @@ def check_camera(record: Mapping[str, Any]) -> None:
     text(camera.name, "the name of a camera")
     text(camera.image, "the image of a camera")
     text(camera.video, "the video of a camera")
+    text(camera.input, "the input of a camera")
+    if text(camera.copy, "the copy of a camera"):
+        _inside(camera.copy, folder)
     whole(camera.frame, 0, MOST, "the frame of a camera")
     check_matrix(camera.camera_to_world, "the pose of a camera")
     for name in ("fx", "fy"):

@@ -76,6 +76,8 @@ def load(path: str, made: Created, *, packed: bool = False, is_video: bool = Fal
         known = (image for image in bpy.data.images if image.source == "MOVIE")
         if shared := next((image for image in known if bpy.path.abspath(image.filepath) == path), None):
             return shared
+    if packed and (shared := next((image for image in bpy.data.images if image.get(SOURCE) == path), None)):
+        return shared
     before = len(bpy.data.images)
     try:
         image = bpy.data.images.load(path, check_existing=not packed)
@@ -87,6 +89,7 @@ def load(path: str, made: Created, *, packed: bool = False, is_video: bool = Fal
     if packed:
         image.pack()
         image.filepath_raw = f"//{Path(path).name}"  # where Blender would put it if it were unpacked
+        image[SOURCE] = path
     else:
         keep_path(image)
     return image

@@ -238,7 +238,7 @@ class GenerateJob(Job):
                 self._run.top[assembly.ORIGIN] = event.origin
             yield
         folder = self._client.folder(self._number)
-        records = [CameraRecord.from_json(record) for record in event.cameras]
+        records = [CameraRecord.open(folder, record) for record in event.cameras]
         parts = [Part.open(folder, record) for record in event.parts]
         yield from assembly.batch_steps(
             self._run, event.batch, parts, records,

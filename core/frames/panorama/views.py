@@ -49,6 +49,7 @@ def cut(frames: FrameSource, setting: Panorama) -> FrameSource:
         frames.name, [frames.paths[source] for source in places], names, selected, headers,
         ViewReader(frames.reader, places, views, headers), frames.warnings, frames.frame_rate,
         wanted=frames.wanted, views=views, places=places,
+        inputs=[frames.inputs[source] for source in places] if frames.inputs else [],
     )  # fmt: skip
 
 

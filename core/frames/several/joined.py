@@ -64,6 +64,7 @@ def _joined(sources: Sequence[FrameSource]) -> FrameSource:
         JoinedReader([source.reader for source in sources], every),
         [warning for source in sources for warning in source.warnings], first.frame_rate,
         wanted=sum(source.wanted for source in sources), stems=stems,
+        inputs=[titles[k] for k, _ in every],
     )  # fmt: skip
 
 

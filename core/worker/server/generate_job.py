@@ -14,7 +14,6 @@ import numpy as np
 
 from ....streaming import pipeline as streaming
 from ...alignment import known_cameras, one_lens, positioning, rig_fit
-from ...files.names import listed
 from ...frames.lens import typed
 from ...frames.panorama import views as panoramas
 from ...frames.resizing import layout
@@ -35,7 +34,7 @@ from ...prediction.predictor import Predictor
 from ...segmentation.segmenter import STAGE as SEGMENTATION
 from ...segmentation.segmenter import SegmentingPredictor
 from ...settings import BatchMode, KnownCameras, Lens, MetricSource, Settings
-from ...surfaces.image_meshes import write_frames
+from ...surfaces.pictures import behind_cameras, write_frames
 from .. import pace, protocol
 from ..life.peak_memory import peak_device_memory, peak_memory, reset_peak_device_memory, reset_peak_memory
 from .batch_sending import Sender
@@ -89,10 +88,6 @@ def generate(
             f"Batch Mode '{settings.batch_mode.label}' leaves out {left_out} of {len(frames.selected)} images; "
             f"'{BatchMode.AUTOMATIC.label}' uses all of them"
         )
-    if not_shown := frames.not_shown():
-        frames.warnings.append(
-            f"Blender does not open {listed(not_shown)}: there is no picture behind their cameras, and meshes get a copy"
-        )
     if known:
         predictor = known_cameras.ConditionedPredictor(predictor, known, frames)
     if frames.views:
@@ -131,6 +126,7 @@ def generate(
             files.add_straight(frames, batch.indices)
             records = camera_records(batch, frames, settings)
             pictures = write_frames(frames, batch.indices, sender.folder) if settings.generate_meshes else []
+            records = behind_cameras(frames, batch.indices, records, sender.folder, pictures)
             delivered = sender.send(batch, records, pictures)
             kept.add(batch, records)
             cameras, stems = cameras_of(records), [frames.stem(i) for i in batch.indices]

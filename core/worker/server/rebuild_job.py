@@ -18,6 +18,7 @@ from ...prediction import filters
 from ...prediction.batch import Batch
 from ...prediction.prediction import Prediction
 from ...settings import Settings, options
+from ...surfaces.pictures import kept_behind
 from .. import protocol
 from ..life.peak_memory import peak_memory, reset_peak_memory
 from .batch_sending import Sender
@@ -64,7 +65,9 @@ def rebuild(request: protocol.Rebuild, emit: Emit, cancelled: Callable[[], bool]
         else:
             for batch in batches:
                 cameras = records.pop(batch.indices[0])
-                sender.send(batch, cameras, pictures=_copies(run.pictures(batch.indices), cameras, is_video=bool(rate)))
+                kept = _copies(run.pictures(batch.indices), cameras, is_video=bool(rate))
+                cameras, pictures = kept_behind(cameras, kept, sender.folder, meshes=settings.generate_meshes)
+                sender.send(batch, cameras, pictures)
                 progress.pass_done()
     if wants_surface and wants_parts:
         try_surface(run, settings, sender, monitor, reporter, request.device)
@@ -94,7 +97,8 @@ def _copies(kept: Sequence[str], cameras: Sequence[CameraRecord], *, is_video: b
     """
     return [
         picture
-        if is_video or (c.placement == (0, 0, c.width, c.height) and (c.turn or not opens_in_blender(Path(c.image))))
+        if is_video
+        or (c.placement == (0, 0, c.width, c.height) and (c.turn or c.copy or not opens_in_blender(Path(c.image))))
         else ""
         for picture, c in zip(kept, cameras, strict=True)
     ]

@@ -221,3 +221,23 @@ def test_a_panorama_gets_a_panoramic_camera_that_sees_each_direction_where_its_p
         bpy.data.objects.remove(ball)
         rows, columns = np.nonzero(bright > 0.5 * bright.max())
         assert abs(columns.mean() + 0.5 - u) < 0.6 and abs(rows.mean() + 0.5 - v) < 0.6
+
+
+def test_a_copy_lies_upright_behind_its_camera_and_goes_into_the_file(scene, tmp_path):
+    """The original, turned and of a kind that Blender does not open, is not there at all."""
+    copy = tmp_path / "0_photo.heic.jpg"
+    picture = bpy.data.images.new("photo", 64, 48)
+    picture.filepath_raw, picture.file_format = str(copy), "JPEG"
+    picture.save()
+    bpy.data.images.remove(picture)
+    k = np.array([[60.0, 0.0, 32.0], [0.0, 60.0, 24.0], [0.0, 0.0, 1.0]])
+    record = payloads.record(
+        payloads.random_pose(np.random.default_rng(3)), k, (64, 48), image="/gone.heic", orientation=6
+    )
+    first, second = build([replace(record, copy=str(copy)), replace(record, copy=str(copy), frame=1)], scene)
+    (background,) = first.data.background_images
+    copy.unlink()
+    assert background.image.packed_file is not None and background.image.size[:] == (64, 48)
+    assert (background.rotation, background.use_flip_x, background.frame_method) == (0.0, False, "STRETCH")
+    assert second.data.background_images[0].image == background.image
+    assert bpy.path.basename(background.image.filepath) == copy.name

@@ -43,6 +43,26 @@ def test_of_several_batches_each_has_its_collection_with_objects_and_cameras(sce
     ]}]  # fmt: skip
 
 
+@pytest.mark.parametrize("is_long", [False, True], ids=["batches", "a long way's chunks"])
+def test_cameras_of_several_inputs_have_a_collection_each_by_its_name(scene, is_long):
+    run = assembly.begin(scene, "left + right", shares_collection=is_long)
+    for k in range(2):
+        cloud = payloads.random_cloud(50, seed=k)
+        records = [
+            replace(r, input=name)
+            for r, name in zip(payloads.random_records(2, seed=k), ("left", "right"), strict=True)
+        ]
+        point_cloud.run_all(assembly.batch_steps(run, k, payloads.parts(cloud), records))
+    assembly.end(run)
+    found = {c.name.split(".")[0]: [] for c in run.top.children_recursive}
+    for collection in run.top.children_recursive:
+        found[collection.name.split(".")[0]] += [o.name.split(".")[0] for o in collection.objects if o.type == "CAMERA"]
+    assert found["Cameras"] == [] and found["left"] == ["photo_000"] * 2 and found["right"] == ["photo_001"] * 2
+    inner = [c for c in run.top.children_recursive if c.name.startswith("Cameras")]
+    assert len(inner) == (1 if is_long else 2)
+    assert all({child.name.split(".")[0] for child in c.children} == {"left", "right"} for c in inner)
+
+
 def test_the_batches_of_a_run_share_material_and_node_group(scene):
     run(scene, batches=2)
     clouds = [o for o in bpy.data.objects if o.type == "MESH"]

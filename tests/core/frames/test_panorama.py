@@ -11,7 +11,7 @@ from da3_blender.core.frames.source import FrameSource
 from da3_blender.core.output.payload import cameras_of
 from da3_blender.core.pipeline import camera_records, deliver, reconstruct
 from da3_blender.core.settings import Panorama, Settings
-from da3_blender.core.surfaces.image_meshes import write_frames
+from da3_blender.core.surfaces.pictures import write_frames
 from PIL import Image
 
 GPANO = (

@@ -7,15 +7,15 @@ import pytest
 import truth
 from da3_blender.core import pipeline
 from da3_blender.core.errors import BadInput
-from da3_blender.core.frames.resizing import place
 from da3_blender.core.frames.source import FrameSource
 from da3_blender.core.geometry import projection
 from da3_blender.core.output import blender_arrays, point_clouds
 from da3_blender.core.output.payload import MeshArrays, Part
 from da3_blender.core.prediction.prediction import Prediction
 from da3_blender.core.settings import BatchMode, ResizeMethod, Settings
-from da3_blender.core.surfaces import image_meshes
+from da3_blender.core.surfaces import pictures
 from PIL import Image
+from seen import Seen
 from surfaces import flat, parts_of, records_of, waves
 
 
@@ -24,14 +24,6 @@ def edge_vectors(mesh):
 
 
 # -------------------------------------------------------------------------------------------------------- texture
-
-
-class Seen:
-    """A model to which every image is a wall at depth 2."""
-
-    def predict(self, images, indices, settings, cameras=None):
-        canvas, valid, _ = place(images, settings.resolution, settings.resize_method)
-        return Prediction(np.where(valid, 2.0, 0.0).astype(np.float32), valid.astype(np.float32), None, None, canvas)
 
 
 def stored_samples(path, uv):
@@ -308,7 +300,7 @@ def video(tmp_path):
 
 def test_frames_of_a_video_become_pictures_of_full_size(video, tmp_path):
     frames = FrameSource.open(video)
-    files = image_meshes.write_frames(frames, [1, 3], tmp_path)
+    files = pictures.write_frames(frames, [1, 3], tmp_path)
     assert files == ["clip_000001.jpg", "clip_000003.jpg"]
     for index, file in zip((1, 3), files, strict=True):
         written = np.asarray(Image.open(tmp_path / file)).astype(int)
@@ -317,7 +309,7 @@ def test_frames_of_a_video_become_pictures_of_full_size(video, tmp_path):
         assert np.abs(written - frames.load(index).image).mean() < 1.0
     settings = Settings(generate_meshes=True, process_resolution=140, batch_mode=BatchMode.IGNORE_BATCH_SIZE)
     [batch] = pipeline.reconstruct(frames, settings, Seen(), on_progress=lambda *_: None, cancelled=lambda: False)
-    names = image_meshes.write_frames(frames, batch.indices, tmp_path)
+    names = pictures.write_frames(frames, batch.indices, tmp_path)
     records = pipeline.camera_records(batch, frames, settings)
     delivered = pipeline.deliver(batch, records, settings, packed=names)
     for part, name in zip(delivered.parts, names, strict=True):
@@ -331,7 +323,7 @@ def test_a_video_that_is_gone_is_told(video, tmp_path):
     frames.release()
     video.unlink()
     with pytest.raises(BadInput, match="clip_000003 cannot be read: the file is gone"):
-        image_meshes.write_frames(frames, [3], tmp_path)
+        pictures.write_frames(frames, [3], tmp_path)
 
 
 NAMES = ["IMG_0042", "twin", "twin", "é" * 40, "院" * 60, "PXL_20240501_123456789.PORTRAIT-01", "Zo\udce9", "", "a.b c"]

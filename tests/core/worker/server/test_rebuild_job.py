@@ -10,9 +10,10 @@ from da3_blender.core.errors import BadInput
 from da3_blender.core.output.payload import CameraRecord, MeshArrays, Part
 from da3_blender.core.settings import Settings
 from da3_blender.core.surfaces import fused_part as fused
-from da3_blender.core.worker import protocol
+from da3_blender.core.worker import checking, protocol
 from da3_blender.core.worker.server import generate_job, loaded_model, rebuild_job
 from disturbed_predictor import Disturbance, DisturbedPredictor
+from PIL import Image
 
 PLAIN = {"batch_mode": "ignore_batch_size", "end_frame": 2}
 
@@ -42,7 +43,7 @@ def generate(job, tmp_path):
     known = truth.load("courtyard")
 
     def run(**more):
-        settings = Settings(input=str(known.folder), model="da3-small", **{**PLAIN, **more})
+        settings = Settings(**{"input": str(known.folder), "model": "da3-small", **PLAIN, **more})
         model = loaded_model.LoadedModel(
             lambda *_, **__: DisturbedPredictor(known, seed=3, disturbance=Disturbance(outliers=0.0))
         )
@@ -157,3 +158,27 @@ def test_refined_splats_take_the_place_of_those_that_were(generate, rebuild, mon
     (file,) = map(Path, told["files"])
     drawn = sum(int((part.arrays.scale[:, 0] > 0).sum()) for part in after)
     assert f"element vertex {drawn}\n".encode() in file.read_bytes()[:600]
+
+
+def test_what_a_rebuild_sends_of_avif_is_believed_and_has_its_pictures(generate, tmp_path):
+    """Blender takes files of the job's folder only: what was kept elsewhere is copied there."""
+    folder = tmp_path / "courtyard"
+    folder.mkdir()
+    for path in sorted(truth.load("courtyard").folder.glob("*.jpg"))[:3]:
+        Image.open(path).save(folder / f"{path.stem}.avif")
+    _, cameras, report = generate(input=str(folder), generate_meshes=True)
+    assert all(camera.copy for camera in cameras.values())
+    (tmp_path / "job2").mkdir()
+    events = []
+    settings = Settings(input="/elsewhere", **PLAIN, generate_meshes=True)
+    request = protocol.Rebuild(
+        2, str(tmp_path / "job2"), settings.to_json(), str(tmp_path / "kept"), report["run"], "all"
+    )
+    rebuild_job.rebuild(request, events.append, lambda: False)
+    batches = [event for event in events if isinstance(event, protocol.BatchReady)]
+    for batch in batches:
+        checking.checked(batch, request, tmp_path / "job2")
+        for record in (*batch.cameras, *batch.parts):
+            name = record.get("copy", record.get("image"))
+            assert Image.open(tmp_path / "job2" / name).format == "PNG"
+    assert batches
