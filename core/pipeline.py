@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -38,7 +38,7 @@ def reconstruct(
     metric: Predictor | None = None,
     on_progress: Callable[[str, float], None],
     cancelled: Callable[[], bool],
-) -> Iterator[Batch]:
+) -> Generator[Batch, None, None]:
     """Batches as they get ready, all in the frame of the first; every frame is in one batch only.
 
     Parameters
@@ -57,7 +57,8 @@ def reconstruct(
     planner = Planner(frames.selected, settings, images_per_pass(frames, settings, predictor))
     metres = MetricScaler(metric, frames, settings, monitor) if metric is not None else None
     scene = Stitcher()
-    for indices, prediction in predictions(frames, settings, predictor, planner, monitor):
+    beside = metric is None  # a second model wants the card for itself
+    for indices, prediction in predictions(frames, settings, predictor, planner, monitor, beside=beside):
         batch = drop_empty(Batch(indices, prediction), frames)
         if not batch.indices:
             continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Iterator
 
@@ -33,17 +34,20 @@ def chunks(run: Run) -> Iterator[int]:
     if remember is not None and run.store.chunks:
         remember(run.store.load(0), run.store.chunks[0], run.settings)
     if run.planner.peek() is not None:
-        for planned, prediction in predictions(run.frames, run.settings, run.predictor, run.planner, run.monitor):
-            if prediction.extrinsics is None:
-                raise BadInput("DA3 Streaming needs a model that finds cameras: choose one of DA3 Small to Giant")
-            batch = drop_empty(Batch(planned, prediction), run.frames)
-            if not batch.indices:
-                continue
-            run.coming.append(_begin(run, planned, batch))
-            del prediction, batch  # where another process makes it better, that one has it
-            yield from _whole(run, things, run.ahead)
-            if run.store.failure:  # what cannot be kept cannot be fitted to what follows
-                break
+        with contextlib.closing(
+            predictions(run.frames, run.settings, run.predictor, run.planner, run.monitor, beside=run.beside)
+        ) as passes:
+            for planned, prediction in passes:
+                if prediction.extrinsics is None:
+                    raise BadInput("DA3 Streaming needs a model that finds cameras: choose one of DA3 Small to Giant")
+                batch = drop_empty(Batch(planned, prediction), run.frames)
+                if not batch.indices:
+                    continue
+                run.coming.append(_begin(run, planned, batch))
+                del prediction, batch  # where another process makes it better, that one has it
+                yield from _whole(run, things, run.ahead)
+                if run.store.failure:  # what cannot be kept cannot be fitted to what follows
+                    break
         yield from _whole(run, things, 0)
     if not run.store.chunks:
         raise BadInput("The model found no depth in any of the images; try another model, or images with more overlap")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,7 +52,7 @@ def reconstruct(
     cancelled: Callable[[], bool],
     folder: Path | None = None,
     origin: np.ndarray | None = None,
-) -> Iterator[Batch | Settled]:
+) -> Generator[Batch | Settled, None, None]:
     """Batches as they get ready, every frame in one batch only, all in the frame of the first chunk; a ``Settled`` at last.
 
     Parameters
@@ -70,7 +70,8 @@ def reconstruct(
     """
     folder = folder or default_folder(frames, settings)
     with alone(folder):
-        run = Run.begin(frames, settings, predictor, Monitor(on_progress, cancelled), folder)
+        beside = metric is None  # a second model wants the card for itself
+        run = Run.begin(frames, settings, predictor, Monitor(on_progress, cancelled), folder, beside)
         aligner, emitter = ChunkAligner(run), BatchEmitter(run, metric, origin)
         loops = LoopCloser(run, aligner)
         try:
@@ -89,6 +90,7 @@ def reconstruct(
             refused, failed = len(loops.tried) - accepted, (*failures, *emitter.failures)
             yield Settled(moves, accepted, refused, failed, emitter.dropped)
         finally:
+            run.executor.close()
             frames.release()
         if not settings.save_debug and not failures:
             run.store.remove()

@@ -52,13 +52,20 @@ class Run:
     planner: ChunkPlanner
     pace: TimeLeft
     executor: Executor  # of the joint passes
+    beside: bool = True  # whether a card may compute a pass while the one before is worked on
     loops_seen: float = 0.0  # of the joint passes that loops of the path so far may cost, those that they will
     joint_left: int | None = None  # joint passes still to come, once that is known
     coming: deque[Coming] = field(default_factory=deque)
 
     @classmethod
     def begin(
-        cls, frames: FrameSource, settings: Settings, predictor: Predictor, monitor: Monitor, folder: Path
+        cls,
+        frames: FrameSource,
+        settings: Settings,
+        predictor: Predictor,
+        monitor: Monitor,
+        folder: Path,
+        beside: bool = True,
     ) -> Run:
         """A new run, or one that goes on from the whole chunks in ``folder``.
 
@@ -79,8 +86,8 @@ class Run:
         width, height, _ = layout(list(sizes), settings.resolution, settings.resize_method)
         store.require_space(planner.frames_left, width * height, result_bytes(settings))
         monitor.progress(STAGE, 0.0)
-        passes = executor(frames, settings, predictor, monitor)
-        return cls(frames, settings, predictor, monitor, store, planner, TimeLeft(), passes)
+        passes = executor(frames, settings, predictor, monitor, beside=beside)
+        return cls(frames, settings, predictor, monitor, store, planner, TimeLeft(), passes, beside)
 
     @property
     def ahead(self) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..frames import geotags
+from ..frames.pixels import geotags
 from ..frames.source import FrameSource
 from ..geometry import geodesy, position_fit, upright
 from ..geometry.projection import BLENDER_FROM_OPENCV, cameras_to_blender, invert_rigid, unproject

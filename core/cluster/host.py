@@ -57,7 +57,7 @@ class Input:
             return cls(None, str(frames.paths[0]))
         if not isinstance(frames.reader, stills.StillReader):
             return cls(None, "")
-        sent = replace(frames, reader=None, warnings=[], _held={}, _pool=None)  # type: ignore[arg-type]  # ``open`` makes one
+        sent = replace(frames, reader=None, warnings=[], _decoding=None)  # type: ignore[arg-type]  # ``open`` makes one
         return cls(sent, str(frames.paths[0]), frames.reader.exposure)
 
     def open(self) -> FrameSource:

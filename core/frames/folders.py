@@ -14,10 +14,10 @@ from .input_files import (
     is_image,
     natural_key,
     of_pattern,
-    special_file,
 )  # fmt: skip
 from .pixels import kinds
 from .pixels.kinds import Kind
+from .pixels.opening import special_file
 
 NAMED = 3  # things of a sort that a sentence names; the others it counts
 LOOKED_AT = 200  # entries of a sub-folder, to say whether it has images

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
-from .input_files import images_in, is_image, is_video, of_pattern, open_file
+from .input_files import images_in, is_image, is_video, of_pattern
 from .pixels import orientation
+from .pixels.opening import open_file
 
 HEAD = 1 << 18  # bytes of a file that are read: a JPEG's size stands behind its EXIF and preview
 _NO_SIZE = frozenset({0xC4, 0xC8, 0xCC})  # markers among JPEG's frame headers that are none

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -13,14 +13,10 @@ from ..settings import ResizeMethod
 
 @dataclass(frozen=True)
 class Frame:
-    """One decoded image: ``image`` (h, w, 3) uint8 RGB, upright; ``opaque`` (h, w) bool, None where all of it is.
-
-    ``small``: it in the size that a model wants, by resolution and method, as far as that was made.
-    """
+    """One decoded image: ``image`` (h, w, 3) uint8 RGB, upright; ``opaque`` (h, w) bool, None where all of it is."""
 
     image: np.ndarray
     opaque: np.ndarray | None = None
-    small: dict[tuple[int, ResizeMethod], np.ndarray] = field(default_factory=dict, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -91,8 +87,14 @@ class FrameStore(Protocol):
         """One of them."""
         ...
 
-    def stream(self, indices: Sequence[int], size: tuple[int, ResizeMethod] | None = None) -> Iterator[Frame]:
+    def stream(self, indices: Sequence[int]) -> Iterator[Frame]:
         """Several, one after another."""
+        ...
+
+    def in_size(
+        self, indices: Sequence[int], resolution: int, method: ResizeMethod
+    ) -> Iterator[tuple[np.ndarray, tuple[int, int]]]:
+        """Several in a model's size, (h, w, 3) uint8, each with its own width and height."""
         ...
 
 
@@ -114,6 +116,6 @@ class LazyImages(Sequence[np.ndarray]):
     def __iter__(self) -> Iterator[np.ndarray]:
         return (frame.image for frame in self._store.stream(self._indices))
 
-    def frames(self, resolution: int, method: ResizeMethod) -> Iterator[Frame]:
-        """The frames; those that are decoded from now on have their ``small`` image in that size."""
-        return self._store.stream(self._indices, (resolution, method))
+    def in_size(self, resolution: int, method: ResizeMethod) -> Iterator[tuple[np.ndarray, tuple[int, int]]]:
+        """Each in a model's size, (h, w, 3) uint8, and its own width and height."""
+        return self._store.in_size(self._indices, resolution, method)

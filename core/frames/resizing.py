@@ -14,7 +14,7 @@ import numpy as np
 
 from ..errors import BadInput
 from ..settings import PATCH, ResizeMethod
-from .frame import Frame, LazyImages
+from .frame import LazyImages
 
 
 @dataclass(frozen=True)
@@ -106,12 +106,11 @@ def place(
     valid : (N, H, W) bool, where the canvas shows the image
     placements : N
     """
-    sizes, made = [], []
-    frames = images.frames(resolution, method) if isinstance(images, LazyImages) else map(Frame, images)
-    for frame in frames:
-        sizes.append((frame.image.shape[1], frame.image.shape[0]))
-        small = frame.small.get((resolution, method))
-        made.append(resized(frame.image, resolution, method) if small is None else small)
+    if isinstance(images, LazyImages):
+        pairs = list(images.in_size(resolution, method))
+    else:
+        pairs = [(resized(image, resolution, method), (image.shape[1], image.shape[0])) for image in images]
+    made, sizes = [small for small, _ in pairs], [size for _, size in pairs]
     width, height, placements = layout(sizes, resolution, method)
     canvas = np.zeros((len(made), height, width, 3), np.uint8)
     valid = np.zeros((len(made), height, width), bool)

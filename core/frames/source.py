@@ -1,11 +1,8 @@
-"""The frames of the input: which there are, and their pixels, decoded on threads before they are needed."""
+"""The frames of the input: which there are, and their pixels."""
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures import TimeoutError as NotYet
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +13,7 @@ from ..errors import BadInput
 from ..monitor import Monitor
 from ..settings import ResizeMethod
 from . import folders, stills
+from .decoding import Decoding, Reduced
 from .frame import Frame, FrameReader, Header, LazyImages, Unreadable, View
 from .input_files import is_video, of_pattern
 from .pixels import kinds
@@ -23,7 +21,6 @@ from .resizing import processed_size, resized
 
 HELD_BYTES = 1 << 30  # most of decoded originals that are kept: of the pass that is computed and of the next one
 HELD_SHARE = 0.25  # of the memory that is free, where that is less
-PATIENCE = 0.05  # seconds between two looks at whether to stop
 NAMED = 5  # frames of a video that a warning names, of those that are broken
 
 
@@ -33,7 +30,8 @@ class FrameSource:
     frames in order of presentation.
 
     Decoded frames of a pass are held for its time, as far as ``held_most`` goes; the others are decoded when asked for.
-    All methods are for one thread; decoding itself runs on others.
+    Decoding runs on threads. One thread may have a pass computed (``whole``, ``prefetch``, ``images``) while another still
+    asks for the frames of the pass before; which frames there are (``selected``, ``headers``) does not change meanwhile.
     """
 
     name: str  # of the folder, the image or the video, for collections
@@ -51,11 +49,7 @@ class FrameSource:
     pictures: dict[int, str] = field(default_factory=dict)  # of frames whose own file does not show what they show
     inputs: list[str] = field(default_factory=list)  # of all frames, the name of their input; empty where there is one
     cameras_by: str = ""  # which features and lenses gave the input its cameras; "" where each pass finds its own
-    _held: dict[int, Future[Frame | Unreadable]] = field(default_factory=dict, repr=False)
-    _pool: ThreadPoolExecutor | None = field(default=None, repr=False)
-    _size: tuple[int, ResizeMethod] | None = (
-        None  # in which a model wants them: they are resized where they are decoded
-    )
+    _decoding: Decoding | None = field(default=None, repr=False)
 
     @classmethod
     def open(
@@ -159,10 +153,7 @@ class FrameSource:
         BadInput
             The file is broken, cut off or gone.
         """
-        found = self._held[index].result() if index in self._held else self._decode(index, ())
-        if isinstance(found, Unreadable):
-            raise BadInput(f"{self.names[index]} cannot be read: {found}")
-        return found
+        return self._readable(index, self.decoding.original(index))
 
     def leave_out_narrow(self, resolution: int, method: ResizeMethod) -> None:
         """Leave out by name what is too narrow for a model at that resolution.
@@ -185,14 +176,7 @@ class FrameSource:
 
     def prefetch(self, indices: Sequence[int]) -> None:
         """Begin to decode a coming pass, as far as there is room for it; returns at once."""
-        room = self.held_most - sum(self.headers[i].decoded_bytes for i in self._held)
-        fitting = []
-        for index in dict.fromkeys(i for i in indices if i not in self._held):
-            room -= self.headers[index].decoded_bytes
-            if room < 0:
-                break  # the first of a pass are asked for first
-            fitting.append(index)
-        self._held |= self._submit(fitting)
+        self.decoding.prefetch(indices, self.held_most)
 
     def usable(self, indices: Sequence[int], monitor: Monitor) -> list[int]:
         """Those of ``indices`` that decode to the end; the others are named in ``warnings``, and the list can be empty.
@@ -203,73 +187,84 @@ class FrameSource:
         ------
         Cancelled
         """
-        for index in self._held.keys() - set(indices):
-            self._held.pop(index).cancel()
+        good, broken = self.whole(indices, monitor)
+        self.leave_out(broken)
+        return good
+
+    def whole(
+        self, indices: Sequence[int], monitor: Monitor, keep: Sequence[int] = ()
+    ) -> tuple[list[int], dict[int, str]]:
+        """Those of ``indices`` that decode to the end, and why the others do not, as the end of a sentence; see ``usable``.
+
+        Other frames than these and ``keep`` are no longer held.
+
+        Raises
+        ------
+        Cancelled
+        """
+        self.decoding.let_go(indices, keep)
         self.prefetch(indices)
         good: list[int] = []
-        broken: dict[int, Unreadable] = {}
-        for index, frame in self._stream(indices, monitor):
+        broken: dict[int, str] = {}
+        for index, frame in self.decoding.stream(indices, monitor):
             monitor.progress("images", (len(good) + len(broken)) / len(indices))
             if isinstance(frame, Unreadable):
-                broken[index] = frame
+                broken[index] = str(frame)
             else:
                 good.append(index)
-        self._leave_out(broken)
         monitor.progress("images", 1.0)
-        return good
+        return good, broken
 
     def images(self, indices: Sequence[int]) -> LazyImages:
         """The originals of these frames, decoded as they are asked for where they are not held."""
         return LazyImages(self, list(indices))
 
-    def stream(self, indices: Sequence[int], size: tuple[int, ResizeMethod] | None = None) -> Iterator[Frame]:
-        """These frames, in order; ``size`` (resolution and method): frames are resized from now on where they are decoded."""
-        self._size = size or self._size
-        for index, frame in self._stream(indices, Monitor()):
-            if isinstance(frame, Unreadable):
-                raise BadInput(f"{self.names[index]} cannot be read: {frame}")
-            yield frame
+    def stream(self, indices: Sequence[int]) -> Iterator[Frame]:
+        """These frames, in order, as they are."""
+        for index, found in self.decoding.stream(indices, Monitor()):
+            yield self._readable(index, self.decoding.original(index, found))
+
+    def in_size(
+        self, indices: Sequence[int], resolution: int, method: ResizeMethod
+    ) -> Iterator[tuple[np.ndarray, tuple[int, int]]]:
+        """Each in the size that a model wants, and its own width and height; frames are reduced from now on where they are decoded."""
+        size = self.decoding.size = resolution, method
+        for index, found in self.decoding.stream(indices, Monitor()):
+            if isinstance(found, Reduced) and found.size == size:
+                yield found.pixels, found.original
+                continue
+            image = self._readable(index, self.decoding.original(index, found)).image
+            yield resized(image, resolution, method), (image.shape[1], image.shape[0])
 
     def opaque(self, index: int) -> np.ndarray | None:
         """(h, w) bool, the parts of a frame that are not transparent; None where all of it is opaque."""
-        return self.load(index).opaque if self.headers[index].has_alpha else None
+        if not self.headers[index].has_alpha:
+            return None
+        found = self.decoding.get(index)
+        return found.opaque if isinstance(found, Reduced) else self._readable(index, found).opaque
+
+    def keep_originals(self) -> None:
+        """Somebody beside the model will ask for the frames as they are: what is held of them is not reduced to its size."""
+        self.decoding.originals = True
 
     def release(self, keep: Sequence[int] = ()) -> None:
         """Let go of held frames, but for ``keep``; without any to keep, of threads and open files too."""
-        for index in self._held.keys() - set(keep):
-            self._held.pop(index).cancel()
         if keep:
-            return
-        if self._pool is not None:
-            self._pool.shutdown(wait=False, cancel_futures=True)
-            self._pool = None
-        self.reader.close()
+            self.decoding.let_go(keep)
+        else:
+            self.decoding.close()
 
-    def _stream(self, indices: Sequence[int], monitor: Monitor) -> Iterator[tuple[int, Frame | Unreadable]]:
-        """Frames in the given order; those not held are decoded a few ahead, so that memory does not grow."""
-        missing = [i for i in dict.fromkeys(indices) if i not in self._held]
-        window = self._submit(missing[: self.reader.threads + 1])
-        missing = missing[len(window) :]
-        for index in indices:
-            future = self._held.get(index) or window.pop(index, None) or self._submit([index])[index]
-            yield index, _wait(future, monitor)
-            if missing and len(window) <= self.reader.threads:
-                window |= self._submit([missing.pop(0)])
+    @property
+    def decoding(self) -> Decoding:
+        """What decodes and holds them."""
+        if self._decoding is None:
+            self._decoding = Decoding(self.reader, self.headers)
+        return self._decoding
 
-    def _submit(self, indices: Sequence[int]) -> dict[int, Future[Frame | Unreadable]]:
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(self.reader.threads, thread_name_prefix="decode")
-        return {i: self._pool.submit(self._decode, i, indices[n + 1 :]) for n, i in enumerate(indices)}
-
-    def _decode(self, index: int, ahead: Sequence[int]) -> Frame | Unreadable:
-        try:
-            frame = self.reader.read(index, ahead)
-        except Unreadable as error:
-            return error.with_traceback(None)  # which holds what was decoded so far
-        if self._size:
-            with contextlib.suppress(BadInput):  # too narrow: said when the pass is made
-                frame.small[self._size] = resized(frame.image, *self._size)
-        return frame
+    def _readable(self, index: int, found: Frame | Unreadable) -> Frame:
+        if isinstance(found, Unreadable):
+            raise BadInput(f"{self.names[index]} cannot be read: {found}")
+        return found
 
     def leave_out(self, broken: Mapping[int, str]) -> None:
         """Name frames that somebody else could not decode; the reason is the end of a sentence."""
@@ -284,11 +279,3 @@ class FrameSource:
         else:
             said = {i: self.paths[i].name if i in self.views else self.names[i] for i in broken}
             self.warnings.extend(dict.fromkeys(f"{said[i]} was left out: {error}" for i, error in broken.items()))
-
-
-def _wait(future: Future[Frame | Unreadable], monitor: Monitor) -> Frame | Unreadable:
-    while True:
-        try:
-            return future.result(PATIENCE)
-        except NotYet:
-            monitor.check()

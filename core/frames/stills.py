@@ -14,9 +14,9 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from . import large_stills
 from .frame import Frame, Header, Unreadable
-from .input_files import open_file
 from .pixels import camera_raw, colour, deep, kinds, metadata, orientation
 from .pixels.kinds import Kind
+from .pixels.opening import open_file
 
 #: Of all that Pillow knows: some of the others start programs (EPS starts Ghostscript), whatever the file's name is.
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "TIFF", "JPEG2000", "AVIF", "HEIF", "JXL")

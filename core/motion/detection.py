@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,7 @@ FEWEST = 30  # such places, to tell by how much the two frames' depths differ al
 TOO_FEW = "Detect Motion found nothing to compare: it needs three frames or more that see the same places"
 
 
-def detect(batches: Iterator[Batch | Any], settings: Settings, monitor: Monitor) -> Iterator[Batch | Any]:
+def detect(batches: Iterator[Batch | Any], settings: Settings, monitor: Monitor) -> Generator[Batch | Any, None, None]:
     """Batches with ``motion`` and ``moving``; what is not a batch goes through.
 
     A batch is given out when the next one has come, whose frames are asked too. Of earlier batches some frames are kept,

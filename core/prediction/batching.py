@@ -56,6 +56,19 @@ class Planner:
         """What ``next`` will give."""
         return self._reserved[0] if self._reserved else self._pass(self._shared, self._new)
 
+    def coming(self, count: int) -> list[list[int]]:
+        """So many of what ``next`` will give, as planned now; fewer at the end."""
+        shared, new = self._shared, self._new
+        found: list[list[int]] = []
+        while len(found) < count:
+            fixed = self._reserved[len(found)] if len(found) < len(self._reserved) else None
+            made = fixed or self._pass(shared, new)
+            if made is None:
+                break
+            found.append(made)
+            shared, new = self._after(made, shared, new)
+        return found
+
     def reserve(self, most: int) -> list[int] | None:
         """Fix one pass more beyond what ``next`` gave, of ``most`` frames at most; ``halve`` and ``drop`` undo it.
 

@@ -1,20 +1,24 @@
-"""Where the passes of a run are asked of its predictor: here, one after another, or ahead, where others compute them.
+"""Where the passes of a run are asked of its predictor: here, one after another; on a thread, the next one while one is worked
+on; or ahead, where other processes compute them.
 
-The plan's order is kept in both: a pass is given out when it is asked for, whenever it was computed.
+The plan's order is kept in all: a pass is given out when it is asked for, whenever it was computed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from ..frames.source import FrameSource
-from ..monitor import Monitor
+from ..monitor import Beside, Monitor
 from ..settings import Settings
 from .prediction import Cameras, Prediction
 from .predictor import Predictor
 
 ANY = 1 << 30  # frames of a pass that may have as many as it likes
+PATIENCE = 0.05  # seconds between two looks at whether to stop
 
 
 class Plan(Protocol):
@@ -22,6 +26,10 @@ class Plan(Protocol):
 
     def peek(self) -> list[int] | None:
         """The frames of the next pass."""
+        ...
+
+    def coming(self, count: int) -> list[list[int]]:
+        """The frames of so many passes to come, or of all where there are fewer."""
         ...
 
     def reserve(self, most: int) -> list[int] | None:
@@ -55,6 +63,10 @@ class Executor(Protocol):
         """Memory ran out with these frames: free what can be freed, and forget what was begun."""
         ...
 
+    def close(self) -> None:
+        """No more will be asked for: stop what was begun; comes back once nothing computes any more in this process."""
+        ...
+
 
 class AheadPredictor(Predictor, Protocol):
     """A predictor whose passes are computed elsewhere, several at a time: asked for by ``begin``, taken by ``predict``."""
@@ -78,10 +90,18 @@ class AheadPredictor(Predictor, Protocol):
         ...
 
 
-def executor(frames: FrameSource, settings: Settings, predictor: Predictor, monitor: Monitor) -> Executor:
-    """The one that a predictor needs."""
-    kind = Ahead if getattr(predictor, "computes_ahead", False) else InProcess
-    return kind(frames, settings, predictor, monitor)  # type: ignore[arg-type]  # which has all of it, then
+def executor(
+    frames: FrameSource, settings: Settings, predictor: Predictor, monitor: Monitor, *, beside: bool = True
+) -> Executor:
+    """The one that a predictor needs; ``beside``: passes may be computed while the caller works on the one before.
+
+    That is done where the predictor says so by ``computes_beside``: on a card, which the caller's work leaves alone. On a
+    processor both would take turns, and a pass computed ahead would take memory that nobody has counted.
+    """
+    if getattr(predictor, "computes_ahead", False):
+        return Ahead(frames, settings, predictor, monitor)  # type: ignore[arg-type]  # which has all of it, then
+    kind = OneAhead if beside and getattr(predictor, "computes_beside", False) else InProcess
+    return kind(frames, settings, predictor, monitor)
 
 
 class InProcess:
@@ -104,6 +124,69 @@ class InProcess:
         free_cache = getattr(self._predictor, "free_cache", None)
         if free_cache is not None:
             free_cache()
+
+    def close(self) -> None:
+        """See ``Executor``."""
+
+
+@dataclass
+class _Made:
+    """What became of a pass: the frames that can be read, why others cannot, and the prediction where all can."""
+
+    readable: list[int]
+    broken: dict[int, str]
+    prediction: Prediction | None
+
+
+class OneAhead(InProcess):
+    """Passes one after another on a thread of their own: while the caller works on one, the next one is computed.
+
+    One at most is ahead, and the images of the one after it are decoded meanwhile. The predictor sees the same passes in the
+    same order as with ``InProcess``; what frames cannot be read is said when their pass is asked for, as there.
+    """
+
+    _begun: tuple[list[int], Beside[_Made]] | None = None
+
+    def ask(self, wanted: Sequence[int], plan: Plan) -> tuple[list[int], Prediction | None]:
+        """See ``Executor``."""
+        if self._begun is None or self._begun[0] != list(wanted):
+            self.close()  # planned anew since
+            self._begin(wanted, plan.peek() or (), ())
+        assert self._begun is not None
+        try:
+            made = self._begun[1].result(self._monitor, PATIENCE)
+        finally:
+            self.close()
+        if made.prediction is None:
+            self._frames.leave_out(made.broken)
+            return made.readable, None
+        coming = plan.coming(2)
+        if coming:
+            self._begin(coming[0], coming[1] if len(coming) > 1 else (), keep=wanted)
+        return made.readable, made.prediction
+
+    def _begin(self, wanted: Sequence[int], after: Sequence[int], keep: Sequence[int]) -> None:
+        work = partial(self._compute, list(wanted), list(after), list(keep))
+        self._begun = list(wanted), Beside(work, "passes")
+
+    def _compute(self, wanted: list[int], after: list[int], keep: list[int]) -> _Made:
+        """On the thread; ``keep``: frames of the pass that the caller works on."""
+        readable, broken = self._frames.whole(wanted, self._monitor, keep)
+        if broken:
+            return _Made(readable, broken, None)
+        self._frames.prefetch(after)
+        return _Made(readable, {}, self._predictor.predict(self._frames.images(readable), readable, self._settings))
+
+    def make_room(self, wanted: Sequence[int]) -> None:
+        """See ``Executor``."""
+        self.close()
+        super().make_room(wanted)
+
+    def close(self) -> None:
+        """See ``Executor``."""
+        begun, self._begun = self._begun, None
+        if begun is not None:
+            begun[1].stop()
 
 
 class Ahead:
@@ -128,6 +211,9 @@ class Ahead:
         """See ``Executor``."""
         self._predictor.forget()
 
+    def close(self) -> None:
+        """See ``Executor``; what others compute is theirs."""
+
 
 class Listed:
     """Passes that are known beforehand; ``take`` gives them one by one."""
@@ -144,6 +230,10 @@ class Listed:
     def peek(self) -> list[int] | None:
         """See ``Plan``."""
         return self._left[0] if self._left else None
+
+    def coming(self, count: int) -> list[list[int]]:
+        """See ``Plan``."""
+        return self._left[:count]
 
     def reserve(self, most: int) -> list[int] | None:
         """See ``Plan``."""

@@ -3,7 +3,7 @@ passes smaller instead of ending the run."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import TYPE_CHECKING
 
 from .. import memory
@@ -86,12 +86,19 @@ def find_cameras(frames: FrameSource, settings: Settings, predictor: Predictor) 
 
 
 def predictions(
-    frames: FrameSource, settings: Settings, predictor: Predictor, planner: Planner, monitor: Monitor
-) -> Iterator[tuple[list[int], Prediction]]:
+    frames: FrameSource,
+    settings: Settings,
+    predictor: Predictor,
+    planner: Planner,
+    monitor: Monitor,
+    *,
+    beside: bool = True,
+) -> Generator[tuple[list[int], Prediction], None, None]:
     """Each pass's frames and what the model says of them, in the planner's order.
 
     Frames that cannot be decoded are left out by name (``frames.warnings``) before the model sees the pass, and the plan
     goes on without them. A pass that does not fit into memory is made again at half the size, with a warning there too.
+    ``beside``: a card may compute a pass while the one before is worked on; for that see ``executor``.
 
     Raises
     ------
@@ -102,7 +109,7 @@ def predictions(
     Cancelled
     """
     found = False
-    passes = executor(frames, settings, predictor, monitor)
+    passes = executor(frames, settings, predictor, monitor, beside=beside)
     if settings.batch_size == 1 and settings.batch_mode in OVERLAPPING and len(frames.selected) > 1:
         label = settings.batch_mode.label
         frames.warnings.append(f"Batch Size is 1, but passes of '{label}' share images: they take {planner.batch_size}")
@@ -130,4 +137,5 @@ def predictions(
         if not found:
             raise BadInput(f"No readable image left: {'; '.join(frames.warnings)}")
     finally:
+        passes.close()
         frames.release()

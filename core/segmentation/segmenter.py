@@ -155,6 +155,8 @@ class Segmenter:
 class SegmentingPredictor:
     """A predictor whose predictions say what things they show; all else that one may ask of the other goes through."""
 
+    computes_beside = False  # the names so far are asked for between two passes, and its network is on the same card
+
     def __init__(self, predictor: Predictor, segmenter: Segmenter):
         self.inner, self.segmenter = predictor, segmenter
 

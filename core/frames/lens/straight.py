@@ -72,7 +72,7 @@ def straightened(frames: FrameSource, bent: Mapping[int, Bent]) -> FrameSource:
     }
     pictures = {**frames.pictures, **dict.fromkeys(bent, "")}  # the file is bent: it fits no camera
     reader = StraightReader(frames.reader, bent)
-    return replace(frames, headers=headers, reader=reader, pictures=pictures, _held={}, _pool=None)
+    return replace(frames, headers=headers, reader=reader, pictures=pictures, _decoding=None)
 
 
 class StraightReader:

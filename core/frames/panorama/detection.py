@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ...errors import BadInput
 from ...files.names import listed
 from ...settings import Panorama
-from ..input_files import open_file
+from ..pixels.opening import open_file
 from ..source import FrameSource
 
 HEAD_BYTES = 1 << 18  # of a file, among which its XMP is looked for

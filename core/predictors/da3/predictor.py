@@ -84,6 +84,11 @@ class DA3Predictor:
             self._net: nn.Module | None = load(model, file, self.device, fp16=fp16, monitor=self.monitor)
 
     @property
+    def computes_beside(self) -> bool:
+        """Whether the processor is free while it computes; see ``prediction.executor``."""
+        return self.device.type != "cpu"
+
+    @property
     def memory_bytes(self) -> int:
         """What the weights hold; 0 once unloaded."""
         return 0 if self._net is None else bytes_held(self._net)

@@ -102,6 +102,8 @@ def generate(
     things = segmenter(settings, Path(request.model_folder), frames, monitor, request.device, request.online)
     if things is not None:
         predictor = SegmentingPredictor(predictor, things)
+    if things is not None or (settings.generate_meshes and any(map(frames.needs_copy, frames.selected))):
+        frames.keep_originals()
 
     long_way = functools.partial(streaming.reconstruct, origin=known.origin if known else None)
     way = long_way if streams else reconstruct
@@ -114,7 +116,7 @@ def generate(
     moves: list[list[list[float]]] = []
     cut_short: tuple[str, ...] = ()
     dropped: dict[str, int] = {}
-    with files, keeping(request, frames, settings) as kept:
+    with contextlib.closing(batches), files, keeping(request, frames, settings) as kept:
         for batch in batches:
             if isinstance(batch, streaming.Settled):
                 moves = streaming.moves_to_blender(batch.moves).tolist()

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import truth
-from da3_blender.core.frames import geotags
+from da3_blender.core.frames.pixels import geotags
 from da3_blender.core.geometry import geodesy
 from da3_blender.core.output.payload import CameraRecord
 from da3_blender.core.settings import BatchMode, MetricSource, Settings

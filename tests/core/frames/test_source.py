@@ -5,9 +5,9 @@ import threading
 import numpy as np
 import pytest
 from da3_blender.core.errors import BadInput, Cancelled
-from da3_blender.core.frames import resizing
+from da3_blender.core.frames import decoding, resizing
 from da3_blender.core.frames import source as source_module
-from da3_blender.core.frames.resizing import place
+from da3_blender.core.frames.resizing import place, resized
 from da3_blender.core.frames.source import FrameSource
 from da3_blender.core.frames.stills import decode, read_header
 from da3_blender.core.monitor import Monitor
@@ -189,9 +189,9 @@ def test_decoded_originals_are_held_only_as_far_as_the_budget_goes(tmp_path):
     source.held_most = 3 * 64 * 50 * 3  # three images
     source.usable([0, 1], Monitor())
     source.prefetch([2, 3, 4])
-    assert sorted(source._held) == [0, 1, 2]
+    assert source.decoding.held == [0, 1, 2]
     assert source.usable([2, 3, 4, 5], Monitor()) == [2, 3, 4, 5]
-    assert sorted(source._held) == [2, 3, 4]
+    assert source.decoding.held == [2, 3, 4]
     for index, image in zip([2, 3, 4, 5], source.images([2, 3, 4, 5]), strict=True):
         np.testing.assert_array_equal(image, picture(64, 50, seed=index))
 
@@ -221,7 +221,7 @@ def test_a_released_source_can_be_asked_again(tmp_path):
     source = big_folder(tmp_path)
     source.usable([0, 1], Monitor())
     source.release()
-    assert not source._held
+    assert not source.decoding.held
     np.testing.assert_array_equal(source.load(1).image, picture(64, 50, seed=1))
 
 
@@ -257,15 +257,53 @@ def test_images_of_the_next_pass_are_resized_where_they_are_decoded(tmp_path, mo
         threads.append(threading.current_thread().name)
         return resized(*arguments)
 
-    monkeypatch.setattr(source_module, "resized", noted)
-    monkeypatch.setattr(resizing, "resized", noted)
+    for module in (decoding, source_module, resizing):
+        monkeypatch.setattr(module, "resized", noted)
     for wanted in ([0, 1], [2, 3], [4, 5]):
         assert frames.usable(wanted, Monitor()) == wanted
         canvas, _, _ = place(frames.images(wanted), *size)
-        plain, _, _ = place([frames.load(i).image for i in wanted], *size)
+        plain, _, _ = place([decode(tmp_path / f"{i}.png").image for i in wanted], *size)
         np.testing.assert_array_equal(canvas, plain)
     frames.release()
     own = threading.current_thread().name
     # Two of the first pass, of which nobody knew the size, and each of the three passes once more for comparison.
     assert threads.count(own) == 2 + 6
     assert sum(name.startswith("decode") for name in threads) == 4
+
+
+def test_what_is_held_for_a_model_is_in_its_size_and_nothing_is_decoded_twice(tmp_path, monkeypatch):
+    source = big_folder(tmp_path)
+    asked, read = [], source.reader.read
+    monkeypatch.setattr(source.reader, "read", lambda i, ahead=(): asked.append(i) or read(i, ahead))
+    source.usable([0, 1], Monitor())
+    place(source.images([0, 1]), 28, ResizeMethod.UPPER_BOUND)  # from here on a size is known
+    source.held_most = 4 * 28 * 28 * 3  # four small ones
+    source.usable([2, 3, 4, 5], Monitor())
+    assert source.decoding.held == [2, 3, 4, 5]
+    canvas, _, places = place(source.images([2, 3, 4, 5]), 28, ResizeMethod.UPPER_BOUND)
+    assert sorted(asked) == list(range(6))
+    for index, small, at in zip([2, 3, 4, 5], canvas, places, strict=True):
+        np.testing.assert_array_equal(small, resized(picture(64, 50, seed=index), 28, ResizeMethod.UPPER_BOUND))
+        assert (at.original_width, at.original_height) == (64, 50)
+
+
+def test_somebody_beside_the_model_gets_the_originals_and_they_are_kept_from_then_on(tmp_path, monkeypatch):
+    source = big_folder(tmp_path)
+    asked, read = [], source.reader.read
+    monkeypatch.setattr(source.reader, "read", lambda i, ahead=(): asked.append(i) or read(i, ahead))
+    place(source.images([0]), 28, ResizeMethod.UPPER_BOUND)
+    for indices in ([1], [2], [3]):
+        source.usable(indices, Monitor())
+        np.testing.assert_array_equal(source.load(indices[0]).image, picture(64, 50, seed=indices[0]))
+    assert sorted(asked) == [0, 1, 1, 2, 3]
+
+
+def test_a_reduced_frame_still_knows_which_parts_are_transparent(tmp_path):
+    rgba = np.dstack([picture(64, 50), np.full((50, 64), 255, np.uint8)])
+    rgba[:20, :, 3] = 0
+    Image.fromarray(rgba).save(tmp_path / "a.png")
+    source = FrameSource.open(tmp_path)
+    place(source.images([0]), 28, ResizeMethod.UPPER_BOUND)
+    source.usable([0], Monitor())
+    assert source.opaque(0).shape == (50, 64)
+    assert source.opaque(0)[20:].all() and not source.opaque(0)[:20].any()

@@ -146,7 +146,7 @@ def test_cancelling_while_images_load_stops_at_once_and_leaves_no_thread_at_work
     with pytest.raises(Cancelled):
         run(source, Recorder(), 40, monitor=Monitor(cancelled=lambda: bool(started)))
     assert len(started) < 20  # those that were already being read, or next in line; far from all
-    assert source._pool is None and not source._held
+    assert source.decoding.is_idle and not source.decoding.held
 
 
 def slow(source, monkeypatch, seconds):

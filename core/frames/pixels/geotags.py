@@ -11,7 +11,7 @@ from pathlib import Path
 
 from PIL import ExifTags, Image
 
-from .input_files import open_file
+from .opening import open_file
 
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "TIFF", "HEIF", "AVIF")
 XMP_BYTES = 1 << 18  # of a file's beginning, among which its XMP is looked for
