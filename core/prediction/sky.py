@@ -64,7 +64,7 @@ def find(
     extrinsics, intrinsics : (N, 3, 4) and (N, 3, 3), where known: the sky is above the horizon
     """
     if valid is None:
-        valid = images.any(axis=-1) | near
+        valid = (images[..., 0] | images[..., 1] | images[..., 2] > 0) | near
     above = _above_horizon(extrinsics, intrinsics, images.shape[:3])
     looks = [_look(i, n, v & a) for i, n, v, a in zip(images, near, valid, above, strict=True)]
     grey = float(np.mean([look.seed.mean() for look in looks if not look.is_blue] or [0.0]))
@@ -77,46 +77,65 @@ def find(
 
 
 def _look(image: NDArray[Any], near: NDArray[Any], allowed: NDArray[Any]) -> _Look:
-    r, g, b = (image[..., k].astype(np.int16) for k in range(3))
+    r, g, b = cv2.split(image)
     gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    values = gray.astype(np.float32)
-    mean = cv2.blur(values, (5, 5))
-    even = np.sqrt(np.maximum(cv2.blur(values * values, (5, 5)) - mean * mean, 0.0)) < UNEVEN
-    blue = (b - r > BLUER) & (b >= g - 4) & (gray > DARKEST)
-    pale = (gray > BRIGHT) & (image.max(axis=-1).astype(np.int16) - image.min(axis=-1) < COLOURLESS)
+    even = _variance(gray) < UNEVEN * UNEVEN
+    blue = (cv2.subtract(b, r) > BLUER) & (cv2.subtract(g, b) <= 4) & (gray > DARKEST)
+    spread = np.maximum(np.maximum(r, g), b) - np.minimum(np.minimum(r, g), b)
+    pale = (gray > BRIGHT) & (spread < COLOURLESS)
     seed, blue_pixels = np.zeros(near.shape, bool), 0
     candidates = ((blue | pale) & even & allowed).astype(np.uint8)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(candidates, connectivity=4)
+    first = _first_rows(allowed)
     for label in range(1, count):
-        if stats[label, cv2.CC_STAT_AREA] < LEAST * near.size:
+        left, top, width, height, area = stats[label]
+        if area < LEAST * near.size:
             continue
-        part = labels == label
-        is_blue = blue[part].mean() > 0.5
-        top, most = (TOP_BLUE, MEASURED_BLUE) if is_blue else (TOP_PALE, MEASURED_PALE)
-        if (gray[part] >= BLOWN_OUT).mean() > 0.3:  # nothing can be matched there
+        box = np.s_[top : top + height, left : left + width]  # of the part
+        part = labels[box] == label
+        is_blue = blue[box][part].mean() > 0.5
+        reach, most = (TOP_BLUE, MEASURED_BLUE) if is_blue else (TOP_PALE, MEASURED_PALE)
+        if (gray[box][part] >= BLOWN_OUT).mean() > 0.3:  # nothing can be matched there
             most = MEASURED_BLOWN_OUT
-        if near[part].mean() < most and _begins_at_top(part, allowed, top):
-            seed |= part
-            blue_pixels += int((part & blue).sum())
+        if near[box][part].mean() < most and _begins_at_top(part, left, top, first, reach * len(near)):
+            seed[box] |= part
+            blue_pixels += int((part & blue[box]).sum())
     solid = near & ~even
     probability = _probability(image, seed, (near & ~seed) | (allowed & ~seed & ~even))
     return _Look(probability, seed, solid, blue_pixels > 0.5 * seed.sum() and bool(seed.any()))
 
 
-def _begins_at_top(part: NDArray[Any], allowed: NDArray[Any], near: float) -> bool:
-    """Whether a part reaches near the first pixels that a column has (``near``: of the height), in enough columns."""
-    columns = np.flatnonzero(allowed.any(axis=0))
-    top = allowed[:, columns].argmax(axis=0)
-    first = np.where(part[:, columns].any(axis=0), part[:, columns].argmax(axis=0), part.shape[0])
-    return bool((first <= top + near * part.shape[0]).mean() > WIDE)
+def _variance(gray: NDArray[Any]) -> NDArray[Any]:
+    """(H, W) float32 of the grey values within 5 x 5 pixels."""
+    values = gray.astype(np.float32)
+    mean = cv2.blur(values, (5, 5))
+    return np.asarray(cv2.blur(values * values, (5, 5)) - mean * mean, np.float32)
+
+
+def _first_rows(allowed: NDArray[Any]) -> NDArray[Any]:
+    """(W,) the first row that a column has; -1 where it has none."""
+    return np.asarray(np.where(allowed.any(axis=0), allowed.argmax(axis=0), -1))
+
+
+def _begins_at_top(part: NDArray[Any], left: int, top: int, first: NDArray[Any], reach: float) -> bool:
+    """Whether a part reaches near the first pixels that a column has (``reach`` rows), in enough columns.
+
+    Parameters
+    ----------
+    part : (h, w) bool, of the box whose upper left corner is (``left``, ``top``)
+    first : as ``_first_rows`` has it
+    """
+    own = first[left : left + part.shape[1]]
+    near = part.any(axis=0) & (own >= 0) & (part.argmax(axis=0) + top <= own + reach)
+    return bool(near.sum() > WIDE * (first >= 0).sum())
 
 
 def _probability(image: NDArray[Any], seed: NDArray[Any], other: NDArray[Any]) -> NDArray[Any]:
     """How much more a pixel's colour is that of the seed than that of the rest, 0 to 1."""
     if not seed.any():
         return np.zeros(seed.shape, np.float32)
-    cell = (image // (256 // LEVELS)).astype(np.int32)
-    index = (cell[..., 0] * LEVELS + cell[..., 1]) * LEVELS + cell[..., 2]
+    r, g, b = ((channel // (256 // LEVELS)).astype(np.intp) for channel in cv2.split(image))
+    index = (r * LEVELS + g) * LEVELS + b
     tables = []
     for mask in (seed, other & ~seed):
         table = np.bincount(index[mask], minlength=LEVELS**3).astype(np.float32).reshape((LEVELS,) * 3)
@@ -126,15 +145,19 @@ def _probability(image: NDArray[Any], seed: NDArray[Any], other: NDArray[Any]) -
                 np.take(padded, range(LEVELS), axis) + np.take(padded, range(2, LEVELS + 2), axis)
             )
         tables.append(table.ravel())
-    return (tables[0][index] / (tables[0][index] + tables[1][index] + 0.5)).astype(np.float32)
+    share = tables[0] / (tables[0] + tables[1] + 0.5)
+    return np.asarray(share.take(index), np.float32)
 
 
 def _outline(image: NDArray[Any], look: _Look, allowed: NDArray[Any]) -> NDArray[Any]:
     """The seed, grown over what looks like it and lies beside it, to the edges of colour."""
     like = (look.seed | (look.probability > SURE)) & allowed & ~look.solid
     grown = cv2.dilate(look.seed.astype(np.uint8), np.ones((15, 15), np.uint8)) > 0  # between branches, over wires
-    _, labels = cv2.connectedComponents(like.astype(np.uint8), connectivity=8)
-    kept = np.isin(labels, np.unique(labels[grown & (labels > 0)]))
+    count, labels = cv2.connectedComponents(like.astype(np.uint8), connectivity=8)
+    touched = np.zeros(count, bool)
+    touched[labels[grown]] = True
+    touched[0] = False  # all that is not like it
+    kept = touched.take(labels)
     soft = _guided(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255.0, kept.astype(np.float32))
     sky = ((soft > 0.5) | kept) & allowed
     beside = cv2.dilate(sky.astype(np.uint8), np.ones((2 * HALO + 1,) * 2, np.uint8)) > 0
@@ -169,10 +192,11 @@ def _above_horizon(
         return [np.ones(size, bool)] * count
     up = vectors[:, 0]
     up = up if up @ mean > 0 else -up
-    v, u = np.mgrid[0:height, 0:width] + 0.5
-    pixels = np.stack([u, v, np.ones_like(u)], axis=-1)
+    u, v = np.arange(width) + 0.5, (np.arange(height) + 0.5)[:, None]
     masks = []
     for rotation, k in zip(to_world, intrinsics, strict=True):
-        rays = pixels @ (rotation @ np.linalg.inv(k)).T
-        masks.append(rays @ up / np.linalg.norm(rays, axis=-1) > np.sin(BELOW))
+        to_ray = np.linalg.inv(k)
+        a, b, c = up @ rotation @ to_ray
+        x, y, z = (row[0] * u + row[1] * v + row[2] for row in to_ray)
+        masks.append(a * u + b * v + c > np.sin(BELOW) * np.sqrt(x * x + y * y + z * z))
     return masks
