@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -109,11 +111,9 @@ class KeptRun:
         file = io.BytesIO()
         np.savez(file, **arrays)
         size = self._write(f"{number}.npz", file.getvalue())
-        for index, image in zip(batch.indices, prediction.images, strict=True):
-            done, data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), QUICK)
-            if not done:
-                raise OSError("an image could not be packed")
-            size += self._write(self._picture(index).name, data.tobytes())
+        with ThreadPoolExecutor(os.cpu_count()) as threads:
+            for index, data in zip(batch.indices, threads.map(_png, prediction.images), strict=True):
+                size += self._write(self._picture(index).name, data)
         self.about["batches"].append(
             {
                 "indices": [int(i) for i in batch.indices],
@@ -192,6 +192,14 @@ class KeptRun:
 
     def _picture(self, index: int) -> Path:
         return self.folder / f"{index:06d}.png"
+
+
+def _png(image: np.ndarray) -> bytes:
+    """(H, W, 3) uint8 RGB as a file; raises OSError."""
+    done, data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), QUICK)
+    if not done:
+        raise OSError("an image could not be packed")
+    return data.tobytes()
 
 
 def _moved(prediction: Prediction, move: np.ndarray) -> Prediction:

@@ -9,7 +9,8 @@ import csv
 import io
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, fields, replace
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,10 +39,13 @@ class Arrays:
 
     def save(self, folder: Path, stem: str) -> dict[str, str]:
         """Write each array as ``<stem>_<name>.npy``; the file names by array name."""
-        files = {}
-        for name, array in self.given().items():
-            files[name] = f"{stem}_{name}.npy"
+        files = {name: f"{stem}_{name}.npy" for name in self.given()}
+
+        def write(name: str, array: np.ndarray) -> None:
             np.save(folder / files[name], np.ascontiguousarray(array))  # row by row, as Blender copies it
+
+        with ThreadPoolExecutor(len(files)) as threads:  # most of the time goes into the system's pages
+            list(threads.map(write, files, self.given().values()))
         return files
 
     @classmethod
@@ -211,7 +215,9 @@ class CameraRecord:
         )  # fmt: skip
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return {
+            f.name: getattr(self, f.name) for f in fields(self)
+        }  # all of it is plain: ``asdict`` copies each number
 
     @classmethod
     def open(cls, folder: Path, record: dict[str, Any]) -> CameraRecord:

@@ -6,7 +6,9 @@ above the horizon; nothing in it has parallax.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,13 +68,15 @@ def find(
     if valid is None:
         valid = (images[..., 0] | images[..., 1] | images[..., 2] > 0) | near
     above = _above_horizon(extrinsics, intrinsics, images.shape[:3])
-    looks = [_look(i, n, v & a) for i, n, v, a in zip(images, near, valid, above, strict=True)]
-    grey = float(np.mean([look.seed.mean() for look in looks if not look.is_blue] or [0.0]))
-    believed = any(look.is_blue for look in looks) or grey > RARE
-    out = np.zeros(near.shape, bool)
-    for k, look in enumerate(looks):
-        if look.seed.any() and (look.is_blue or believed):
-            out[k] = _outline(images[k], look, valid[k] & above[k])
+    with ThreadPoolExecutor(os.cpu_count()) as threads:  # NumPy and OpenCV let go of the interpreter
+        looks = list(threads.map(_look, images, near, (v & a for v, a in zip(valid, above, strict=True))))
+        grey = float(np.mean([look.seed.mean() for look in looks if not look.is_blue] or [0.0]))
+        believed = any(look.is_blue for look in looks) or grey > RARE
+        out = np.zeros(near.shape, bool)
+        shown = [k for k, look in enumerate(looks) if look.seed.any() and (look.is_blue or believed)]
+        outlines = threads.map(lambda k: _outline(images[k], looks[k], valid[k] & above[k]), shown)
+        for k, outline in zip(shown, outlines, strict=True):
+            out[k] = outline
     return out
 
 
