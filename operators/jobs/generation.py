@@ -10,6 +10,7 @@ from typing import Any
 
 import bpy
 import numpy as np
+from bpy.app.translations import pgettext_iface as tr
 from bpy.types import Object, Scene
 
 from ...core.errors import BY_NAME, DA3Error
@@ -216,12 +217,17 @@ class GenerateJob(Job):
                     if place := report.get("gps"):
                         self._run.top[assembly.PLACE_ON_EARTH] = place["origin"]
                 self.status.fraction = 1.0
-                seconds = time_text(time.monotonic() - self._started)
-                wanted = report["frames_wanted"]
-                images = f"{report['frames']} of {wanted} image{'s' if wanted != 1 else ''}"
-                note = ". The default cube is hidden (undo or Delete Run brings it back)" if self._hid_cube else ""
+                is_one = report["frames_wanted"] == 1
+                said = tr(
+                    "{points} points, 1 image, {time}" if is_one else "{points} points, {used} of {all} images, {time}"
+                ).format(
+                    points=f"{report['points']:,}", used=report["frames"], all=report["frames_wanted"],
+                    time=time_text(time.monotonic() - self._started),
+                )  # fmt: skip
+                if self._hid_cube:
+                    said += ". " + tr("The default cube is hidden (undo or Delete Run brings it back)")
                 self._show()
-                self.end(f"{report['points']:,} points, {images}, {seconds}{note}")
+                self.end(said)
             case protocol.Failed(kind=kind, message=message):
                 self.fail(BY_NAME.get(kind, DA3Error)(message))
             case protocol.Stopped():

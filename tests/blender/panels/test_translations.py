@@ -8,11 +8,13 @@ import bpy
 import pytest
 from da3_blender import addon
 from da3_blender.core.devices import support
+from da3_blender.core.errors import Cancelled
 from da3_blender.core.frames import found
 from da3_blender.core.models import catalogue
 from da3_blender.core.options import choices, presets
 from da3_blender.core.options.option import Choice
 from da3_blender.core.settings import options
+from da3_blender.operators.jobs import generation
 from da3_blender.operators.state import kept_run, needs, run_properties
 from da3_blender.panels import boxes, sidebar
 from da3_blender.panels.translations import catalogues
@@ -51,6 +53,7 @@ def said_in(file):
 def shown():
     """All texts that the tab, its menus and the preferences may show, as they stand in the code."""
     files = [*PANELS.glob("*.py"), Path(needs.__file__), Path(found.__file__), Path(kept_run.__file__)]
+    files += [Path(generation.__file__)]
     texts = {text for file in files for text in said_in(file)}
     texts |= {needs.NO_INPUT, kept_run.NOT_KEPT, boxes.SIZES, *(words[1] for words in boxes.INSTALL_WORDS.values())}
     texts |= {text for o in options() for text in (o.label, o.word)}
@@ -60,7 +63,12 @@ def shown():
     texts |= {words[0] for words in run_properties.VISIBLE.values()}
     texts |= {d.keywords["name"] for d in run_properties.DA3_PG_run.__annotations__.values()}
     texts |= {support.INTEL_MAC, support.OLD_MACOS, support.WINDOWS_ARM, support.LINUX_ARM, support.MUSL}
-    texts |= {"Quality", "Result", "The dependencies are not installed"}  # core/installer/environment.py
+    texts |= {
+        str(Cancelled()),
+        "Quality",
+        "Result",
+        "The dependencies are not installed",
+    }  # core/installer/environment.py
     classes = [cls for module in addon.MODULES for cls in getattr(module, "CLASSES", ())]
     texts |= {cls.bl_label for cls in classes if issubclass(cls, bpy.types.Operator) and cls.__name__ in BUTTONS}
     upper = re.compile(r"[A-Z_0-9]+")  # an icon's name
