@@ -1,6 +1,6 @@
 """Ours beside what others have, on the same input in turns: the package's own ``inference()``, and plain pycolmap.
 
-    python tools/bench/accuracy/peers.py [package] [pycolmap] [--frames 8] [--resolution 280] [--turns 3]
+    python tools/bench/speed/peers.py [package] [pycolmap] [--frames 8] [--resolution 280] [--turns 3]
 
 * package: da3-small's own architecture with random weights, one pass over photographs of courtyard: processor time and peak memory of a
   process each; depths must be equal to the last bit
