@@ -6,6 +6,10 @@ import bpy
 
 OURS = "da3_compositing"  # on a tree of ours
 DEFAULT = {"CompositorNodeRLayers", "CompositorNodeComposite"}  # what Blender begins a tree with
+#: Blender's node that takes the distortion out also moves the picture by a pixel to the left and down: measured in 4.5 and 5.0,
+#: not in 4.2 and 5.3 (tests/blender/nodes/test_compositing.py).
+SHIFTED = (4, 5, 0), (5, 1, 0)
+BACK = 1.0 if bpy.app.version >= (5, 0, 0) else 0.75  # pixels; 4.5 puts pictures at whole ones, and 1 may become 2
 NEW = bpy.app.version >= (5, 0, 0)  # trees are node groups, and options are inputs
 
 
@@ -35,31 +39,46 @@ def lay_over(
                 user.frame_start, user.frame_duration, user.frame_offset,
             )  # fmt: skip
     plate.label = "Plate"
-    last = plate.outputs["Image"]
+    # To the render's size first: what the lens is taken out of grows beyond it, and is not to be squeezed into it again.
+    size = _node(tree, "CompositorNodeScale", (-550, -200))
+    _choose(size, "space", "RENDER_SIZE", "Type", "Render Size")
+    _choose(size, "frame_method", "STRETCH", "Frame Type", "Stretch")
+    tree.links.new(plate.outputs["Image"], size.inputs[0])
+    last = size.outputs[0]
     if straighten and background.clip is not None:
-        lens = _node(tree, "CompositorNodeMovieDistortion", (-550, -200))
+        lens = _node(tree, "CompositorNodeMovieDistortion", (-300, -200))
         lens.clip = background.clip
         _choose(lens, "distortion_type", "UNDISTORT", "Type", "Undistort")
         tree.links.new(last, lens.inputs[0])
         last = lens.outputs[0]
-    size = _node(tree, "CompositorNodeScale", (-300, -200))
-    _choose(size, "space", "RENDER_SIZE", "Type", "Render Size")
-    _choose(size, "frame_method", "STRETCH", "Frame Type", "Stretch")
-    tree.links.new(last, size.inputs[0])
     layers = _node(tree, "CompositorNodeRLayers", (-500, 250))
     layers.scene = scene
-    over = _node(tree, "CompositorNodeAlphaOver", (0, 0))
-    behind, before = ("Background", "Foreground") if "Background" in over.inputs else (1, 2)
-    tree.links.new(size.outputs[0], over.inputs[behind])
-    tree.links.new(layers.outputs["Image"], over.inputs[before])
+    if straighten and SHIFTED[0] <= bpy.app.version < SHIFTED[1]:
+        back = _node(tree, "CompositorNodeTranslate", (-150, -200))
+        back.inputs["X"].default_value = back.inputs["Y"].default_value = BACK
+        tree.links.new(last, back.inputs[0])
+        # The lower picture's place is that of the result: the render has it.
+        last = _over(tree, layers.outputs["Image"], back.outputs[0], (0, -200))
+    last = _over(tree, last, layers.outputs["Image"], (150, 0))
     if NEW:
         tree.interface.new_socket("Image", in_out="OUTPUT", socket_type="NodeSocketColor")
-        out = _node(tree, "NodeGroupOutput", (250, 0))
+        out = _node(tree, "NodeGroupOutput", (350, 0))
     else:
-        out = _node(tree, "CompositorNodeComposite", (250, 0))
-    tree.links.new(over.outputs[0], out.inputs[0])
+        out = _node(tree, "CompositorNodeComposite", (350, 0))
+    tree.links.new(last, out.inputs[0])
     scene.render.use_compositing = True
     return tree
+
+
+def _over(
+    tree: bpy.types.NodeTree, lower: bpy.types.NodeSocket, upper: bpy.types.NodeSocket, location: tuple[int, int]
+) -> bpy.types.NodeSocket:
+    """One picture over another, by its transparency."""
+    over = _node(tree, "CompositorNodeAlphaOver", location)
+    behind, before = ("Background", "Foreground") if "Background" in over.inputs else (1, 2)
+    tree.links.new(lower, over.inputs[behind])
+    tree.links.new(upper, over.inputs[before])
+    return over.outputs[0]
 
 
 def _tree(scene: bpy.types.Scene) -> bpy.types.NodeTree | None:
