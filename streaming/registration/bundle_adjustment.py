@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import coo_matrix, csr_matrix
+from scipy.sparse import csr_matrix
 from scipy.spatial.transform import Rotation
 
 from ...core.geometry.projection import invert_rigid
@@ -89,6 +89,7 @@ def solve(cameras: np.ndarray, ties: Correspondences, unit: float) -> tuple[np.n
     rows = np.repeat(corner, width)
     pair = np.unique(ties.source * count + ties.target, return_inverse=True)[1]
     share = np.minimum(1.0, SURFACES / np.bincount(pair))[pair]
+    parts = _runs(pair)
     for step in range(STEPS):
         # How far this model does err is seen by the corrections themselves.
         off = np.array([np.sqrt((part**2).mean()) for part in np.split(corrections, kinds, axis=1)])
@@ -98,20 +99,19 @@ def solve(cameras: np.ndarray, ties: Correspondences, unit: float) -> tuple[np.n
         # Wide at first, so that a camera far off is not taken for a bad corner.
         wide = 25.0 if step < 2 else 9.0
         weight = share / (1.0 + (residual**2).sum(axis=1) / wide)
-        weighted = np.swapaxes(jacobian, 1, 2) * weight[:, None, None]
-        hessian = coo_matrix(
-            (
-                (weighted @ jacobian).ravel(),
-                (np.repeat(columns, width, axis=1).ravel(), np.tile(columns, width).ravel()),
-            ),
-            (size, size),
-        ).toarray()
-        gradient = np.bincount(columns.ravel(), (weighted @ residual[..., None]).ravel(), size)
+        weighted = jacobian * weight[:, None, None]
+        hessian, gradient = np.zeros((size, size)), np.zeros(size)
+        for part in parts:  # all of whose corners have the same two frames
+            own = columns[part.start]
+            by_own = weighted[part].reshape(-1, width).T
+            hessian[np.ix_(own, own)] += by_own @ jacobian[part].reshape(-1, width)
+            gradient[own] += by_own @ residual[part].ravel()
         hessian[np.arange(size), np.arange(size)] += 1.0 / spread**2
         gradient += corrections.ravel() / spread**2
         of_depth = np.bincount(corner, weight * (by_depth**2).sum(axis=1)) + 1.0 / DEPTH**2
         slope = np.bincount(corner, weight * (by_depth * residual).sum(axis=1)) + deeper / DEPTH**2
-        mixed = csr_matrix(((weighted @ by_depth[..., None]).ravel(), (rows, columns.ravel())), (len(names), size))
+        of_both = (weighted * by_depth[..., None]).sum(axis=1)
+        mixed = csr_matrix((of_both.ravel(), (rows, columns.ravel())), (len(names), size))
         carried = mixed.multiply(1.0 / of_depth[:, None]).tocsr()
         change = -np.linalg.solve(hessian - (carried.T @ mixed).toarray(), gradient - carried.T @ slope)
         deeper -= (slope + mixed @ change) / of_depth
@@ -121,6 +121,12 @@ def solve(cameras: np.ndarray, ties: Correspondences, unit: float) -> tuple[np.n
             break
     rotations, centres = _corrected(cameras, corrections)
     return np.concatenate([rotations, centres[:, :, None]], axis=2), np.exp(corrections[:, 6])
+
+
+def _runs(values: np.ndarray) -> list[slice]:
+    """Where neighbouring values are the same."""
+    edges = np.flatnonzero(np.diff(values)) + 1
+    return [slice(int(a), int(b)) for a, b in zip([0, *edges], [*edges, len(values)], strict=True)]
 
 
 def _corrected(cameras: np.ndarray, corrections: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import zipfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,14 +14,15 @@ from numpy.typing import NDArray
 from ...core.files import ownership
 from ...core.prediction.prediction import Prediction
 from ..registration import sim3
+from . import npz_files
 
 FOLDER = "results_output"
 SAME_SCALE = 1e-6  # a batch whose scale moves by less at the end is left as it was written
 PATH_COLOUR = "255 0 0"  # of the cameras in camera_poses.ply, as the official tool has it
 LOOPS_HEADER = "# Loops that were looked at: frame, frame, trust (0: refused, 1: accepted)\n"
 FRAME_BYTES = 9.0  # per pixel of a packed frame: 11 unpacked; on the safe side for noise that hardly packs
-QUICK = 1  # of deflate's levels: half the size in a fifth of the default's time
-THREADS = 4  # that pack a batch's frames
+THREADS = 4  # that pack frames
+AT_A_TIME = 32  # frames whose packed files are in memory at the end
 
 
 class FrameFiles:
@@ -43,21 +43,31 @@ class FrameFiles:
         (self._own.path / FOLDER).mkdir(exist_ok=True)
         self._batches.append([])
         with ThreadPoolExecutor(THREADS, "packing") as pool:  # deflating lets other threads run
-            packed = pool.map(lambda row: _packed(_arrays(prediction, row)), range(len(indices)))
+            packed = pool.map(lambda row: npz_files.packed(_arrays(prediction, row)), range(len(indices)))
             for index, data in zip(indices, packed, strict=True):
                 self._batches[-1].append(self._own.write(f"{FOLDER}/frame_{index}.npz", data))
 
     def finish(self, moves: NDArray[Any]) -> None:
         """Depths at the scale of the final cameras; ``moves`` (B, 4, 4), a similarity for each batch."""
-        for names, move in zip(self._batches, moves, strict=True):
-            scale = float(sim3.scale_of(move))
-            if abs(scale - 1.0) < SAME_SCALE:
-                continue
-            for name in names:
-                with np.load(self._own.path / name) as kept:
-                    arrays = dict(kept)
-                arrays["depth"] = (arrays["depth"] * scale).astype(np.float32)
-                self._own.write(name, _packed(arrays))
+        scales = [float(sim3.scale_of(move)) for move in moves]
+        work = [
+            (name, scale)
+            for names, scale in zip(self._batches, scales, strict=True)
+            for name in names
+            if abs(scale - 1.0) >= SAME_SCALE
+        ]
+        with ThreadPoolExecutor(THREADS, "packing") as pool:
+            for begin in range(0, len(work), AT_A_TIME):
+                part = work[begin : begin + AT_A_TIME]
+                for (name, _), data in zip(part, pool.map(self._scaled, *zip(*part, strict=True)), strict=True):
+                    self._own.write(name, data)
+
+    def _scaled(self, name: str, scale: float) -> bytes:
+        """A frame's file with its depth times a factor."""
+        file = (self._own.path / name).read_bytes()
+        with np.load(io.BytesIO(file)) as kept:
+            depth = (kept["depth"] * scale).astype(np.float32)
+        return npz_files.replaced(file, "depth", depth)
 
 
 def camera_path(positions: NDArray[Any]) -> bytes:
@@ -81,13 +91,3 @@ def _arrays(prediction: Prediction, row: int) -> dict[str, NDArray[Any]]:
         "image": prediction.images[row], "depth": prediction.depth[row].astype(np.float32),
         "conf": prediction.conf[row].astype(np.float32), "intrinsics": prediction.intrinsics[row],
     }  # fmt: skip
-
-
-def _packed(arrays: dict[str, NDArray[Any]]) -> bytes:
-    """As ``numpy.savez_compressed`` packs it, only quicker."""
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=QUICK) as archive:
-        for name, array in arrays.items():
-            with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
-                np.save(entry, np.ascontiguousarray(array), allow_pickle=False)
-    return file.getvalue()

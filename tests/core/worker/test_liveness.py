@@ -1,6 +1,7 @@
 """A worker that lies, is stopped or silent: a real process, a real client."""
 
 import os
+import platform
 import shutil
 import signal
 import subprocess
@@ -323,3 +324,4 @@ def test_only_what_a_worker_needs_is_inherited(tmp_path):
     assert {name: given[name] for name in inherited} == inherited
     assert not {*private, "TMPDIR"} - {"TMPDIR"} & given.keys() and given["TMPDIR"] == str(tmp_path)
     assert given["OMP_WAIT_POLICY"] == "PASSIVE"
+    assert ("OPENBLAS_NUM_THREADS" in given) == (platform.machine().lower() in ("x86_64", "amd64"))

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 import statistics
 import subprocess
 import sys
@@ -82,8 +83,10 @@ def one(tree: Path, pictures: Path, kind: str, seconds: float, cores: int) -> di
     if hasattr(os, "sched_getaffinity"):
         chosen = sorted(os.sched_getaffinity(0))[:cores]
         command = ["taskset", "-c", ",".join(map(str, chosen)), *command]
-    environ = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ}  # as a worker has it
-    done = subprocess.run(command, env=environ, stdout=subprocess.PIPE, text=True, check=True)
+    of_worker = runpy.run_path(str(tree / "core" / "worker" / "life" / "variables.py"))["worker_variables"]
+    with tempfile.TemporaryDirectory() as temp:
+        environ = {"PYTHONPATH": os.environ.get("PYTHONPATH", ""), **of_worker(Path(temp))}
+        done = subprocess.run(command, env=environ, stdout=subprocess.PIPE, text=True, check=True)
     found: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
     return found
 
