@@ -6,7 +6,9 @@ small, and neither nearness nor slant change how a corner looks (a window that o
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import cv2
@@ -67,25 +69,27 @@ def follow(prediction: Prediction, cameras: np.ndarray, pairs: Sequence[tuple[in
     cameras : (N, 3, 4), camera to world
     pairs : in which frame corners are taken, and in which they are looked for
     """
-    assert prediction.intrinsics is not None
+    intrinsics = prediction.intrinsics
+    assert intrinsics is not None
     height, width = prediction.depth.shape[1:]
     grey = [cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY) for image in prediction.images]
     size = int(np.clip(height // 6, 5, 15)) | 1
     levels = 2 if height >= 150 else 1
     smooth = [cv2.medianBlur(np.ascontiguousarray(d), 3) for d in prediction.depth]
     flat = [_flat(d, c, size) for d, c in zip(smooth, prediction.conf, strict=True)]
-    parts = []
-    for i in sorted({i for i, _ in pairs}):
+
+    def of_frame(i: int) -> list[tuple[np.ndarray, ...]]:
+        parts: list[tuple[np.ndarray, ...]] = []
         usable = flat[i].astype(np.uint8)
         corners = cv2.goodFeaturesToTrack(grey[i], CORNERS, 0.01, max(3, width // 40), mask=usable)
         if corners is None or len(corners) < FEWEST:
-            continue
+            return parts
         corners = corners.reshape(-1, 2)
         column, row = np.rint(corners).astype(int).T
-        points = _rays(corners + 0.5, prediction.intrinsics[i]) * smooth[i][row, column].astype(np.float64)[:, None]
-        surface = _surface(smooth[i], prediction.intrinsics[i], cameras[i])
+        points = _rays(corners + 0.5, intrinsics[i]) * smooth[i][row, column].astype(np.float64)[:, None]
+        surface = _surface(smooth[i], intrinsics[i], cameras[i])
         for j in (other for one, other in pairs if one == i):
-            where = _seen_from(surface, cameras[j], prediction.intrinsics[j], (height, width))
+            where = _seen_from(surface, cameras[j], intrinsics[j], (height, width))
             expected = _look_up(where, corners)
             rows = np.flatnonzero((expected >= 2).all(axis=1) & (expected < (width - 3, height - 3)).all(axis=1))
             if len(rows) < FEWEST:
@@ -112,15 +116,20 @@ def follow(prediction: Prediction, cameras: np.ndarray, pairs: Sequence[tuple[in
             if kept.sum() < FEWEST:
                 continue
             x, y = at[kept].T
-            rays = _rays(there[kept] + 0.5, prediction.intrinsics[j])[:, :2]
+            rays = _rays(there[kept] + 0.5, intrinsics[j])[:, :2]
             number = int(kept.sum())
             depth = smooth[j][y, x].astype(np.float64)
             named = i * CORNERS + rows[kept]
             parts.append((np.full(number, i), np.full(number, j), points[rows[kept]], rays, depth, named))
+        return parts
+
+    sources = sorted({i for i, _ in pairs})
+    with ThreadPoolExecutor(os.cpu_count()) as threads:  # OpenCV lets go of the interpreter
+        parts = [part for found in threads.map(of_frame, sources) for part in found]
     if not parts:
         return None
-    columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
-    return Correspondences(*columns, 1.0 / prediction.intrinsics[0, 0, 0])  # type: ignore[call-arg]
+    source, target, places, rays, depth, corner = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return Correspondences(source, target, places, rays, depth, corner, 1.0 / intrinsics[0, 0, 0])
 
 
 def _surface(depth: np.ndarray, intrinsics: np.ndarray, camera: np.ndarray) -> np.ndarray:
