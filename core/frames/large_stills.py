@@ -81,10 +81,13 @@ def colour(
     opaque : (h, w) bool, None where all of it is
     """
     has_alpha = image.has_transparency_data
+    mode = "RGBA" if has_alpha else "RGB"
     rgb = np.empty((-(-image.height // by), -(-image.width // by), 3), np.uint8)
     opaque = np.ones(rgb.shape[:2], bool) if has_alpha else None
     for band, rows in _bands(image, by):
-        part = (band if transform is None else transform(band)).convert("RGBA" if has_alpha else "RGB")
+        part = band if transform is None else transform(band)
+        if part.mode != mode:  # else ``convert`` copies
+            part = part.convert(mode)
         pixels = np.asarray(part.reduce(by) if by > 1 else part)
         if opaque is None:
             rgb[rows] = pixels
@@ -111,6 +114,9 @@ def grey(image: Image.Image, by: int) -> np.ndarray:
 def _bands(image: Image.Image, by: int) -> Iterator[tuple[Image.Image, slice]]:
     """Parts of the image, top to bottom, and the rows of the reduced one that they become."""
     step = max(1, BAND // image.width // by) * by
+    if step >= image.height:
+        yield image, slice(0, -(-image.height // by))
+        return
     for top in range(0, image.height, step):
         bottom = min(top + step, image.height)
         yield image.crop((0, top, image.width, bottom)), slice(top // by, -(-bottom // by))
