@@ -263,11 +263,10 @@ def _from_motion(frames: FrameSource, settings: Settings, monitor: Monitor, devi
     found = scene.find(frames, frames.selected, settings, monitor, str(choose(device, kinds=()).device))
     extrinsics = dict(zip(found.indices, found.sfm.extrinsics, strict=True))
     is_straight = isinstance(frames.reader, StraightReader)  # what is left then is no lens's
-    bends = {
-        i: k1
-        for i, k1 in zip(found.indices, found.sfm.distortion.tolist(), strict=True)
-        if abs(k1) > STRAIGHT and not is_straight
+    lenses = {
+        i: Lens(False, (k1, k2, 0.0, 0.0))
+        for i, (k1, k2) in zip(found.indices, found.sfm.distortion.tolist(), strict=True)
+        if max(abs(k1), abs(k2)) > STRAIGHT and not is_straight
     }
-    lenses = {i: Lens(False, (k1, 0.0, 0.0, 0.0)) for i, k1 in bends.items()}
     intrinsics = dict(zip(found.indices, found.sfm.intrinsics, strict=True))
     return Known(extrinsics, intrinsics, found.warnings, lenses=lenses)

@@ -33,6 +33,7 @@ SHORT = {  # arguments where all run
     "cameras": ["courtyard-dim"],
     "fusion": ["quality", "--seeds", "1"],
     "growth": ["--frames", "64"],
+    "matchmove": ["truth", "--frames", "3"],
     "motion": ["--seeds", "1"],
     "peers": ["--turns", "1"],
     "real": ["castle"],

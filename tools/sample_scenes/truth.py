@@ -56,21 +56,24 @@ class World:
         ids : (H, W) uint8, 0 = sky
         """
         rays = shot.rays().reshape(-1, 3) @ camera_to_world[:3, :3].T
-        origin = Vector(camera_to_world[:3, 3])
-        cast = self._tree.ray_cast
+        depth, ids = self.cast(camera_to_world[:3, 3], rays)
+        return depth.reshape(shot.height, shot.width), ids.reshape(shot.height, shot.width)
+
+    def cast(self, origin: Array, rays: Array) -> tuple[Array, Array]:
+        """What rays (R, 3) from one place hit: how many of its lengths away, (R,) float64, 0 = nothing; and its id, (R,) uint8."""
+        start, cast = Vector(origin), self._tree.ray_cast
         hits = np.array(
-            [-1 if index is None else index for _, _, index, _ in (cast(origin, Vector(r)) for r in rays.tolist())]
+            [-1 if index is None else index for _, _, index, _ in (cast(start, Vector(r)) for r in rays.tolist())]
         )
-        depth, ids = np.zeros(len(rays)), np.zeros(len(rays), np.uint8)
+        far, ids = np.zeros(len(rays)), np.zeros(len(rays), np.uint8)
         seen = hits >= 0
         a, b, c = np.moveaxis(self.corners[hits[seen]], 1, 0)
         normal = np.cross(b - a, c - a)
         # The tree works in float32 and only says which triangle; where its plane is met is computed in float64.
-        # The ray has unit depth along the camera's axis, so its parameter is the z-depth.
-        above = np.einsum("ij,ij->i", a - camera_to_world[:3, 3], normal)
-        depth[seen] = above / np.einsum("ij,ij->i", rays[seen], normal)
+        # A camera's rays have unit depth along its axis, so that their parameter is the z-depth.
+        far[seen] = np.einsum("ij,ij->i", a - origin, normal) / np.einsum("ij,ij->i", rays[seen], normal)
         ids[seen] = self.ids[hits[seen]]
-        return depth.reshape(shot.height, shot.width), ids.reshape(shot.height, shot.width)
+        return far, ids
 
 
 def write(

@@ -18,7 +18,7 @@ from .scene import Scene
 from .sfm.reconstruction import SfmResult, structure_from_motion
 from .stereo.depths import dense
 
-STRAIGHT = 1e-9  # |k1| below it is no distortion
+STRAIGHT = 1e-9  # coefficients below it are no distortion
 
 
 class ClassicPredictor:
@@ -115,7 +115,7 @@ class ClassicPredictor:
             intrinsics,
             canvas,
             sky,
-            distortion=sfm.distortion[:, None] * (1.0, 0.0, 0.0),
+            distortion=np.pad(sfm.distortion, ((0, 0), (0, 1))),
             cameras_known=found is not None,
             scale_known=found is None,
         )
@@ -123,17 +123,17 @@ class ClassicPredictor:
 
 def undistort(image: np.ndarray, sfm: SfmResult, index: int) -> np.ndarray:
     """The image as a pinhole camera of the same focal length sees it."""
-    k1 = float(sfm.distortion[index])
-    if abs(k1) < STRAIGHT:
+    bending = sfm.distortion[index]
+    if np.abs(bending).max() < STRAIGHT:
         return image
     matrix = sfm.intrinsics[index].copy()
     matrix[:2, 2] -= 0.5  # OpenCV counts from the centre of the first pixel
-    return cv2.undistort(image, matrix, np.array([k1, 0.0, 0.0, 0.0]))
+    return cv2.undistort(image, matrix, np.array([*bending, 0.0, 0.0]))
 
 
 def covered(sfm: SfmResult, index: int, at: Placement) -> np.ndarray:
     """(h, w) bool of the processed image, where a straightened image shows what the original saw."""
-    if abs(float(sfm.distortion[index])) < STRAIGHT:
+    if np.abs(sfm.distortion[index]).max() < STRAIGHT:
         return np.ones((at.height, at.width), bool)
     whole = np.full((at.original_height, at.original_width), 255, np.uint8)
     straight = cv2.resize(undistort(whole, sfm, index), (at.width, at.height), interpolation=cv2.INTER_AREA)

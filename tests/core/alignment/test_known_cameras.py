@@ -188,7 +188,7 @@ def test_structure_from_motion_gives_what_it_registered_and_names_the_rest(court
         assert len(images) == len(focals) == len(courtyard)
         nothing = np.zeros((0, 3)), np.zeros(0), np.zeros((0, 2), np.int64)
         return reconstruction.SfmResult(
-            registered, courtyard.extrinsics, courtyard.intrinsics, np.zeros(len(courtyard)), *nothing,
+            registered, courtyard.extrinsics, courtyard.intrinsics, np.zeros((len(courtyard), 2)), *nothing,
             reasons={4: "no overlap, at most 3 matches"},
         )  # fmt: skip
 

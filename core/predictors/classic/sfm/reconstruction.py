@@ -44,7 +44,7 @@ class SfmResult:
     registered: np.ndarray  # (N,) bool
     extrinsics: np.ndarray  # (N, 3, 4) float64, world to camera; an unregistered image has its nearest neighbour's
     intrinsics: np.ndarray  # (N, 3, 3) float64, pixels of the original, undistorted image
-    distortion: np.ndarray  # (N,) float64, first radial coefficient k1 (COLMAP's SIMPLE_RADIAL), 0 for most
+    distortion: np.ndarray  # (N, 2) float64, radial coefficients k1 and k2 (COLMAP's RADIAL), 0 for most
     points: np.ndarray  # (P, 3) float64, world
     errors: np.ndarray  # (P,) float64, mean reprojection error, pixels of the image that COLMAP saw
     observations: np.ndarray  # (M, 2) int64, (image, point): who sees what

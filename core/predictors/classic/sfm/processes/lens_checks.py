@@ -37,15 +37,26 @@ def lenses_differ(model: Any) -> bool:
 
 
 def simplest(model: Any, refine_focal: bool) -> Any:
-    """The model without lens distortion if that explains the images as well, else the one with it."""
-    straight = copy.deepcopy(model)
-    for camera in straight.cameras.values():
-        camera.params = [*camera.params[:3], 0.0]
-    errors = []
-    for candidate in (straight, model):
-        _adjust(candidate, refine_focal, refine_bending=candidate is model)
-        errors.append(candidate.compute_mean_reprojection_error())
-    return straight if errors[0] <= STRAIGHT_RATIO * errors[1] else model
+    """The model with as few coefficients of radial distortion as explain the images: none, k1, or k1 and k2 (COLMAP's RADIAL)."""
+    best = _bending(model, 0, refine_focal)
+    for count in (1, 2):
+        other = _bending(model, count, refine_focal)
+        if best.compute_mean_reprojection_error() <= STRAIGHT_RATIO * other.compute_mean_reprojection_error():
+            break
+        best = other
+    return best
+
+
+def _bending(model: Any, count: int, refine_focal: bool) -> Any:
+    """The model, adjusted with that many coefficients."""
+    own = copy.deepcopy(model)
+    for camera in own.cameras.values():
+        focal, x, y, k1 = camera.params[:4]
+        if count == 2:
+            camera.model = pycolmap.CameraModelId.RADIAL
+        camera.params = [focal, x, y, *(k1 if count else 0.0, 0.0)[: max(1, count)]]
+    _adjust(own, refine_focal, refine_bending=count > 0)
+    return own
 
 
 def _adjust(model: Any, refine_focal: bool, refine_bending: bool) -> None:
@@ -75,7 +86,7 @@ def cropped(model: Any, groups: list[dict[str, Any]]) -> list[dict[str, Any]] | 
         return None
     free = _apart(model, odd)
     for camera in free.cameras.values():
-        camera.params = [*camera.params[:3], 0.0]
+        camera.params = [*camera.params[:3], *[0.0] * (len(camera.params) - 3)]
     own = {free.images[i].camera_id for i in odd}
     _adjust_with_centres(free, set(free.cameras) - own)
     if free.compute_mean_reprojection_error() > BETTER_APART * model.compute_mean_reprojection_error():

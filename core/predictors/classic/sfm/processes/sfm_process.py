@@ -265,7 +265,7 @@ def _save(folder: Path, best: Outcome, database: Path, job: dict[str, Any]) -> N
             indices.append(int(Path(image.name).stem))
             extrinsics.append(image.cam_from_world().matrix())
             intrinsics.append(camera.calibration_matrix())
-            distortion.append(camera.params[3] if camera.model_name == "SIMPLE_RADIAL" else 0.0)
+            distortion.append([*(camera.params[3:] if "RADIAL" in camera.model_name else ()), 0.0, 0.0][:2])
         kept = set(indices)
         names = {image.image_id: int(Path(image.name).stem) for image in model.images.values()}
         for k, (_, point) in enumerate(sorted(model.points3D.items())):
@@ -283,7 +283,7 @@ def _save(folder: Path, best: Outcome, database: Path, job: dict[str, Any]) -> N
         indices=np.array(indices, np.int64),
         extrinsics=np.array(extrinsics, np.float64).reshape(-1, 3, 4),
         intrinsics=np.array(intrinsics, np.float64).reshape(-1, 3, 3),
-        distortion=np.array(distortion, np.float64),
+        distortion=np.array(distortion, np.float64).reshape(-1, 2),
         points=np.array(points, np.float64).reshape(-1, 3),
         errors=np.array(errors, np.float64),
         observations=np.array(observations, np.int64).reshape(-1, 2),
