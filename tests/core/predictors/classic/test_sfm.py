@@ -227,8 +227,26 @@ def test_a_cropped_picture_does_not_bend_the_cameras():
     found = structure_from_motion(images, [None] * 6, Monitor(), matching=FeatureMatching.SIFT)
     assert found.registered.all() and found.way == "sift, as given, cropped images"
     error = positions_error(reconstruction.camera_centres(found.extrinsics), in_first_camera(truth.extrinsics[:6]))
-    assert error < 0.01
+    assert error < 0.005
     assert found.intrinsics[2, :2, 2] == pytest.approx([400.0, 267.5], abs=6.0)
+
+
+def test_noise_does_not_bend_the_cameras():
+    """Every third image, with 60 % less contrast and noise of six grey values: 0.15 degrees with the squares of the errors."""
+    truth, random = truths.load("courtyard"), np.random.default_rng(0)
+    chosen = range(0, 14, 3)
+    images = [truth.images[i] for i in chosen]
+    dim = [image.mean() + 0.4 * (image - image.mean()) + random.normal(0.0, 6.0, image.shape) for image in images]
+    focal = float(truth.intrinsics[0, 0, 0])
+    found = structure_from_motion(
+        [image.clip(0, 255).astype(np.uint8) for image in dim], [focal] * 5, Monitor(), matching=FeatureMatching.SIFT
+    )
+    assert found.registered.all()
+    true = truth.extrinsics[list(chosen)]
+    assert positions_error(reconstruction.camera_centres(found.extrinsics), in_first_camera(true)) < 0.002
+    turns = true[:, :, :3] @ true[0, :, :3].T
+    apart = np.einsum("nij,nij->n", found.extrinsics[:, :, :3], turns)
+    assert np.degrees(np.arccos(((apart - 1.0) / 2.0).clip(-1.0, 1.0))).max() < 0.1
 
 
 def test_who_shares_a_camera():

@@ -19,6 +19,7 @@ LENSES_DIFFER = 1.05  # ratio of focal lengths, found one by one, that says that
 BETTER_APART = 0.9  # and of the reprojection errors, apart over shared
 ODD = 1.4  # times the median image's reprojection error: such an image may be a part of another
 MOST_ODD = 0.34  # of the images; more say nothing of the others
+CAUCHY, EXACT = 0.5, 0.01  # of the mean reprojection error, from there on a match counts less; and pixels, at least
 OFF_CENTRE = 0.02  # of the long side, that a cropped picture's centre is away from the lens's
 
 
@@ -59,6 +60,25 @@ def _bending(model: Any, count: int, refine_focal: bool) -> Any:
     return own
 
 
+def polish(model: Any, focal_is_known: bool) -> None:
+    """A last bundle adjustment in which what fits badly counts little, in place.
+
+    Cauchy's loss (Triggs et al., Bundle Adjustment, a Modern Synthesis, 2000): noise leaves some matches a pixel or two away
+    from their place, and squares let those few bend the cameras. What the ladder compares stays the plain error.
+    """
+    few = model.num_reg_images() < FEW and all(camera.has_prior_focal_length for camera in model.cameras.values())
+    bent = any(camera.params[3] for camera in model.cameras.values())
+    options = _options(refine_focal=not (focal_is_known or few), refine_bending=bent)
+    options.ceres.loss_function_type = pycolmap.LossFunctionType.CAUCHY
+    options.ceres.loss_function_scale = max(CAUCHY * model.compute_mean_reprojection_error(), EXACT)
+    centred = _centred(model)
+    if len(centred) < len(model.cameras):
+        _adjust_with_centres(model, centred, options)
+    else:
+        pycolmap.bundle_adjustment(model, options)
+        model.update_point_3d_errors()
+
+
 def _adjust(model: Any, refine_focal: bool, refine_bending: bool) -> None:
     """Bundle adjustment, with its errors noted."""
     pycolmap.bundle_adjustment(model, _options(refine_focal, refine_bending))
@@ -88,7 +108,7 @@ def cropped(model: Any, groups: list[dict[str, Any]]) -> list[dict[str, Any]] | 
     for camera in free.cameras.values():
         camera.params = [*camera.params[:3], *[0.0] * (len(camera.params) - 3)]
     own = {free.images[i].camera_id for i in odd}
-    _adjust_with_centres(free, set(free.cameras) - own)
+    _adjust_with_centres(free, set(free.cameras) - own, _options(refine_focal=True, refine_bending=False))
     if free.compute_mean_reprojection_error() > BETTER_APART * model.compute_mean_reprojection_error():
         return None
     apart = []
@@ -108,13 +128,16 @@ def cropped(model: Any, groups: list[dict[str, Any]]) -> list[dict[str, Any]] | 
 
 def adjust_centres(model: Any) -> None:
     """Bundle adjustment in which the centres that are not the picture's are free."""
-    centred = {i for i, c in model.cameras.items() if np.allclose(c.params[1:3], [c.width / 2.0, c.height / 2.0])}
-    _adjust_with_centres(model, centred)
+    _adjust_with_centres(model, _centred(model), _options(refine_focal=True, refine_bending=False))
 
 
-def _adjust_with_centres(model: Any, centred: set[int]) -> None:
-    """All focal lengths, and the centres of all cameras but these."""
-    options = _options(refine_focal=True, refine_bending=False)
+def _centred(model: Any) -> set[int]:
+    """The cameras whose centre is the picture's."""
+    return {i for i, c in model.cameras.items() if np.allclose(c.params[1:3], [c.width / 2.0, c.height / 2.0])}
+
+
+def _adjust_with_centres(model: Any, centred: set[int], options: Any) -> None:
+    """What the options say, and the centres of all cameras but these."""
     options.refine_principal_point = True
     config = pycolmap.BundleAdjustmentConfig()
     for i, image in model.images.items():

@@ -72,6 +72,8 @@ def main(folder: Path) -> None:
     stored.write_rigs(database, job["rigs"])
     if job["cameras"] is None:
         best = _climb(job, folder, database, report)
+        if best.model is not None and not job["rigs"]:
+            lens_checks.polish(best.model, job["focal_is_known"])
     else:
         best = _outcome("known", _triangulate(job, folder, database), (), database)
     _save(folder, best, database, job)
@@ -81,11 +83,8 @@ def _climb(job: dict[str, Any], folder: Path, database: Path, report: Callable[[
     """One rung after another while images are missing; the best outcome of all."""
     best, groups = Outcome("", None, 0, 0, np.inf), []
     for number, rung in enumerate(job["rungs"]):
-        if (
-            best.placed == job["count"]
-            and not best.torn
-            and not (rung["name"] == "lenses" and lens_checks.lenses_differ(best.model))
-        ):
+        whole = best.placed == job["count"] and not best.torn
+        if whole and not (rung["name"] == "lenses" and lens_checks.lenses_differ(best.model)):
             continue
         own = database
         if number:
@@ -93,8 +92,8 @@ def _climb(job: dict[str, Any], folder: Path, database: Path, report: Callable[[
             stored.copy_features(database, own, folder, rung["groups"], job["learned"])
         found = _map(job, rung, folder, own, report)
         if found.torn and not job["rigs"]:
-            whole = _map_at_once(job, rung, folder, own)
-            found = whole if whole.beats(found) else found
+            at_once = _map_at_once(job, rung, folder, own)
+            found = at_once if at_once.beats(found) else found
         if found.beats(best):
             best, groups = found, rung["groups"]
     return best if best.model is None or job["rigs"] else _uncropped(job, best, groups, folder, database, report)
