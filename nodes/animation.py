@@ -89,6 +89,11 @@ def path_steps(
         yield
         for part, values in enumerate(quaternions(matrices).T):
             write_curve(channels, "rotation_quaternion", part, frames, values)
+        away = np.array([record.reprojection_error for record in ordered])
+        if away.any():
+            camera[cameras.REPROJECTION_ERROR] = float(away[0])
+            known = away > 0.0
+            write_curve(channels, f'["{cameras.REPROJECTION_ERROR}"]', 0, frames[known], away[known])
         yield
         lenses = made.add(bpy.data.actions.new(f"{CAMERA}_Lens"))
         channels = new_curves(lenses, camera.data)

@@ -26,6 +26,7 @@ NEARLY_SQUARE = 0.005
 # Of the distance between neighbouring cameras: large enough to click on, small enough to see the next one.
 DISPLAY_SHARE = 0.35
 IMAGE_ALPHA = 0.5
+REPROJECTION_ERROR = "da3_reprojection_error"  # on a camera: pixels of the photograph, as a curve on one that moves
 
 
 @dataclass(frozen=True)
@@ -151,6 +152,8 @@ def set_up(camera: bpy.types.Object, record: CameraRecord, spacing: float) -> No
         "picture": list(record.picture),  # the photograph's size, which is the render's
         "placement": list(record.placement),  # of the original in the picture, for nodes/scene_cameras.py
     }  # fmt: skip
+    if record.reprojection_error > 0.0:
+        values[REPROJECTION_ERROR] = record.reprojection_error
     for owner, own in ((camera, values), (data, record.intrinsics)):
         for key, value in own.items():
             owner[key] = value

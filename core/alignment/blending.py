@@ -25,6 +25,7 @@ _ARRAYS = (
     "unfiltered",
     "descriptors",
     "distortion",
+    "reprojection_error",
     "gaussians",
 )
 

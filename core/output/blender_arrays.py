@@ -165,11 +165,12 @@ def cameras(
             name=name, frame=int(index), camera_to_world=tuple(matrix.ravel().tolist()),
             fx=float(k[0, 0]), fy=float(k[1, 1]), cx=float(k[0, 2]), cy=float(k[1, 2]), width=width, height=height,
             image=image, placement=(place.left, place.top, place.width, place.height), orientation=orientation,
-            photo=size, distortion=tuple(bent.tolist()),
+            photo=size, distortion=tuple(bent.tolist()), reprojection_error=float(away),
         )
-        for index, name, image, matrix, k, place, orientation, size, bent in zip(
+        for index, name, image, matrix, k, place, orientation, size, bent, away in zip(
             indices, names, images, matrices, prediction.intrinsics, placements, orientations or [1] * len(names),
             sizes or [(place.original_width, place.original_height) for place in placements],
-            np.zeros((len(names), 3)) if prediction.distortion is None else prediction.distortion, strict=True,
+            np.zeros((len(names), 3)) if prediction.distortion is None else prediction.distortion,
+            np.zeros(len(names)) if prediction.reprojection_error is None else prediction.reprojection_error, strict=True,
         )
     ]  # fmt: skip

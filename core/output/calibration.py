@@ -52,7 +52,22 @@ def camera_report(cameras: Sequence[CameraRecord], name: str) -> str:
         original = _median_original(chosen)
         lines += ["", f"Photograph, {size[0]} x {size[1]} pixels", f"{'':10}{'consensus':>14}"]
         lines += [f"{key:10}{value:14.4f}" for key, value in zip(("fx", "fy", "cx", "cy"), original, strict=True)]
+    lines += _error_lines(cameras)
     return "\n".join([*lines, "", "Consensus: median over the frames. Deviation: standard deviation.", ""])
+
+
+def _error_lines(cameras: Sequence[CameraRecord]) -> list[str]:
+    """What a person should know of it; nothing where no error is known."""
+    chosen = [camera for camera in cameras if camera.reprojection_error > 0.0]
+    if not chosen:
+        return []
+    errors = np.array([camera.reprojection_error for camera in chosen])
+    worst = chosen[int(errors.argmax())]
+    return [
+        "",
+        f"Reprojection error of {len(chosen)} frames, pixels of the photograph: median {np.median(errors):.3f}, "
+        f"95 % under {np.percentile(errors, 95):.3f}, largest {errors.max():.3f} ({readable(worst.name)})",
+    ]
 
 
 def calibration(cameras: Sequence[CameraRecord], sizes: Sequence[tuple[int, int]], name: str) -> Mapping[str, str]:

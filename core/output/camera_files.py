@@ -1,4 +1,5 @@
-"""What other programs of a shot are given, by the files' names: the cameras, and each frame's depth."""
+"""What a shot is given beside its scene, by the files' names: the cameras for other programs, each frame's depth, and a graph of
+how well the cameras fit."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from ..files import exr, names
@@ -14,6 +16,12 @@ from ..prediction.prediction import Prediction
 from .cameras import chan, transforms_json
 from .cameras.colmap import View
 from .payload import CameraRecord
+
+GRAPH = "reprojection_error.png"
+WIDTH, HEIGHT = 1280, 480  # pixels of the graph
+LEFT, TOP, RIGHT, BOTTOM = 80, 50, 30, 50  # pixels around it
+LINES = 5  # across, at most
+DARK, GREY, CURVE, MEDIAN = (40, 40, 40), (225, 225, 225), (200, 90, 30), (90, 160, 90)  # blue, green, red
 
 
 def camera_files(
@@ -57,6 +65,51 @@ def depth_files(prediction: Prediction, cameras: Sequence[CameraRecord], first: 
             stem = f"{Path(camera.video).stem}_{numbers_of([camera], first)[0]:06d}"
         layers = {"Z": np.where(conf > 0.0, depth, 0.0).astype(np.float32), "confidence.V": conf.astype(np.float32)}
         yield names.file_name("depth/depth_", stem, ".exr"), exr.encode(layers)
+
+
+def error_graph(cameras: Sequence[CameraRecord]) -> dict[str, bytes]:
+    """The error of each frame over its number in the plate as a PNG file, by its name; none where fewer than two are known.
+
+    ``cameras``: N, at least one.
+    """
+    pairs = sorted(
+        (number, camera.reprojection_error)
+        for camera, number in zip(cameras, numbers_of(cameras), strict=True)
+        if camera.reprojection_error > 0.0
+    )
+    if len(pairs) < 2:
+        return {}
+    frames, errors = np.array(pairs).T
+    step = _round_step(float(errors.max()) / LINES)
+    most = float(step * np.ceil(errors.max() * 1.05 / step))
+    wide, high = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
+    picture = np.full((HEIGHT, WIDTH, 3), 255, np.uint8)
+
+    def y_of(error: float) -> int:
+        return round(TOP + high * (1.0 - error / most))
+
+    def write(text: str, x: int, y: int, size: float = 0.5) -> None:
+        cv2.putText(picture, text, (x, y), cv2.FONT_HERSHEY_SIMPLEX, size, DARK, 1, cv2.LINE_AA)
+
+    for error in np.arange(0.0, most + step / 2.0, step).tolist():
+        cv2.line(picture, (LEFT, y_of(error)), (LEFT + wide, y_of(error)), GREY, 1)
+        write(f"{error:.3g}", 25, y_of(error) + 5)
+    across = LEFT + wide * (frames - frames[0]) / (frames[-1] - frames[0])
+    for k in np.unique(np.linspace(0, len(frames) - 1, 9).astype(int)).tolist():
+        write(f"{int(frames[k])}", int(across[k]) - 18, HEIGHT - BOTTOM + 25)
+    median = float(np.median(errors))
+    cv2.line(picture, (LEFT, y_of(median)), (LEFT + wide, y_of(median)), MEDIAN, 1, cv2.LINE_AA)
+    points = np.stack([across, [y_of(error) for error in errors.tolist()]], axis=-1).round().astype(np.int32)
+    cv2.polylines(picture, [points[:, None]], False, CURVE, 2, cv2.LINE_AA)
+    write(f"Reprojection error by frame, pixels of the photograph; median {median:.3f}", LEFT, 30, 0.6)
+    _, data = cv2.imencode(".png", picture)
+    return {GRAPH: data.tobytes()}
+
+
+def _round_step(least: float) -> float:
+    """The next of 1, 2 or 5 times a power of ten."""
+    power = 10.0 ** np.floor(np.log10(least))
+    return float(next(power * part for part in (1.0, 2.0, 5.0, 10.0) if power * part >= least * (1.0 - 1e-9)))
 
 
 def _seen_from(folder: Path, image: str) -> str:

@@ -38,7 +38,7 @@ _CAMERA = {  # ``CameraRecord``
     "name": str, "frame": int, "camera_to_world": [manifests.NUMBER],
     **dict.fromkeys(("fx", "fy", "cx", "cy"), manifests.NUMBER), "width": int, "height": int,
     "image": str, "placement": [manifests.NUMBER], "orientation?": int, "photo?": [int], "video?": str,
-    "distortion?": [manifests.NUMBER],
+    "distortion?": [manifests.NUMBER], "reprojection_error?": manifests.NUMBER,
     "turn?": [manifests.NUMBER], "is_panorama?": bool, "input?": str, "copy?": str,
 }  # fmt: skip
 _BATCH = {"indices": [int], "names": {"#": str}, "is_metric": bool, "cameras_known": bool, "records": [_CAMERA]}

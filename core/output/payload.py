@@ -163,6 +163,7 @@ class CameraRecord:
     photo: tuple[int, int] = (0, 0)  # upright width and height of the original in pixels; 0 where nobody knows
     video: str = ""  # path of the video that the original is frame ``frame`` of
     distortion: tuple[float, float, float] = (0.0, 0.0, 0.0)  # k1 k2 k3 of the original, see ``Prediction``
+    reprojection_error: float = 0.0  # pixels of the original, see ``Prediction``; 0: not known
     turn: tuple[float, ...] = ()  # of a view into a panorama: 9 numbers, from the panorama's axes to the view's
     is_panorama: bool = False  # equirectangular: fx and fy are pixels per radian
     input: str = ""  # of several inputs, the name of this one's

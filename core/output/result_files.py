@@ -28,7 +28,7 @@ from ..prediction.batch import Batch
 from ..settings import ColmapExport, Settings, SplatFile
 from .blender_arrays import srgb_from_linear
 from .calibration import calibration, camera_report, colmap_views, mirrored
-from .camera_files import camera_files, depth_files
+from .camera_files import camera_files, depth_files, error_graph
 from .cameras import colmap
 from .debug_images import DebugImages
 from .output_folder import beside, descriptive_name, writable
@@ -230,7 +230,7 @@ class ResultFiles:
         assert self._own
         name = self._named("calib_", "_da3.txt").removeprefix("calib_").removesuffix("_da3.txt")
         tables = {TABLE: camera_table(cameras), REPORT: camera_report(cameras, self._name)}
-        self._write_texts({**tables, **calibration(cameras, sizes, name)}, written)
+        self._write_texts({**tables, **calibration(cameras, sizes, name), **error_graph(cameras)}, written)
 
     def _write_cameras(
         self, cameras: Sequence[CameraRecord], sizes: Sequence[tuple[int, int]], written: list[Path]
@@ -239,11 +239,11 @@ class ResultFiles:
         views, _, _ = self._far(colmap_views(cameras, sizes), np.zeros((0, 3)), np.zeros((0, 3)))
         self._write_texts(camera_files(cameras, views, self._folder, self._named("", ".chan")), written)
 
-    def _write_texts(self, texts: Mapping[str, str], written: list[Path]) -> None:
+    def _write_texts(self, texts: Mapping[str, str | bytes], written: list[Path]) -> None:
         assert self._own
         for file, text in texts.items():
-            wanted = self._own.path / file
-            written.append(self._told(wanted, self._own.path / self._own.write(file, text.encode("utf-8"))))
+            data = text.encode() if isinstance(text, str) else text
+            written.append(self._told(self._own.path / file, self._own.path / self._own.write(file, data)))
 
     def _write_colmap(self, views: Sequence[colmap.View]) -> list[Path]:
         assert self._folder

@@ -21,7 +21,7 @@ def packed(prediction: Prediction) -> dict[str, np.ndarray]:
     arrays: dict[str, np.ndarray] = {}
     for name in ("depth", "conf"):
         arrays[name], arrays[f"{name}_range"] = _logarithms(getattr(prediction, name))
-    for name in ("extrinsics", "intrinsics", "distortion"):
+    for name in ("extrinsics", "intrinsics", "distortion", "reprojection_error"):
         if (value := getattr(prediction, name)) is not None:
             arrays[name] = value.astype(np.float64)
     for name in ("sky", "people"):
@@ -47,7 +47,7 @@ def unpacked(arrays: Mapping[str, np.ndarray], images: np.ndarray) -> Prediction
     depth = _values(arrays["depth"], arrays["depth_range"])
     conf = _values(arrays["conf"], arrays["conf_range"])
     prediction = Prediction(depth, conf, arrays.get("extrinsics"), arrays.get("intrinsics"), images)
-    prediction.distortion = arrays.get("distortion")
+    prediction.distortion, prediction.reprojection_error = arrays.get("distortion"), arrays.get("reprojection_error")
     if "sky" in arrays:
         prediction.sky = _mask(arrays["sky"], depth.shape)
     if "people" in arrays:

@@ -31,6 +31,8 @@ class Prediction:
     distortion: np.ndarray | None = (
         None  # (N, 3) k1 k2 k3 of the originals (OpenCV's radial polynomial); None: none known
     )
+    #: (N,) float64, mean distance of what a frame was placed by from where it was seen, pixels of the original; 0: not known
+    reprojection_error: np.ndarray | None = None
     #: (N, D) float32 of length 1, what each frame looks like; alike places are near
     descriptors: np.ndarray | None = None
     #: (N, H, W, 11) float16, a Gaussian of each pixel: standard deviations in pixels of its depth, quaternion (w, x, y, z) from

@@ -72,6 +72,7 @@ def check_camera(record: Mapping[str, Any], folder: Path) -> None:
         wrong("distortion", camera.distortion)
     for k in camera.distortion:
         number(k, -1e3, 1e3, "distortion")
+    number(camera.reprojection_error, 0.0, 1e6, "the reprojection error of a camera")
     if camera.turn or not isinstance(camera.is_panorama, bool):
         wrong("a camera", record)
 

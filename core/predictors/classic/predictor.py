@@ -115,6 +115,9 @@ class ClassicPredictor:
             intrinsics,
             canvas,
             sky,
+            reprojection_error=None
+            if sfm.away is None
+            else np.where(sfm.registered & np.isfinite(sfm.away), sfm.away, 0.0),
             distortion=np.pad(sfm.distortion, ((0, 0), (0, 1))),
             cameras_known=found is not None,
             scale_known=found is None,

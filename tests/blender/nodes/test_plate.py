@@ -8,7 +8,7 @@ import numpy as np
 import payloads
 import pytest
 from da3_blender.core.output.payload import CameraRecord
-from da3_blender.nodes import animation, assembly, plate, point_cloud
+from da3_blender.nodes import animation, assembly, cameras, plate, point_cloud
 from da3_blender.nodes.animation import Play
 from da3_blender.nodes.edits import deleting
 
@@ -87,6 +87,17 @@ def test_the_clip_knows_the_lens(scene, files):
     assert (lens.k1, lens.k2, lens.k3) == pytest.approx((-0.1, 0.02, 0.0))
     (background,) = scene.objects[animation.CAMERA].data.background_images
     assert background.clip_user.use_render_undistorted
+
+
+def test_the_reprojection_error_is_a_curve_of_the_moving_camera(scene, files):
+    errors = [0.5, 0.0, 0.75, 0.25, 1.5]  # of one frame it is not known
+    found = [replace(r, reprojection_error=e) for r, e in zip(records(range(5), files), errors, strict=True)]
+    build(scene, [found[:2], found[2:]])
+    camera = scene.objects[animation.CAMERA]
+    for frame, error in zip(range(1001, 1006), errors, strict=True):
+        scene.frame_set(frame)
+        seen = camera.evaluated_get(bpy.context.evaluated_depsgraph_get())[cameras.REPROJECTION_ERROR]
+        assert seen == pytest.approx(error or 0.625)  # between its neighbours'
 
 
 def test_photographs_that_are_no_take_get_no_clip(scene, files):

@@ -50,6 +50,9 @@ class SfmResult:
     observations: np.ndarray  # (M, 2) int64, (image, point): who sees what
     way: str = "sift"  # which features and which cameras gave it: "sift", "learned", "sift, without EXIF", ...
     reasons: dict[int, str] = field(default_factory=dict)  # of images that are not registered, a few words each
+    away: np.ndarray | None = (
+        None  # (N,) float64, mean reprojection error of each image's points, pixels of the original
+    )
     separate: tuple[int, ...] = ()  # images of further models that nothing connects to this one
 
     def of(self, images: Sequence[int]) -> SfmResult:
@@ -62,6 +65,7 @@ class SfmResult:
         return SfmResult(
             self.registered[rows], self.extrinsics[rows], self.intrinsics[rows], self.distortion[rows],
             self.points[points], self.errors[points], np.stack([own, numbers.reshape(-1)], axis=1), self.way,
+            away=None if self.away is None else self.away[rows],
         )  # fmt: skip
 
 
@@ -224,7 +228,7 @@ def _collect(raw: dict[str, Any], scales: list[tuple[float, float]], count: int,
     reasons = {i: why_not(i, evidence, registered) for i in np.flatnonzero(~registered).tolist()}
     result = SfmResult(
         registered, extrinsics, intrinsics, distortion, raw["points"], raw["errors"], raw["observations"], way, reasons,
-        evidence.sizes[1:],
+        raw["away"][rows] * unscale[:, 0, 0], evidence.sizes[1:],
     )  # fmt: skip
     if cameras is None:
         _normalise(result)

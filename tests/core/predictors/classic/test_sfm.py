@@ -69,6 +69,12 @@ def test_cameras_and_focal_length_of_a_room_are_found(room):
     assert fractions == sorted(fractions) and fractions[-1] == 1.0 and len(fractions) > 5
 
 
+def test_each_image_knows_how_far_its_points_are_from_where_it_saw_them(room):
+    found = structure_from_motion(room.images, [FOCAL] * 5, Monitor())
+    assert found.away.shape == (5,) and (found.away > 0.0).all() and found.away.max() < 1.0
+    assert found.of([3, 1]).away.tolist() == found.away[[3, 1]].tolist()
+
+
 def test_the_world_is_the_first_camera_and_the_median_depth_is_one(room):
     found = structure_from_motion(room.images, [FOCAL] * 5, Monitor())
     assert np.array_equal(found.extrinsics[0], np.eye(4)[:3])

@@ -100,7 +100,7 @@ def cropped(model: Any, groups: list[dict[str, Any]]) -> list[dict[str, Any]] | 
     The centre of a cropped picture is not where the lens looked, and one such image bends all cameras. It stands out by its
     error, and fits as well as the others once its centre is free.
     """
-    errors = _errors(model)
+    errors = frame_errors(model)
     odd = {i for i, error in errors.items() if error > ODD * float(np.median(list(errors.values())))}
     if len(errors) <= FEW or not 0 < len(odd) <= MOST_ODD * len(errors):
         return None
@@ -155,7 +155,7 @@ def _adjust_with_centres(model: Any, centred: set[int], options: Any) -> None:
     model.update_point_3d_errors()
 
 
-def _errors(model: Any) -> dict[int, float]:
+def frame_errors(model: Any) -> dict[int, float]:
     """Mean reprojection error of each placed image, in pixels, by its number in the model."""
     found = {}
     for i, image in model.images.items():

@@ -251,10 +251,10 @@ def _triangulate(job: dict[str, Any], folder: Path, database: Path) -> Any:
 
 
 def _save(folder: Path, best: Outcome, database: Path, job: dict[str, Any]) -> None:
-    indices, extrinsics, intrinsics, distortion = [], [], [], []
+    indices, extrinsics, intrinsics, distortion, away = [], [], [], [], []
     points, errors, observations = [], [], []
     if best.model is not None:
-        model, seen = best.model, _points_seen(best.model)
+        model, seen, errors_of = best.model, _points_seen(best.model), lens_checks.frame_errors(best.model)
         needed = FEWEST_POINTS if job["cameras"] is None else 0
         rigged = {image for rig in job["rigs"] for frame in rig["frames"] for image in frame}
         for image in sorted(model.images.values(), key=lambda i: i.name):
@@ -264,6 +264,7 @@ def _save(folder: Path, best: Outcome, database: Path, job: dict[str, Any]) -> N
             indices.append(int(Path(image.name).stem))
             extrinsics.append(image.cam_from_world().matrix())
             intrinsics.append(camera.calibration_matrix())
+            away.append(errors_of.get(image.image_id, 0.0))
             distortion.append([*(camera.params[3:] if "RADIAL" in camera.model_name else ()), 0.0, 0.0][:2])
         kept = set(indices)
         names = {image.image_id: int(Path(image.name).stem) for image in model.images.values()}
@@ -278,21 +279,15 @@ def _save(folder: Path, best: Outcome, database: Path, job: dict[str, Any]) -> N
         for number, i in names.items():
             features[i] = db.num_keypoints_for_image(number)
     np.savez(
-        folder / job["result"],
-        indices=np.array(indices, np.int64),
+        folder / job["result"], indices=np.array(indices, np.int64),
         extrinsics=np.array(extrinsics, np.float64).reshape(-1, 3, 4),
         intrinsics=np.array(intrinsics, np.float64).reshape(-1, 3, 3),
-        distortion=np.array(distortion, np.float64).reshape(-1, 2),
-        points=np.array(points, np.float64).reshape(-1, 3),
-        errors=np.array(errors, np.float64),
-        observations=np.array(observations, np.int64).reshape(-1, 2),
-        pairs=stored.matched_pairs(database, names),
-        features=np.array(features, np.int64),
-        sizes=np.array(best.sizes, np.int64),
-        rung=np.array(best.rung),
-        error=np.array(best.error),
-        torn=np.array(best.torn),
-    )
+        distortion=np.array(distortion, np.float64).reshape(-1, 2), away=np.array(away, np.float64),
+        points=np.array(points, np.float64).reshape(-1, 3), errors=np.array(errors, np.float64),
+        observations=np.array(observations, np.int64).reshape(-1, 2), pairs=stored.matched_pairs(database, names),
+        features=np.array(features, np.int64), sizes=np.array(best.sizes, np.int64),
+        rung=np.array(best.rung), error=np.array(best.error), torn=np.array(best.torn),
+    )  # fmt: skip
 
 
 if __name__ == "__main__":
