@@ -9,13 +9,19 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from ..files import exr, names
 from ..files.names import sequence_numbers
+from ..geometry.projection import BLENDER_FROM_OPENCV, invert_rigid
 from ..prediction.prediction import Prediction
 from .cameras import chan, transforms_json
 from .cameras.colmap import View
 from .payload import CameraRecord
+from .splats.discs import discs
+
+Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
 
 GRAPH = "reprojection_error.png"
 WIDTH, HEIGHT = 1280, 480  # pixels of the graph
@@ -51,20 +57,43 @@ def numbers_of(cameras: Sequence[CameraRecord], first: int | None = None) -> lis
     return numbers or [1 + camera.frame - first for camera in cameras]
 
 
-def depth_files(prediction: Prediction, cameras: Sequence[CameraRecord], first: int) -> Iterator[tuple[str, bytes]]:
-    """An EXR for each of N frames, numbered as the plate: ``Z``, z-depth in the scene's unit, 0 where no point is made; and
-    ``confidence.V``.
+def depth_files(
+    prediction: Prediction, things: Mapping[int, str], cameras: Sequence[CameraRecord], first: int
+) -> Iterator[tuple[str, bytes]]:
+    """An EXR for each of N frames, numbered as the plate.
+
+    ``Z``, z-depth in the scene's unit, 0 where no point is made; ``confidence.V``; ``Normal.X``, ``.Y`` and ``.Z``, of length 1 in
+    the scene's axes, to the camera's side, 0 where no point is made; with segmentation, Cryptomatte's channels.
 
     Parameters
     ----------
+    things : names of those in the prediction's ``object_id``
     first : frame of the input that was used first, from which a video is counted
     """
-    for camera, depth, conf in zip(cameras, prediction.depth, prediction.conf, strict=True):
+    for k, (camera, depth, conf) in enumerate(zip(cameras, prediction.depth, prediction.conf, strict=True)):
         stem = camera.name
         if camera.video:
             stem = f"{Path(camera.video).stem}_{numbers_of([camera], first)[0]:06d}"
         layers = {"Z": np.where(conf > 0.0, depth, 0.0).astype(np.float32), "confidence.V": conf.astype(np.float32)}
-        yield names.file_name("depth/depth_", stem, ".exr"), exr.encode(layers)
+        if prediction.intrinsics is not None and prediction.extrinsics is not None:
+            normal = normals(depth, conf, prediction.intrinsics[k], prediction.extrinsics[k])
+            layers |= {f"Normal.{axis}": plane for axis, plane in zip("XYZ", np.moveaxis(normal, -1, 0), strict=True)}
+        texts: dict[str, str] = {}
+        if prediction.object_id is not None:
+            matte, texts = exr.cryptomatte(prediction.object_id[k], things)
+            layers |= matte
+        yield names.file_name("depth/depth_", stem, ".exr"), exr.encode(layers, texts)
+
+
+def normals(depth: Floats, conf: Floats, intrinsics: Doubles, extrinsics: Doubles) -> Floats:
+    """(H, W, 3) float32, of the surface that each pixel of one frame sees, in Blender's axes; see ``discs`` for what is given."""
+    found, known = np.zeros((*depth.shape, 3), np.float32), (depth > 0) & (conf > 0)
+    own = discs(depth, conf, intrinsics, extrinsics).normal
+    v, u = np.nonzero(known)
+    rays = np.stack([u + 0.5, v + 0.5, np.ones(len(u))], axis=-1) @ np.linalg.inv(intrinsics).T
+    ahead = rays @ (BLENDER_FROM_OPENCV @ invert_rigid(extrinsics)[:, :3]).T
+    found[known] = np.where((own * ahead).sum(axis=1, keepdims=True) > 0.0, -own, own)
+    return found
 
 
 def error_graph(cameras: Sequence[CameraRecord]) -> dict[str, bytes]:

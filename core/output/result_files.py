@@ -190,7 +190,8 @@ class ResultFiles:
         """Write the depths of a batch's N frames."""
         if (own := self._own) and self._settings.output_depth:
             (own.path / "depth").mkdir(exist_ok=True)
-            files, written = depth_files(batch.prediction, cameras, min(self._cameras)), self._depths
+            files = depth_files(batch.prediction, batch.names, cameras, min(self._cameras))
+            written = self._depths
             self._write(DEPTH, lambda: written.extend(own.path / own.write(*file) for file in files))
 
     def finish(self, moves: Sequence[np.ndarray] = ()) -> list[Path]:
