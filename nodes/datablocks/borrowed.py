@@ -17,6 +17,7 @@ CUBE = "da3_hidden"  # Blender's own cube, that lies where the cloud is
 RENDER = (
     "resolution_x", "resolution_y", "pixel_aspect_x", "pixel_aspect_y", "fps", "fps_base", "engine", "film_transparent",
 )  # fmt: skip
+VIEW = "view_transform", "look", "exposure", "gamma"  # of the scene's view settings
 FACTORY = {
     "resolution_x": 1920, "resolution_y": 1080, "pixel_aspect_x": 1.0, "pixel_aspect_y": 1.0, "fps": 24, "fps_base": 1.0,
     "frame_start": 1, "frame_end": 250,
@@ -39,7 +40,7 @@ def lend(
 
     Parameters
     ----------
-    values : by the names in ``RENDER``, and frame_start, frame_end, frame_current
+    values : by the names in ``RENDER`` and ``VIEW``, and frame_start, frame_end, frame_current
     is_asked_for : by the person, who then wants all of it
     """
     before, after = _read(run, BEFORE), _read(run, AFTER)
@@ -120,14 +121,20 @@ def _is_factory_cube(cube: bpy.types.Object) -> bool:
     return unmoved and corners and all(abs(value) == 1.0 for vertex in mesh.vertices for value in vertex.co)
 
 
+def _holder(scene: bpy.types.Scene, name: str) -> bpy.types.bpy_struct:
+    if name in VIEW:
+        return scene.view_settings
+    return scene.render if name in RENDER else scene
+
+
 def _value(scene: bpy.types.Scene, name: str) -> Any:
-    return getattr(scene.render if name in RENDER else scene, name)
+    return getattr(_holder(scene, name), name)
 
 
 def _write(scene: bpy.types.Scene, values: dict[str, Any]) -> None:
     for _ in range(2):  # again: Blender moves whichever end of the range the other would overtake
         for name, value in values.items():
-            setattr(scene.render if name in RENDER else scene, name, value)
+            setattr(_holder(scene, name), name, value)
 
 
 def _read(run: bpy.types.Collection, key: str) -> dict[str, Any]:

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 import bpy
 
 MOST_FPS = 32767  # Blender's limit
+#: View settings that show photographs as they are; the looks that there are depend on the view transform, which comes first.
+PHOTO = {"view_transform": "Standard", "look": "None", "exposure": 0.0, "gamma": 1.0}
 
 
 def frame_range(scene: bpy.types.Scene, frames: Iterable[int]) -> None:
@@ -35,12 +37,10 @@ def photo_colors(scene: bpy.types.Scene) -> None:
     For scenes that we make ourselves (the command line's, the preview's). A person's open scene keeps its own: the
     curve is a choice about everything in it, not only about our points.
     """
-    view = scene.view_settings
-    view.view_transform, view.look = "Standard", "None"
-    view.exposure, view.gamma = 0.0, 1.0
+    for name, value in PHOTO.items():
+        setattr(scene.view_settings, name, value)
 
 
 def has_photo_colors(scene: bpy.types.Scene) -> bool:
     """Whether the scene shows photographs as they are."""
-    view = scene.view_settings
-    return (view.view_transform, view.look, view.exposure, view.gamma) == ("Standard", "None", 0.0, 1.0)
+    return all(getattr(scene.view_settings, name) == value for name, value in PHOTO.items())

@@ -33,9 +33,7 @@ def set_up(scene: bpy.types.Scene, run: bpy.types.Collection, camera: bpy.types.
     camera : the run's, through which it is rendered
     """
     rendering.use(scene, run, camera)
-    borrowed.lend(scene, run, {"engine": "CYCLES", "film_transparent": True}, is_asked_for=True)
-    if not scenes.has_photo_colors(scene):
-        scenes.photo_colors(scene)
+    borrowed.lend(scene, run, {"engine": "CYCLES", "film_transparent": True, **scenes.PHOTO}, is_asked_for=True)
     missing = []
     surfaces = look.objects_of(run, look.SURFACE) or look.objects_of(run, look.MESHES)
     for obj in surfaces:

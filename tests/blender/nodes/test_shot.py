@@ -96,13 +96,18 @@ def test_a_cube_stands_behind_the_wall_and_throws_its_shadow_on_the_floor(scene,
 
 
 def test_what_was_set_comes_back_with_delete_run_and_the_person_s_compositor_stays(scene, run):
+    scene.view_settings.view_transform, scene.view_settings.look = "AgX", "AgX - Punchy"
+    scene.view_settings.exposure = 0.5
     before = scene.render.engine, scene.render.film_transparent
     shot.set_up(scene, run.top, run.camera)
     shot.set_up(scene, run.top, run.camera)  # twice is once
     assert [c.name for c in scene.collection.children if c.name.endswith("_Shot")] == ["shot_Shot"]
     assert scene.render.engine == "CYCLES" and scene.active_clip is not None
+    assert scene.view_settings.view_transform == "Standard" and scene.view_settings.exposure == 0.0
     deleting.delete(scene, run.top)
     assert (scene.render.engine, scene.render.film_transparent) == before
+    view = scene.view_settings
+    assert (view.view_transform, view.look, view.exposure, view.gamma) == ("AgX", "AgX - Punchy", 0.5, 1.0)
     assert not [obj for obj in bpy.data.objects if obj.type != "CAMERA"]
 
 
