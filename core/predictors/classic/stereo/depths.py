@@ -32,6 +32,7 @@ GUESSED, MEASURED = 1.5, 2.0
 ISLAND, ISLAND_OF_ONE = 20, 60  # pixels; smaller patches with nothing known around them are chance
 TRUSTED = 0.1  # correlation by which another view's surface may be worse than the own: it is known to be there
 ALIKE = 0.3  # correlation it must have
+BESIDE, BEHIND = np.ones((21, 21), np.uint8), 1.1  # pixels around; times a filled depth
 SILENT = 0.4  # correlation below which a match means nothing
 
 
@@ -204,7 +205,8 @@ def complete(
 ) -> None:
     """Continue smooth surfaces into what no view confirms, in place, at a confidence of 1 to ``GUESSED``.
 
-    Where another view sees through to something behind, nothing is filled.
+    Where another view sees through to something behind, or a thing that is known lies far behind close by, nothing is filled: there a
+    surface ends, and whether before or after the pixel nobody has seen.
     """
     measured = depth.copy()
     sure = np.where(conf >= MEASURED, depth, np.float32(0.0))
@@ -221,6 +223,7 @@ def complete(
         guess = np.where(new, inverse(value), np.float32(0.0))
         found = scene.agreement(sure, view, MATCHED, guess)
         new &= found.against <= found.count
+        new &= cv2.dilate(np.where(known, measured[i], np.float32(0.0)), BESIDE) <= BEHIND * guess
         depth[i] = np.where(new, guess, depth[i])
         conf[i] = np.where(new, 1.0 + (GUESSED - 1.0) * (1.0 - deviation / SPREAD), conf[i])
 

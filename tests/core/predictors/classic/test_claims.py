@@ -27,8 +27,10 @@ def test_the_claims_hold_on_the_courtyard(tmp_path):
     assert figures.position_error < 0.01
     assert figures.rotation_error < 1.0
     assert figures.focal_error < 0.02
-    assert figures.depth_error < 0.02
-    assert figures.kept > 0.60
+    assert figures.depth_error < 0.0015
+    assert figures.kept > 0.88
+    assert figures.filled > 0.003
+    assert figures.filled_error < 0.01 and figures.filled_within_5_percent > 0.95
     assert figures.cloud_distance < 0.01
     assert figures.memory < 3e9
     # Not claimed, but what makes the cloud good to look at: little of the sky, few wild points.
