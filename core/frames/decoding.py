@@ -98,11 +98,13 @@ class Decoding:
         return self._decode(index, ()) if held is None else held.result()
 
     def original(self, index: int, found: Found | None = None) -> Frame | Unreadable:
-        """One frame as it is; of one that was reduced it is decoded again, and from then on none is.
+        """One frame as it is; of one that is held reduced it is decoded again, and from then on none is reduced.
 
         ``found``: what ``stream`` gave for it.
         """
-        found = self.get(index) if found is None else found
+        if found is None:
+            held = self._held.get(index)
+            found = self._read(index, ()) if held is None else held.result()
         if isinstance(found, Reduced):
             self.originals = True
             found = self._read(index, ())

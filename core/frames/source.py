@@ -236,6 +236,10 @@ class FrameSource:
             image = self._readable(index, self.decoding.original(index, found)).image
             yield resized(image, resolution, method), (image.shape[1], image.shape[0])
 
+    def reduce_to(self, resolution: int, method: ResizeMethod) -> None:
+        """A model will ask for frames in this size: they are reduced where they are decoded."""
+        self.decoding.size = resolution, method
+
     def opaque(self, index: int) -> np.ndarray | None:
         """(h, w) bool, the parts of a frame that are not transparent; None where all of it is opaque."""
         if not self.headers[index].has_alpha:

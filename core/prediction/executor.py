@@ -95,11 +95,14 @@ def executor(
 ) -> Executor:
     """The one that a predictor needs; ``beside``: passes may be computed while the caller works on the one before.
 
-    That is done where the predictor says so by ``computes_beside``: on a card, which the caller's work leaves alone. On a
+    A predictor that ``takes_reduced`` asks for no originals: its images are reduced to its size from the first pass on.
+    Computing beside is done where the predictor says so by ``computes_beside``: on a card, which the caller's work leaves alone. On a
     processor both would take turns, and a pass computed ahead would take memory that nobody has counted.
     """
     if getattr(predictor, "computes_ahead", False):
         return Ahead(frames, settings, predictor, monitor)  # type: ignore[arg-type]  # which has all of it, then
+    if getattr(predictor, "takes_reduced", False):
+        frames.reduce_to(settings.resolution, settings.resize_method)
     kind = OneAhead if beside and getattr(predictor, "computes_beside", False) else InProcess
     return kind(frames, settings, predictor, monitor)
 

@@ -64,6 +64,8 @@ class DA3Predictor:
     Cancelled
     """
 
+    takes_reduced = True  # of an image it wants nothing but the size that the network sees
+
     def __init__(
         self,
         model: ModelInfo,

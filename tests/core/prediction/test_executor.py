@@ -6,6 +6,8 @@ import time
 import numpy as np
 import pytest
 from da3_blender.core.errors import Cancelled, DA3Error, OutOfMemory
+from da3_blender.core.frames.decoding import Reduced
+from da3_blender.core.frames.resizing import place
 from da3_blender.core.frames.source import FrameSource
 from da3_blender.core.monitor import Monitor
 from da3_blender.core.prediction import passes
@@ -300,4 +302,25 @@ def test_the_frames_of_the_pass_that_the_caller_works_on_stay_decoded(frames):
         assert set(indices) <= set(source.decoding.held)
         for i in indices:
             source.load(i)
+    assert sorted(asked) == list(range(23))
+
+
+class OfASize(Card):
+    """Takes images in its own size, and no originals."""
+
+    takes_reduced = True
+
+    def predict(self, images, indices, settings, cameras=None):
+        canvas, _, _ = place(images, settings.resolution, settings.resize_method)
+        return super().predict(canvas[:, : SIZE[1], : SIZE[0]], indices, settings)
+
+
+@pytest.mark.parametrize("beside", [True, False])
+def test_images_for_a_model_of_one_size_are_reduced_from_the_first_pass_on(frames, monkeypatch, beside):
+    source, settings = frames(), Settings(batch_mode=BatchMode.NO_OVERLAP, batch_size=5, process_resolution=28)
+    asked, read = [], source.reader.read
+    monkeypatch.setattr(source.reader, "read", lambda i, ahead=(): asked.append(i) or read(i, ahead))
+    planner = Planner(source.selected, settings, 5)
+    for _ in passes.predictions(source, settings, OfASize(), planner, Monitor(), beside=beside):
+        assert all(isinstance(source.decoding.get(i), Reduced) for i in source.decoding.held)
     assert sorted(asked) == list(range(23))

@@ -46,7 +46,7 @@ class FixedTime:
     """A model that takes a time for each frame, as a card does: the processor is free meanwhile. It knows the truth."""
 
     device = SimpleNamespace(type="cuda")
-    computes_beside = True
+    computes_beside = takes_reduced = True
 
     def __init__(self, seconds: float):
         self.seconds = seconds
