@@ -3,7 +3,7 @@ Adam); where they are and which way they lie stays as it is. Views that take no 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -28,7 +28,9 @@ PATIENCE = 3  # judgements without a better one, until it ends
 COVERED = 0.5  # of a pixel, to take part
 RATES = {"color": 0.02, "opacity": 0.05, "size": 0.01}
 SLOWER = 0.1  # than at the first step is the last one
-MOST_VIEWS = 40  # evenly chosen: each takes 30 MB or so of memory
+MOST_VIEWS = 40  # evenly chosen
+MOST_PIXELS = 6_000_000  # of all views that are fitted to, 250 bytes each: of more a share takes part, by chance
+AT_ONCE = 50_000  # pixels of a step, which take 1 KB each
 LARGEST = 1.5  # factor of a splat's size, and one over the smallest
 
 
@@ -77,10 +79,15 @@ def refine(
     views = [views[i] for i in np.unique(np.linspace(0, len(views) - 1, MOST_VIEWS).astype(int))]
     held = set(range(HELD_EVERY // 2, len(views), HELD_EVERY)[:MOST_HELD]) or {1}
     device = splats.position.device
+    share = min(1.0, MOST_PIXELS / sum(view.valid.size for view in views))
     seen: list[tuple[SeenSplats, Tensor]] = []
     for i, view in enumerate(views):
         monitor.progress(STAGE, 0.3 * i / len(views))
-        seen.append(_seen(splats, frames != view.frame if i in held else None, view, device))
+        if i in held:
+            seen.append(_seen(splats, frames != view.frame, view, view.valid, device))
+        else:
+            chance = np.random.default_rng(i).random(view.valid.shape, np.float32)
+            seen.append(_seen(splats, None, view, view.valid & (chance <= share), device))
     judges = [one for i, one in enumerate(seen) if i in held]
     fitted = [one for i, one in enumerate(seen) if i not in held]
     values = {
@@ -100,8 +107,7 @@ def refine(
         monitor.progress(STAGE, 0.3 + 0.7 * step / steps)
         queue = queue or order.permutation(len(fitted)).tolist()
         optimizer.zero_grad(set_to_none=True)
-        one, photo = fitted[queue.pop()]
-        torch.nn.functional.smooth_l1_loss(_picture(values, one), photo, beta=0.05, reduction="sum").backward()
+        _add_slope(values, *fitted[queue.pop()])
         optimizer.step()
         slower.step()
         if step % ROUND == 0:
@@ -118,26 +124,47 @@ def refine(
     return Refined(colors_out, opacity_out, size_out, before, best, made)
 
 
-def _seen(splats: Splats, chosen: Tensor | None, view: View, device: torch.device) -> tuple[SeenSplats, Tensor]:
-    """What a view sees of the ``chosen`` splats, (P,) bool, where they cover it, and its photograph there, (Q, 3) sRGB."""
+def _seen(
+    splats: Splats, chosen: Tensor | None, view: View, valid: Array, device: torch.device
+) -> tuple[SeenSplats, Tensor]:
+    """What the ``valid`` pixels of a view, (H, W) bool, see of the ``chosen`` splats, (P,) bool, where those cover it, and its
+    photograph there, (Q, 3) sRGB."""
     height, width = view.image.shape[:2]
     lens, pose = (torch.from_numpy(np.float32(value)).to(device) for value in (view.intrinsics, view.extrinsics))
     one = rasterize(splats if chosen is None else splats.rows(chosen), lens, pose, height, width)
+    one = one.rows(torch.from_numpy(valid.ravel()).to(device)[one.pixels])
     if chosen is not None:
         one = replace(one, number=chosen.nonzero()[:, 0].int()[one.number.long()])
-    covered = 1.0 - (1.0 - one.alphas(splats.opacity, torch.ones_like(splats.opacity))).prod(dim=1)
-    valid = torch.from_numpy(view.valid.ravel()).to(device)[one.pixels]
-    used = (covered > COVERED) & valid
-    one = one.rows(used)
+    covered = [part.weights(splats.opacity, torch.ones_like(splats.opacity)).sum(dim=1) for part in _parts(one)]
+    one = one.rows(torch.cat(covered) > COVERED)
     photo = torch.from_numpy(view.image.reshape(-1, 3)).to(device)[one.pixels].float() / 255.0
     return one, photo
 
 
-def _picture(values: dict[str, Tensor], one: SeenSplats) -> Tensor:
+def _parts(one: SeenSplats) -> Iterator[SeenSplats]:
+    for start in range(0, max(1, len(one.pixels)), AT_ONCE):
+        yield one.rows(slice(start, start + AT_ONCE))
+
+
+def _add_slope(values: dict[str, Tensor], one: SeenSplats, photo: Tensor) -> None:
+    """Add the derivative of a view's error to that of the values, some pixels at a time."""
+    shown = _shown(values)
+    own = [value.detach().requires_grad_(True) for value in shown]
+    for part, wanted in zip(_parts(one), photo.split(AT_ONCE), strict=True):
+        torch.nn.functional.smooth_l1_loss(_picture(own, part), wanted, beta=0.05, reduction="sum").backward()
+    torch.autograd.backward(shown, [value.grad for value in own])
+
+
+def _shown(values: dict[str, Tensor]) -> list[Tensor]:
+    """Linear colours (P, 3), opacities (P,) and factors of the size (P,)."""
+    color = values["color"].clamp(0.0, 1.0)
+    linear = torch.where(color <= 0.04045, color / 12.92, ((color + 0.055) / 1.055) ** 2.4)
+    return [linear, torch.sigmoid(values["opacity"]), _size(values["size"])]
+
+
+def _picture(shown: Sequence[Tensor], one: SeenSplats) -> Tensor:
     """(Q, 3) sRGB: mixed in linear light, as Blender does."""
-    linear = values["color"].clamp(0.0, 1.0)
-    linear = torch.where(linear <= 0.04045, linear / 12.92, ((linear + 0.055) / 1.055) ** 2.4)
-    mixed, _ = one.render(linear, torch.sigmoid(values["opacity"]), _size(values["size"]))
+    mixed, _ = one.render(*shown)
     return torch.where(mixed <= 0.0031308, 12.92 * mixed, 1.055 * mixed.clamp(min=0.0031308) ** (1.0 / 2.4) - 0.055)
 
 
@@ -148,7 +175,10 @@ def _size(value: Tensor) -> Tensor:
 def _judged(values: dict[str, Tensor], judges: Sequence[tuple[SeenSplats, Tensor]]) -> float:
     """Mean PSNR (dB) of the views that take no part."""
     with torch.no_grad():
-        errors = [
-            (_picture(values, one) - photo).square().mean().clamp(min=1e-10) for one, photo in judges if len(photo)
-        ]
+        shown = _shown(values)
+        errors = []
+        for one, photo in judges:
+            picture = torch.cat([_picture(shown, part) for part in _parts(one)])
+            if len(photo):
+                errors.append((picture - photo).square().mean().clamp(min=1e-10))
     return float(-10.0 * torch.stack(errors).log10().mean()) if errors else 0.0

@@ -23,12 +23,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import measuring
 import numpy as np
 import truth as truths
+from da3_blender.core.frames.pixels.colour import srgb
 from da3_blender.core.frames.resizing import Placement
 from da3_blender.core.frames.source import FrameSource
 from da3_blender.core.geometry.projection import invert_rigid, project, unproject
 from da3_blender.core.geometry.similarity import umeyama
 from da3_blender.core.monitor import Monitor
-from da3_blender.core.output.blender_arrays import cameras
+from da3_blender.core.output.blender_arrays import cameras, linear_from_srgb
 from da3_blender.core.output.payload import CameraRecord, Part, split
 from da3_blender.core.pipeline import deliver, reconstruct
 from da3_blender.core.prediction import filters
@@ -111,10 +112,11 @@ def rendered(
 
 
 def judged(file: Path, photo: np.ndarray, where: np.ndarray) -> tuple[float, float]:
-    """PSNR (dB) over black, and coverage, of the pixels ``where``."""
-    picture = np.asarray(Image.open(file).convert("RGBA"), np.float64) / 255.0
-    alpha = picture[..., 3]
-    error = np.square(picture[..., :3] * alpha[..., None] - photo / 255.0)[where].mean()
+    """PSNR (dB) over black, laid over it in linear light as Blender does, and coverage, of the pixels ``where``."""
+    picture = np.asarray(Image.open(file).convert("RGBA"))
+    alpha = picture[..., 3] / 255.0
+    over_black = srgb(linear_from_srgb(picture[..., :3]) * alpha[..., None])
+    error = np.square(over_black - photo / 255.0)[where].mean()
     return float(-10.0 * np.log10(error)), float((alpha[where] >= 0.5).mean())
 
 

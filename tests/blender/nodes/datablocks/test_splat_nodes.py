@@ -102,6 +102,75 @@ def test_a_wall_that_one_image_saw_is_closed_as_splats_and_has_the_photograph_s_
     assert np.abs((picture[..., :3] * alpha[..., None]).mean(axis=(0, 1)) / alpha.mean() - GREEN).max() < 2.0
 
 
+def drawn_by_cycles(scene, folder, splats, pixels):
+    """(pixels, 4) RGBA in linear light, a row of what a camera at the origin that looks along -z, 100 pixels from its
+    picture, sees of splats (position, scale, rotation, sRGB colour, opacity), pixels averaged over 256 samples."""
+    position, scale, rotation, color, opacity = (np.array(values, np.float32) for values in zip(*splats, strict=True))
+    made = bpy.data.pointclouds.new("splats")
+    made.resize(len(position))
+    made.type = "GAUSSIAN_SPLAT"
+    base = np.concatenate([(color - 0.5) / discs.COLOR, opacity[:, None]], axis=1)
+    for name, kind, key, array in (
+        ("position", "FLOAT_VECTOR", "vector", position), ("scale", "FLOAT_VECTOR", "vector", scale),
+        ("rotation", "QUATERNION", "value", rotation), ("radiance:base", "FLOAT4", "vector", base),
+    ):  # fmt: skip
+        attribute = made.attributes.get(name) or made.attributes.new(name, kind, "POINT")
+        attribute.data.foreach_set(key, np.ascontiguousarray(array, np.float32).ravel())
+    camera = bpy.data.cameras.new("camera")
+    camera.sensor_width, camera.lens, camera.clip_start = pixels, 100.0, 0.01
+    scene.camera = bpy.data.objects.new("camera", camera)
+    for obj in (scene.camera, bpy.data.objects.new("splats", made)):
+        scene.collection.objects.link(obj)
+    scene.render.engine, scene.render.film_transparent = "CYCLES", True
+    scene.cycles.samples, scene.cycles.use_denoising, scene.cycles.use_adaptive_sampling = 256, False, False
+    scene.cycles.pixel_filter_type = "BOX"
+    scene.render.threads_mode, scene.render.threads = "FIXED", 1
+    scene.render.resolution_x, scene.render.resolution_y = pixels, 4
+    form = scene.render.image_settings
+    form.file_format, form.color_mode, form.color_depth = "OPEN_EXR", "RGBA", "32"
+    scene.render.filepath = str(folder / "splats.exr")
+    bpy.ops.render.render(write_still=True)
+    image = bpy.data.images.load(scene.render.filepath)
+    flat = np.empty(4 * pixels * 4, np.float32)
+    image.pixels.foreach_get(flat)
+    return flat.reshape(4, pixels, 4)[2]  # half a pixel above the middle
+
+
+FACING = (1.0, 0.0, 0.0, 0.0)
+CHANCE = 0.08  # 2.5 standard deviations of a mean of 256 that are 0 or 1
+
+
+@needs_splats
+def test_cycles_draws_a_splat_as_the_refiner_does(scene, tmp_path):
+    """Its opacity falls as a Gaussian from its middle, without a low-pass: 0.3 pixels stay 0.3."""
+    wide, thin = ((0.5, 0.0), 5.0), ((-2.25, 0.05), 0.3)  # 37 and 9.5 pixels from the left; middle and deviation
+    splats = [((x, y, -10.0), (s / 10, s / 10, s / 100), FACING, (1.0, 1.0, 1.0), 0.9) for (x, y), s in (wide, thin)]
+    alpha = drawn_by_cycles(scene, tmp_path, splats, 64)[:, 3]
+    at = np.arange(64) + 0.5 - 37.0
+    wanted = 0.9 * np.exp(-0.5 * (at**2 + 0.25) / 25.0)
+    assert np.abs(alpha - wanted)[20:].max() < CHANCE
+    assert 0.28 < alpha[9] < 0.55 and alpha[[7, 8, 10, 11]].max() < 0.12  # 0.41 is the Gaussian's mean over a pixel
+
+
+@needs_splats
+def test_cycles_mixes_splats_in_linear_light_in_the_order_of_the_ray(scene, tmp_path):
+    """A tilted disc whose middle lies behind another's is in front of it where the ray meets it so."""
+    turned = (np.cos(np.pi / 8), 0.0, np.sin(np.pi / 8), 0.0)  # by 45 degrees about y: at x = 0 it is 1 nearer than at x = 1
+    splats = [((0.0, 0.0, -9.5), (1.0, 1.0, 1e-3), FACING, (0.5, 0.0, 0.0), 0.5),
+              ((1.0, 0.0, -10.0), (1.4, 1.4, 1e-3), turned, (0.0, 1.0, 0.0), 0.8)]  # fmt: skip
+    red, green, _, alpha = drawn_by_cycles(scene, tmp_path, splats, 4)[1:3].mean(axis=0)
+    front = 0.8 * np.exp(-0.5)  # at x = 0, 1.4 along the disc from its middle
+    assert abs(green - front) < CHANCE
+    assert abs(red - 0.214 * 0.5 * (1.0 - front)) < 0.3 * CHANCE  # sRGB 0.5 is 0.214 of the light
+    assert abs(alpha - (1.0 - 0.5 * (1.0 - front))) < CHANCE
+
+
+@needs_splats
+def test_cycles_leaves_out_what_is_nearly_transparent(scene, tmp_path):
+    splats = [((0.0, 0.0, -10.0), (50.0, 50.0, 1.0), FACING, (1.0, 1.0, 1.0), 0.0099)]
+    assert drawn_by_cycles(scene, tmp_path, splats, 8)[:, 3].max() == 0.0
+
+
 @needs_splats
 @pytest.mark.parametrize("kind", ["ply", "spz"])
 def test_blender_s_own_importer_reads_what_was_written(scene, tmp_path, kind):
