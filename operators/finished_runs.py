@@ -64,7 +64,7 @@ class DA3_OT_merge_points(_OfKeptRun, Operator):
 
 class DA3_OT_refine_splats(_OfKeptRun, Operator):
     """Fit the splats' colours, opacities and sizes to the photographs, and build the run again with them.
-    Views that take no part decide when it ends. Experimental: Cycles may show less detail than before"""
+    Views that take no part decide when it ends"""
 
     bl_idname = "da3.refine_splats"
     bl_label = "Refine Splats"

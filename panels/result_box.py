@@ -6,6 +6,7 @@ import bpy
 from bpy.types import Collection, Context, Menu, UILayout
 
 from ..nodes.datablocks import scene as scenes
+from ..nodes.datablocks import splat_nodes
 from ..nodes.edits import look, transforming
 from ..operators.jobs.showing import gray_views
 from ..operators.state.kept_run import NOT_KEPT, why_not_kept
@@ -72,6 +73,8 @@ def draw_buttons(layout: UILayout) -> None:
     column = layout.column(align=True)
     column.operator("da3.rebuild", icon="FILE_REFRESH")
     column.operator("da3.merge_points", icon="AUTOMERGE_ON")
+    if splat_nodes.DRAWN:
+        column.operator("da3.refine_splats", icon="OUTLINER_OB_POINTCLOUD")
     column.operator("da3.fuse", icon="MESH_ICOSPHERE")
     column.operator("da3.split_by_object", icon="MOD_EXPLODE")
     column = layout.column(align=True)

@@ -77,6 +77,13 @@ class SeenSplats:
         weight = self.weights(opacity, size)
         return torch.einsum("qk,qkc->qc", weight, colors[self.number.long()]), weight.sum(dim=1)
 
+    def render_noisy(self, colors: Tensor, opacity: Tensor, size: Tensor) -> tuple[Tensor, Tensor]:
+        """The picture (Q, 3) as ``render``'s, and the variance (Q, 3) of one sample of it: Cycles lets each ray hit one splat or
+        none, by chance (Enderton et al., Stochastic Transparency, 2010)."""
+        weight, own = self.weights(opacity, size), colors[self.number.long()]
+        mean = torch.einsum("qk,qkc->qc", weight, own)
+        return mean, torch.einsum("qk,qkc->qc", weight, own.square()) - mean.square()
+
 
 def rasterize(splats: Splats, intrinsics: Tensor, extrinsics: Tensor, height: int, width: int) -> SeenSplats:
     """The splats that each pixel of one view sees.
@@ -116,7 +123,9 @@ def rasterize(splats: Splats, intrinsics: Tensor, extrinsics: Tensor, height: in
     off = (centre - at[number]).T
     # where the ray meets the splat: discs lie one behind another at their surfaces, not at their middles
     depth = z[number] + (shape.slope[:, number] * off).sum(dim=0)
-    order = (pixel * 2**32 + depth.clamp(min=0.0).view(torch.int32)).argsort()  # bits of positive floats lie in their order
+    order = (
+        pixel * 2**32 + depth.clamp(min=0.0).view(torch.int32)
+    ).argsort()  # bits of positive floats lie in their order
     pixel, number, off = pixel[order], number[order], off[:, order]
     samples = SAMPLES.to(off.device)
     distance = torch.stack([_quadratic(shape.conic[:, number], *(off + one[:, None])) for one in samples], dim=-1)

@@ -26,6 +26,10 @@ ROUND = 15  # steps between two judgements
 MOST_STEPS = 120
 PATIENCE = 3  # judgements without a better one, until it ends
 COVERED = 0.5  # of a pixel, to take part
+EDGE = 0.05  # of an error in sRGB, from where on it counts by its size and no longer by its square
+RENDERED = (
+    32  # samples of a pixel, by whose noise a picture is judged too: what mixes unlike colours needs more of them
+)
 RATES = {"color": 0.02, "opacity": 0.05, "size": 0.01}
 SLOWER = 0.1  # than at the first step is the last one
 MOST_VIEWS = 40  # evenly chosen
@@ -151,7 +155,9 @@ def _add_slope(values: dict[str, Tensor], one: SeenSplats, photo: Tensor) -> Non
     shown = _shown(values)
     own = [value.detach().requires_grad_(True) for value in shown]
     for part, wanted in zip(_parts(one), photo.split(AT_ONCE), strict=True):
-        torch.nn.functional.smooth_l1_loss(_picture(own, part), wanted, beta=0.05, reduction="sum").backward()
+        picture, noise = _picture(own, part)
+        error = torch.nn.functional.smooth_l1_loss(picture, wanted, beta=EDGE, reduction="sum")
+        (error + noise.sum() / (2.0 * EDGE)).backward()
     torch.autograd.backward(shown, [value.grad for value in own])
 
 
@@ -162,10 +168,13 @@ def _shown(values: dict[str, Tensor]) -> list[Tensor]:
     return [linear, torch.sigmoid(values["opacity"]), _size(values["size"])]
 
 
-def _picture(shown: Sequence[Tensor], one: SeenSplats) -> Tensor:
-    """(Q, 3) sRGB: mixed in linear light, as Blender does."""
-    mixed, _ = one.render(*shown)
-    return torch.where(mixed <= 0.0031308, 12.92 * mixed, 1.055 * mixed.clamp(min=0.0031308) ** (1.0 / 2.4) - 0.055)
+def _picture(shown: Sequence[Tensor], one: SeenSplats) -> tuple[Tensor, Tensor]:
+    """(Q, 3) sRGB, mixed in linear light as Blender does, and the variance of its noise at ``RENDERED`` samples, (Q, 3)."""
+    mixed, variance = one.render_noisy(*shown)
+    light = mixed.clamp(min=0.0031308)
+    picture = torch.where(mixed <= 0.0031308, 12.92 * mixed, 1.055 * light ** (1.0 / 2.4) - 0.055)
+    slope = 1.055 / 2.4 * light.detach() ** (1.0 / 2.4 - 1.0)  # of sRGB by light
+    return picture, variance * slope.square() / RENDERED
 
 
 def _size(value: Tensor) -> Tensor:
@@ -173,12 +182,14 @@ def _size(value: Tensor) -> Tensor:
 
 
 def _judged(values: dict[str, Tensor], judges: Sequence[tuple[SeenSplats, Tensor]]) -> float:
-    """Mean PSNR (dB) of the views that take no part."""
+    """Mean PSNR (dB) of the views that take no part, with the noise of their rendering."""
     with torch.no_grad():
         shown = _shown(values)
         errors = []
         for one, photo in judges:
-            picture = torch.cat([_picture(shown, part) for part in _parts(one)])
+            picture, noise = (
+                torch.cat(pieces) for pieces in zip(*(_picture(shown, part) for part in _parts(one)), strict=True)
+            )
             if len(photo):
-                errors.append((picture - photo).square().mean().clamp(min=1e-10))
+                errors.append(((picture - photo).square() + noise).mean().clamp(min=1e-10))
     return float(-10.0 * torch.stack(errors).log10().mean()) if errors else 0.0

@@ -15,7 +15,7 @@ from ...core.errors import BadInput
 from ...core.files.names import LONGEST_FILE_NAME
 from ...core.frames.input_files import SEPARATOR
 from ...core.installer.torch_builds import Device
-from ...core.settings import Choice, Settings, options
+from ...core.settings import Choice, Settings, SplatFile, options
 
 SMALLEST_SCENE = 1 << 18  # bytes; where there are fewer, no scene can be saved
 PREFIX = "setting_"  # of a setting's name in what was parsed
@@ -43,6 +43,9 @@ def parser() -> Parser:
     generate.add_argument("--skip-done", action="store_true", help="of --inputs: pass over shots whose scene is there")
     generate.add_argument("--render", type=Path, metavar="FILE.png", help="a picture of it from a new viewpoint")
     generate.add_argument("--report", type=Path, metavar="FILE.json", help="what was made and what it took")
+    generate.add_argument(
+        "--refine-splats", action="store_true", help="with splats, fitted to the images once the scene is saved"
+    )
     generate.add_argument("--only", metavar="N|N-M", help="of --inputs: these shots only, counted from 1, for farms")
     _online(generate, "download a segmentation network that is not there")
     for option in options():
@@ -133,6 +136,16 @@ def check_input(path: str) -> None:
     """Raise ``BadInput`` where there is nothing; what it is, the worker looks at."""
     if not path or not os.path.lexists(path):
         raise BadInput(f"The input '{path}' does not exist: give a folder of images, or one image")
+
+
+def check_refining(settings: Settings, *, draws_splats: bool, keeps_runs: bool) -> None:
+    """Raise ``BadInput`` where refined splats would be of no use, or could not be made."""
+    if not draws_splats and (settings.output_splats is SplatFile.OFF or not settings.output_folder):
+        raise BadInput(
+            "This Blender draws no splats (5.3 does): with --refine-splats give --output-splats and --output-folder"
+        )
+    if not keeps_runs:
+        raise BadInput("--refine-splats builds on the kept run, and the preferences keep none: set Kept Runs there")
 
 
 def check_outputs(scene: Path, picture: Path | None, report: Path | None, source: Path) -> None:

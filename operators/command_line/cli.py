@@ -26,6 +26,7 @@ from ...core.installer.place import has_ray
 from ...core.installer.torch_builds import Device
 from ...core.models import catalogue, files
 from ...core.models.folder import size_text
+from ...core.worker.protocol import REFINED
 from ...nodes.datablocks import scene as scenes
 from ...nodes.datablocks import splat_nodes
 from ...nodes.datablocks.created import is_there
@@ -36,12 +37,13 @@ from ..dependencies import install_job, ray_job
 from ..jobs.device_job import InfoJob
 from ..jobs.generation import GenerateJob
 from ..jobs.model_jobs import DownloadJob
+from ..jobs.rebuilding import RebuildJob
 from ..state import properties
 from ..state.online import allowed, require
 from ..state.places import Places, places
 from ..state.session import Session, Status, session, status_text
 from . import shots
-from .arguments import check_input, check_outputs, parse, settings_of
+from .arguments import check_input, check_outputs, check_refining, parse, settings_of
 from .saving import beside, save_scene, unfinished, write_report
 
 SAVED_WITH_FAILURES = 5  # exit code
@@ -101,6 +103,9 @@ def _generate(arguments: argparse.Namespace, asked_to_stop: Callable[[], bool]) 
 def _one(arguments: argparse.Namespace, asked_to_stop: Callable[[], bool]) -> int:
     here = places(bpy.context)
     settings = settings_of(arguments, catalogue.best_installed(here.models).name)
+    if arguments.refine_splats:
+        settings = replace(settings, splats=True)
+        check_refining(settings, draws_splats=splat_nodes.DRAWN, keeps_runs=here.kept_bytes > 0)
     if settings.splats and not splat_nodes.DRAWN:
         _say(f"Blender {bpy.app.version_string} draws no splats (5.3 does): the scene gets dots only")
         settings = replace(settings, splats=False)
@@ -130,6 +135,11 @@ def _one(arguments: argparse.Namespace, asked_to_stop: Callable[[], bool]) -> in
         raise type(error)(f"{error}. What was built until then is in '{file}'") from error
     report = job.report()
     _timed(report, "save", lambda: save_scene(arguments.output))
+    if arguments.refine_splats:
+        again = RebuildJob(session(bpy.context), scene, settings, here, job.collection, REFINED)
+        beside(report, "scene with refined splats", arguments.output, lambda: _timed(
+            report, "refine", lambda: _refine(again, report, arguments.output, asked_to_stop, reporter)
+        ))  # fmt: skip
     if arguments.render:
         file = arguments.render
         beside(report, "picture", file, lambda: _timed(report, "render", lambda: _render(job, file)))
@@ -142,6 +152,19 @@ def _one(arguments: argparse.Namespace, asked_to_stop: Callable[[], bool]) -> in
     if report["failures"]:
         _say(f"The scene was saved, but: {'. '.join(report['failures'])}")
     return SAVED_WITH_FAILURES if report["failures"] else 0
+
+
+def _refine(
+    job: RebuildJob, report: dict[str, Any], file: Path, asked_to_stop: Callable[[], bool], reporter: _ConsoleReporter
+) -> None:
+    """The scene once more, with refined splats; a run that is kept has what they are fitted to."""
+    job.run(asked_to_stop, reporter)
+    made = job.report()
+    report |= {key: made[key] for key in ("objects", "cameras", "points")}
+    for key in ("warnings", "failures"):
+        report[key] += made[key]
+    report["files"] = list(dict.fromkeys(report["files"] + made["files"]))
+    save_scene(file)
 
 
 def _timed(report: dict[str, Any], stage: str, work: Callable[[], None]) -> None:

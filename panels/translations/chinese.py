@@ -151,6 +151,7 @@ CHINESE = {
     "Quality:": "质量:",
     "Ray-based Pose": "基于光线的位姿",
     "Rebuild": "重建",
+    "Refine Splats": "优化高斯泼溅",
     "Ray": "Ray",
     "Ray Workers": "Ray 进程数",
     "Reference View": "参考视图",

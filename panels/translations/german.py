@@ -151,6 +151,7 @@ GERMAN = {
     "Quality:": "Qualität:",
     "Ray-based Pose": "Pose aus Strahlen",
     "Rebuild": "Neu aufbauen",
+    "Refine Splats": "Splats verfeinern",
     "Ray": "Ray",
     "Ray Workers": "Ray-Prozesse",
     "Reference View": "Referenzansicht",

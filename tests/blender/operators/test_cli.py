@@ -13,6 +13,7 @@ import pictures
 import pytest
 from da3_blender import addon
 from da3_blender.core.settings import options
+from da3_blender.nodes.datablocks import splat_nodes
 from da3_blender.operators import fault_report
 from da3_blender.operators.command_line import arguments, cli
 from da3_blender.operators.state.places import Places, places
@@ -57,6 +58,28 @@ def run(capfd, tmp_path, wall):
 
 def generate(wall, tmp_path, *more):
     return "generate", "--input", wall, "--output", tmp_path / "scene.blend", "--process-resolution", "56", *more
+
+
+def test_refined_splats_come_into_the_scene_that_was_saved_and_into_their_file(run, wall, tmp_path):
+    report, folder = tmp_path / "report.json", tmp_path / "files"
+    files = ("--output-folder", folder, "--output-splats", "ply")
+    code, said = run(*generate(wall, tmp_path, "--refine-splats", *files, "--report", report))
+    assert code == 0, said
+    made = json.loads(report.read_text())
+    assert any("views that took no part have" in warning for warning in made["warnings"])
+    (splats,) = folder.glob("*_splats.ply")
+    assert made["files"].count(str(splats)) == 1
+    assert sum(one["vertices"] for one in made["objects"]) == made["points"] == 3 * 56 * 42
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "scene.blend"))
+    (cloud,) = [obj for obj in bpy.data.objects if obj.name == made["objects"][0]["name"]]
+    assert ("radiance:base" in cloud.data.attributes) == splat_nodes.DRAWN
+
+
+@pytest.mark.skipif(splat_nodes.DRAWN, reason="Blender draws splats from 5.3 on")
+def test_refined_splats_that_nobody_would_see_are_refused(run, wall, tmp_path):
+    code, said = run(*generate(wall, tmp_path, "--refine-splats"))
+    assert code == 2 and "give --output-splats" in said[-1]
+    assert not (tmp_path / "scene.blend").exists()
 
 
 def test_generate_saves_a_scene_a_picture_and_a_report(run, wall, tmp_path):

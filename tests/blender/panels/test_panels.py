@@ -358,11 +358,7 @@ def test_menus_hold_what_makes_something_new_and_nothing_that_removes(enabled):
 def test_every_operator_of_use_has_a_button(enabled):
     """In the tab, the preferences or a menu."""
     used = "".join(file.read_text("utf-8") for file in Path(sidebar.__file__).parent.glob("*.py"))
-    own = {
-        "da3.listen",
-        "da3.ask_to_cancel",
-        "da3.refine_splats",
-    }  # the last is an experiment, for scripts: docs/splats.md
+    own = {"da3.listen", "da3.ask_to_cancel"}
     assert {f"da3.{name}" for name in dir(bpy.ops.da3)} - own <= set(re.findall(r"da3\.[a-z_]+", used))
 
 

@@ -155,7 +155,12 @@ def test_cycles_draws_a_splat_as_the_refiner_does(scene, tmp_path):
 @needs_splats
 def test_cycles_mixes_splats_in_linear_light_in_the_order_of_the_ray(scene, tmp_path):
     """A tilted disc whose middle lies behind another's is in front of it where the ray meets it so."""
-    turned = (np.cos(np.pi / 8), 0.0, np.sin(np.pi / 8), 0.0)  # by 45 degrees about y: at x = 0 it is 1 nearer than at x = 1
+    turned = (
+        np.cos(np.pi / 8),
+        0.0,
+        np.sin(np.pi / 8),
+        0.0,
+    )  # by 45 degrees about y: at x = 0 it is 1 nearer than at x = 1
     splats = [((0.0, 0.0, -9.5), (1.0, 1.0, 1e-3), FACING, (0.5, 0.0, 0.0), 0.5),
               ((1.0, 0.0, -10.0), (1.4, 1.4, 1e-3), turned, (0.0, 1.0, 0.0), 0.8)]  # fmt: skip
     red, green, _, alpha = drawn_by_cycles(scene, tmp_path, splats, 4)[1:3].mean(axis=0)
