@@ -27,10 +27,9 @@ MOST_STEPS = 120
 PATIENCE = 3  # judgements without a better one, until it ends
 COVERED = 0.5  # of a pixel, to take part
 EDGE = 0.05  # of an error in sRGB, from where on it counts by its size and no longer by its square
-RENDERED = (
-    32  # samples of a pixel, by whose noise a picture is judged too: what mixes unlike colours needs more of them
-)
-RATES = {"color": 0.02, "opacity": 0.05, "size": 0.01}
+#: Samples of a pixel, by whose noise a picture is judged too: what mixes unlike colours needs more of them.
+RENDERED = 16
+RATES = {"color": 0.02, "opacity": 0.2, "size": 0.03}
 SLOWER = 0.1  # than at the first step is the last one
 MOST_VIEWS = 40  # evenly chosen
 MOST_PIXELS = 6_000_000  # of all views that are fitted to, 250 bytes each: of more a share takes part, by chance
