@@ -1,5 +1,5 @@
 # `make demo` and `make test` are the two to know; each sets up what is missing first.
-.PHONY: demo test check test-weights test-gpu test-versions test-app abuse bench python zip release lint format lock clean
+.PHONY: demo test check test-weights test-gpu test-versions test-app abuse bench pictures python zip release lint format lock clean
 
 SETUP := @sh tools/setup/bootstrap.sh
 
@@ -29,6 +29,9 @@ abuse:   ## what can go wrong, done on purpose: a table of what was lost; ARGS=-
 
 bench:   ## measured figures in out/bench.json, about a quarter of an hour; ARGS="--compare OLD.json", ARGS=NAME
 	$(SETUP) run tools/bench/run_all.py $(ARGS)
+
+pictures: ## the pictures of the pages that are older than what they show; ARGS=--check only names them, ARGS=NAME
+	$(SETUP) run tools/pictures $(ARGS)
 
 python:  ## `make -s python` prints the interpreter that has bpy
 	$(SETUP) python

@@ -1,7 +1,7 @@
 """What is handed out; run by ``make release``: a clean checkout with a dated entry in CHANGELOG.md becomes dist/<zip> and its SHA-256.
 
 One zip serves all platforms: it holds no compiled code, the dependencies come from the lock files on the user's machine.
-1. the checkout is clean, and CHANGELOG.md's newest entry is the manifest's version with its date   2. the zip, validated
+1. the checkout is clean, CHANGELOG.md's newest entry is the manifest's version with its date, and no picture is older than what it shows   2. the zip, validated
 3. all tests, and the tests on every supported Blender   4. dist/<zip>.sha256
 """
 
@@ -15,16 +15,17 @@ import tomllib
 from pathlib import Path
 
 TOOLS = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(TOOLS)]
+sys.path[:0] = [str(TOOLS), str(TOOLS / "pictures")]
 
 import build_zip  # noqa: E402  # a file of tools/
 import paths  # noqa: E402
+import record  # noqa: E402  # a file of tools/pictures
 import test as tests  # noqa: E402
 import versions  # noqa: E402
 
 
 def main(arguments: list[str]) -> int:
-    problem = why_not(paths.ROOT)
+    problem = why_not(paths.ROOT) or old_pictures()
     if problem:
         print(f"make release: {problem}", file=sys.stderr)
         return 1
@@ -49,6 +50,12 @@ def why_not(root: Path) -> str:
         ["git", "status", "--porcelain"], cwd=root, capture_output=True, text=True, check=True
     ).stdout
     return f"{len(changed.splitlines())} files are not committed" if changed else ""
+
+
+def old_pictures() -> str:
+    """Which pictures of the pages are older than what they show; empty where none is."""
+    old = record.outdated()
+    return f"{', '.join(old)} of docs/images are older than what they show: make pictures" if old else ""
 
 
 def manifest_version(root: Path) -> str:
