@@ -76,6 +76,9 @@ class DA3_OT_refine_splats(_OfKeptRun, Operator):
         reason = super().why_not(context)
         if not reason and not splat_nodes.DRAWN:
             return "Blender draws splats from version 5.3 on"
+        run = transforming.run_of(context)
+        if not reason and run is not None and any(o.type == "MESH" and o.data.polygons for o in run.all_objects):
+            return "Refine Splats builds points, and the run's meshes would go: Rebuild it with Result: Points first"
         return reason
 
     def changes(self) -> dict[str, Any]:

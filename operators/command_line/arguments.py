@@ -144,6 +144,10 @@ def check_refining(settings: Settings, *, draws_splats: bool, keeps_runs: bool) 
         raise BadInput(
             "This Blender draws no splats (5.3 does): with --refine-splats give --output-splats and --output-folder"
         )
+    if settings.generate_meshes or settings.fuse_frames:
+        raise BadInput(
+            "--refine-splats builds points, and meshes would go: leave out --generate-meshes and --fuse-frames"
+        )
     if not keeps_runs:
         raise BadInput("--refine-splats builds on the kept run, and the preferences keep none: set Kept Runs there")
 

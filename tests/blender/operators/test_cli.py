@@ -82,6 +82,13 @@ def test_refined_splats_that_nobody_would_see_are_refused(run, wall, tmp_path):
     assert not (tmp_path / "scene.blend").exists()
 
 
+@pytest.mark.parametrize("also", ["--generate-meshes", "--fuse-frames"])
+def test_refined_splats_take_no_meshes_away(run, wall, tmp_path, also):
+    files = "--output-splats", "ply", "--output-folder", tmp_path / "files"
+    code, said = run(*generate(wall, tmp_path, "--refine-splats", *files, also, "on"))
+    assert code == 2 and "leave out --generate-meshes and --fuse-frames" in said[-1]
+
+
 def test_generate_saves_a_scene_a_picture_and_a_report(run, wall, tmp_path):
     report, picture = tmp_path / "report.json", tmp_path / "picture.png"
     code, said = run(*generate(wall, tmp_path, "--report", report, "--render", picture, "--filter-edges", "off"))

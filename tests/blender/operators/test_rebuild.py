@@ -286,3 +286,12 @@ def test_refining_splats_gives_the_run_splats_in_its_place(run):
 def test_an_older_blender_says_why_it_refines_no_splats(run):
     with pytest.raises(RuntimeError, match="from version 5.3 on"):
         bpy.ops.da3.refine_splats()
+
+
+@pytest.mark.skipif(not splat_nodes.DRAWN, reason="Blender draws splats from 5.3 on")
+def test_refining_splats_takes_no_surface_away(run):
+    bpy.ops.mesh.primitive_plane_add()
+    run.objects.link(bpy.context.object)
+    bpy.context.view_layer.objects.active = objects(run)[0]
+    with pytest.raises(RuntimeError, match="the run's meshes would go"):
+        bpy.ops.da3.refine_splats()
