@@ -36,10 +36,9 @@ def save_scene(file: Path) -> None:
         It could not be saved; the old file is as it was.
     """
     file = file.resolve()
-    _make_relative(file.parent)
     temporary = ownership.part_of(file)
     try:
-        with _as_blender_takes_it(temporary) as path:
+        with _relative_to(file.parent), _as_blender_takes_it(temporary) as path:
             bpy.ops.wm.save_as_mainfile(
                 filepath=path, compress=True, relative_remap=False, check_existing=False, copy=True
             )
@@ -99,14 +98,24 @@ def write_report(file: Path, report: dict[str, Any]) -> None:
     ownership.write_chosen(file.resolve(), json.dumps(readable_values(report), indent=1).encode("utf-8"))
 
 
-def _make_relative(folder: Path) -> None:
+@contextlib.contextmanager
+def _relative_to(folder: Path) -> Iterator[None]:
+    """Images have paths relative to a folder while it lasts: the scene is saved as a copy, and what is open has no place of its own."""
+    before: list[tuple[bpy.types.Image, str]] = []
     for image in bpy.data.images:
         is_relative = image.filepath.startswith("//")  # also of a picture that is in the file itself
         if image.source == "FILE" and not is_relative and Path(image.filepath).is_absolute():
             try:
-                image.filepath_raw = "//" + os.path.relpath(image.filepath, folder).replace(os.sep, "/")
+                relative = "//" + os.path.relpath(image.filepath, folder).replace(os.sep, "/")
             except ValueError:
                 continue  # on another drive of Windows there is no relative path
+            before.append((image, image.filepath_raw))
+            image.filepath_raw = relative
+    try:
+        yield
+    finally:
+        for image, path in before:
+            image.filepath_raw = path
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 import bpy
+import numpy as np
 import pictures
 import pytest
 from da3_blender import addon
@@ -87,6 +88,21 @@ def test_refined_splats_take_no_meshes_away(run, wall, tmp_path, also):
     files = "--output-splats", "ply", "--output-folder", tmp_path / "files"
     code, said = run(*generate(wall, tmp_path, "--refine-splats", *files, also, "on"))
     assert code == 2 and "leave out --generate-meshes and --fuse-frames" in said[-1]
+
+
+def test_the_picture_of_meshes_shows_their_photographs_and_the_scene_finds_them(run, wall, tmp_path):
+    picture = tmp_path / "picture.png"
+    code, said = run(*generate(wall, tmp_path, "--generate-meshes", "on", "--render", picture))
+    assert code == 0, said
+    image = bpy.data.images.load(str(picture))
+    pixels = np.array(image.pixels[:]).reshape(-1, 4)
+    missing = (
+        (pixels[:, 0] > 0.9) & (pixels[:, 1] < 0.1) & (pixels[:, 2] > 0.9)
+    )  # what Blender paints without its image
+    assert missing.mean() < 0.001
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "scene.blend"))
+    paths = [image.filepath for image in bpy.data.images if image.source == "FILE"]
+    assert len(paths) == 3 and all(path.startswith("//") and Path(bpy.path.abspath(path)).exists() for path in paths)
 
 
 def test_generate_saves_a_scene_a_picture_and_a_report(run, wall, tmp_path):
