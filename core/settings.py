@@ -187,7 +187,10 @@ class Settings:
     output_cameras: bool = option(
         False, "Output Camera Files", "Write the cameras as transforms.json (nerfstudio) and .chan (Nuke)", group="output")  # fmt: skip
     output_depth: bool = option(
-        False, "Output Depth", "Write each frame's depth and confidence as EXR, 32 bit float", group="output"
+        False,
+        "Output Depth",
+        "Write each frame's depth, normals, confidence and things as EXR, 32 bit float",
+        group="output",
     )
     output_straightened: bool = option(
         False, "Output Straightened Images", "Write images without their known lens distortion, and STMaps", group="output")  # fmt: skip

@@ -101,7 +101,7 @@ class KeptRun:
         return len(self.about["batches"])
 
     def add(self, batch: Batch, records: Sequence[CameraRecord]) -> int:
-        """Write a batch and return its bytes; raises OSError."""
+        """Write a batch and return its bytes; the manifest knows it from the next ``save`` on. Raises OSError."""
         number, prediction = len(self), batch.prediction
         unfiltered = prediction.conf if prediction.unfiltered is None else prediction.unfiltered
         arrays = packed(replace(prediction, conf=unfiltered, descriptors=None))
@@ -123,7 +123,6 @@ class KeptRun:
                 "records": [record.to_json() for record in records],
             }
         )
-        self.save()
         return size
 
     def batches(self) -> Iterator[tuple[Batch, list[CameraRecord]]]:

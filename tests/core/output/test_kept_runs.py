@@ -11,8 +11,9 @@ import numpy as np
 import payloads
 import pytest
 from da3_blender.core.errors import BadInput
+from da3_blender.core.files.owned_folder import marker_of
 from da3_blender.core.geometry.projection import cameras_to_blender, points_to_blender, unproject
-from da3_blender.core.output.kept_runs import MANIFEST, KeptRun
+from da3_blender.core.output.kept_runs import KIND, MANIFEST, KeptRun
 from da3_blender.core.output.run_keeper import KeptWriter
 from da3_blender.core.prediction import filters
 from da3_blender.core.prediction.batch import Batch
@@ -141,6 +142,14 @@ def test_a_full_or_forbidden_disk_costs_the_run_nothing(tmp_path):
     writer.run.folder.rmdir()  # somebody cleared the cache meanwhile
     writer.add(*batch(3))
     assert writer.finish() is None and len(writer.failures) == 1
+
+
+def test_what_a_run_writes_grows_with_its_batches_only(tmp_path):
+    """The manifest is written when a run begins and when it ends: once a batch would be their square."""
+    kept, _ = keep(tmp_path, [batch(3 * k) for k in range(4)])
+    lines = [json.loads(line) for line in marker_of(kept.folder, KIND).read_text("utf-8").splitlines()]
+    assert [line.get("name") for line in lines].count(MANIFEST) == 2
+    assert len(KeptRun.open(tmp_path, kept.id)) == 4
 
 
 def test_a_run_without_an_end_is_not_there_and_is_swept_when_its_process_is_gone(tmp_path):
