@@ -63,8 +63,9 @@ def main() -> int:
         found += own
         failed += [name] if code else []
         print(f"--- {name} took {run['seconds'][name]:.0f} s", flush=True)
-    options.json.parent.mkdir(parents=True, exist_ok=True)
-    options.json.write_text(json.dumps({**run, "figures": [asdict(one) for one in found]}, indent=1), "utf-8")
+        # After each: what is measured stays, should this be stopped.
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        options.json.write_text(json.dumps({**run, "figures": [asdict(one) for one in found]}, indent=1), "utf-8")
     print(f"{len(found)} figures in '{options.json}', {sum(run['seconds'].values()) / 60:.0f} minutes")
     if options.pages:
         write_pages({**run, "figures": found})
