@@ -90,9 +90,8 @@ def points(
     }  # fmt: skip
 
     def fill(i: int) -> None:
-        rows = np.flatnonzero(
-            kept[i]
-        )  # looked up once: a mask is several times slower for each array that it picks from
+        # Looked up once: a mask is several times slower for each array that it picks from.
+        rows = np.flatnonzero(kept[i])
         own, one = slice(ends[i] - len(rows), ends[i]), np.s_[i : i + 1]
 
         def picked(pixels: np.ndarray) -> np.ndarray:

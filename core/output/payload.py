@@ -216,9 +216,8 @@ class CameraRecord:
         )  # fmt: skip
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            f.name: getattr(self, f.name) for f in fields(self)
-        }  # all of it is plain: ``asdict`` copies each number
+        # All of it is plain: ``asdict`` would copy each number.
+        return {f.name: getattr(self, f.name) for f in fields(self)}
 
     @classmethod
     def open(cls, folder: Path, record: dict[str, Any]) -> CameraRecord:

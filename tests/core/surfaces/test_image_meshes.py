@@ -1,6 +1,6 @@
 """A mesh for each image: where it is cut, how it is shared out, and that its texture lies where the pixels are."""
 
-import av
+import clips
 import numpy as np
 import payloads
 import pytest
@@ -288,14 +288,7 @@ def test_a_part_comes_back_from_its_files_as_it_was(tmp_path):
 
 @pytest.fixture
 def video(tmp_path):
-    path = tmp_path / "clip.mp4"
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=25, options={"x264-params": "log-level=none"})
-        stream.width, stream.height, stream.pix_fmt = 320, 240, "yuv420p"
-        for k in range(4):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(waves(320, 240, k), format="rgb24")))
-        container.mux(stream.encode(None))
-    return path
+    return clips.write(tmp_path / "clip.mp4", [waves(320, 240, k) for k in range(4)])
 
 
 def test_frames_of_a_video_become_pictures_of_full_size(video, tmp_path):

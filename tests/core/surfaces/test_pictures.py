@@ -1,6 +1,6 @@
 """What Blender cannot show of the originals lies behind the cameras as a copy, upright and of the same picture."""
 
-import av
+import clips
 import numpy as np
 import pillow_heif
 import pytest
@@ -58,12 +58,7 @@ def test_the_copies_that_meshes_have_serve_the_cameras_too(tmp_path):
 def test_frames_of_the_second_video_have_a_copy_and_each_camera_knows_its_input(tmp_path):
     videos = [tmp_path / "left.mp4", tmp_path / "right.mp4"]
     for video in videos:
-        with av.open(str(video), "w") as container:
-            stream = container.add_stream("libx264", rate=25, options={"x264-params": "log-level=none"})
-            stream.width, stream.height, stream.pix_fmt = 320, 240, "yuv420p"
-            for k in range(2):
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(waves(320, 240, k), format="rgb24")))
-            container.mux(stream.encode(None))
+        clips.write(video, [waves(320, 240, k) for k in range(2)])
     frames, batch, records = _records(_settings(videos[0], more_inputs=str(videos[1])))
     given = pictures.behind_cameras(frames, batch.indices, records, tmp_path)
     assert [record.input for record in given] == ["left", "left", "right", "right"]

@@ -50,9 +50,8 @@ class SfmResult:
     observations: np.ndarray  # (M, 2) int64, (image, point): who sees what
     way: str = "sift"  # which features and which cameras gave it: "sift", "learned", "sift, without EXIF", ...
     reasons: dict[int, str] = field(default_factory=dict)  # of images that are not registered, a few words each
-    away: np.ndarray | None = (
-        None  # (N,) float64, mean reprojection error of each image's points, pixels of the original
-    )
+    # (N,) float64, mean reprojection error of each image's points, pixels of the original.
+    away: np.ndarray | None = None
     separate: tuple[int, ...] = ()  # images of further models that nothing connects to this one
 
     def of(self, images: Sequence[int]) -> SfmResult:

@@ -1,0 +1,20 @@
+"""Small videos for tests, of pictures that are given."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import av
+import numpy as np
+
+
+def write(path: Path, pictures: Sequence[np.ndarray]) -> Path:
+    """H.264 at 25 frames a second of (h, w, 3) uint8 pictures of one even size."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"x264-params": "log-level=none"})
+        (stream.height, stream.width), stream.pix_fmt = pictures[0].shape[:2], "yuv420p"
+        for picture in pictures:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode(None))
+    return path
