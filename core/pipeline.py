@@ -59,7 +59,7 @@ def reconstruct(
     scene = Stitcher()
     beside = metric is None  # a second model wants the card for itself
     for indices, prediction in predictions(frames, settings, predictor, planner, monitor, beside=beside):
-        batch = drop_empty(Batch(indices, prediction), frames)
+        batch = drop_empty(Batch(indices, prediction, warnings=[*prediction.warnings]), frames)
         if not batch.indices:
             continue
         fitted = _add_cameras(batch, frames, settings)

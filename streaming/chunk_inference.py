@@ -40,7 +40,7 @@ def chunks(run: Run) -> Iterator[int]:
             for planned, prediction in passes:
                 if prediction.extrinsics is None:
                     raise BadInput("DA3 Streaming needs a model that finds cameras: choose one of DA3 Small to Giant")
-                batch = drop_empty(Batch(planned, prediction), run.frames)
+                batch = drop_empty(Batch(planned, prediction, warnings=[*prediction.warnings]), run.frames)
                 if not batch.indices:
                     continue
                 run.coming.append(_begin(run, planned, batch))

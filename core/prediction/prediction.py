@@ -38,6 +38,7 @@ class Prediction:
     #: (N, H, W, 11) float16, a Gaussian of each pixel: standard deviations in pixels of its depth, quaternion (w, x, y, z) from
     #: its axes to the camera's (OpenCV), opacity, constant spherical harmonics of red, green, blue; its centre is the pixel's point
     gaussians: np.ndarray | None = None
+    warnings: tuple[str, ...] = ()  # sentences, of what a person should know of this pass
 
     def __len__(self) -> int:
         return len(self.depth)

@@ -269,3 +269,14 @@ def test_merging_goes_over_all_batches():
     # A mean can round onto its voxel's wall, so a few in a thousand may seem to share one.
     assert len(np.unique(voxels, axis=0)) > 0.99 * len(voxels)
     assert len(voxels) < 0.7 * apart
+
+
+class WarningPredictor(TruthPredictor):
+    def predict(self, images, indices, settings, cameras=None):
+        return replace(super().predict(images, indices, settings, cameras), warnings=("Only 9% got depth",))
+
+
+def test_what_a_predictor_says_of_a_pass_reaches_its_batch():
+    known = truth.load("portrait")
+    _, [batch] = run(known.folder, Settings(**ALL), WarningPredictor(known))
+    assert "Only 9% got depth" in batch.warnings

@@ -13,7 +13,7 @@ from ...frames.source import FrameSource
 from ...monitor import Monitor
 from ...prediction.prediction import Cameras, Prediction
 from ...settings import Lens, Settings
-from . import scene
+from . import coverage, scene
 from .scene import Scene
 from .sfm.reconstruction import SfmResult, structure_from_motion
 from .stereo.depths import dense
@@ -108,6 +108,9 @@ class ClassicPredictor:
             valid[i, at.rows, at.columns] &= covered(sfm, i, at)
         intrinsics = np.stack([p.to_processed(k) for p, k in zip(placements, sfm.intrinsics, strict=True)])
         depth, conf, sky = dense(canvas, valid, intrinsics, sfm, self.monitor)
+        little = coverage.of_little(canvas, valid & ~sky, conf, sfm)
+        if little:
+            self.warnings.append(little)
         return Prediction(
             depth,
             conf,
@@ -121,6 +124,7 @@ class ClassicPredictor:
             distortion=np.pad(sfm.distortion, ((0, 0), (0, 1))),
             cameras_known=found is not None,
             scale_known=found is None,
+            warnings=() if little is None else (little,),
         )
 
 

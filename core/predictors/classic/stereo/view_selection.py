@@ -54,6 +54,26 @@ def plan(sfm: SfmResult) -> list[View]:
     return views
 
 
+def neighbour_angles(sfm: SfmResult) -> np.ndarray:
+    """(M,) degrees, of each registered view that shares points with another: between the two, seen from the median one of their points.
+
+    Of several others the one that is nearest in angle counts, unless it is at the same place.
+    """
+    centres = camera_centres(sfm.extrinsics)
+    seen = {i: sfm.observations[sfm.observations[:, 0] == i, 1] for i in np.flatnonzero(sfm.registered).tolist()}
+    nearest: dict[int, float] = {}
+    for one, own in seen.items():
+        for other, theirs in seen.items():
+            shared = np.intersect1d(own, theirs) if other > one else np.empty(0, np.int64)
+            if len(shared) < LEAST_SHARED:
+                continue
+            angle = float(np.median(_angles(sfm.points[shared], centres[one], centres[other])))
+            if angle >= ONE_PLACE:
+                for view in (one, other):
+                    nearest[view] = min(angle, nearest.get(view, angle))
+    return np.array(list(nearest.values()))
+
+
 def _angles(points: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Degrees between the rays from two centres to each point."""
     to_a, to_b = a - points, b - points
