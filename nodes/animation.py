@@ -81,13 +81,16 @@ def path_steps(
             del camera["frame"]  # it has many
             yield
         frames = np.array([(timeline or Timeline()).of(record.frame) for record in ordered], np.float32)
-        matrices = np.array([np.reshape(record.camera_to_world, (4, 4)) for record in ordered])
+        matrices = np.array([record.camera_to_world for record in ordered]).reshape(-1, 4, 4)
+        yield
         poses = made.add(bpy.data.actions.new(CAMERA))
         channels = new_curves(poses, camera)
         for axis in range(3):
             write_curve(channels, "location", axis, frames, matrices[:, axis, 3])
         yield
-        for part, values in enumerate(quaternions(matrices).T):
+        turns = quaternions(matrices)
+        yield
+        for part, values in enumerate(turns.T):
             write_curve(channels, "rotation_quaternion", part, frames, values)
         away = np.array([record.reprojection_error for record in ordered])
         if away.any():

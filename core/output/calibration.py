@@ -31,10 +31,10 @@ def consensus(cameras: Sequence[CameraRecord]) -> dict[str, tuple[float, float]]
     ----------
     cameras : N, at least one; where the photographs' sizes differ, the frames of the commonest count
     """
-    chosen = [camera.intrinsics for camera, _ in _commonest(cameras, [camera.photo for camera in cameras])]
-    values = np.array([list(one.values()) for one in chosen])
+    chosen = [camera for camera, _ in _commonest(cameras, [camera.photo for camera in cameras])]
+    values = np.array([list(camera.intrinsics.values()) for camera in chosen])
     pairs = np.stack([np.median(values, axis=0), values.std(axis=0)], axis=-1).tolist()
-    return {key: (median, std) for key, (median, std) in zip(chosen[0], pairs, strict=True)}
+    return {key: (median, std) for key, (median, std) in zip(chosen[0].intrinsics, pairs, strict=True)}
 
 
 def camera_report(cameras: Sequence[CameraRecord], name: str) -> str:
