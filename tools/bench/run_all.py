@@ -29,15 +29,15 @@ PAGE, README = paths.ROOT / "docs" / "benchmarks.md", paths.ROOT / "README.md"
 START, END = "<!-- figures of make bench -->", "<!-- end of the figures -->"
 NOT_ALONE = ("open3d_fusion", "splats_render", "throughput_run")  # parts of another
 SHORT = {  # arguments where all run
-    "alignment": ["--seeds", "2"],
+    "alignment": ["--seeds", "1"],
     "cameras": ["courtyard-dim"],
     "fusion": ["quality", "--seeds", "1"],
-    "growth": ["--frames", "64"],
+    "growth": ["--frames", "32"],
     "matchmove": ["truth", "--frames", "3"],
+    "meshes": ["--runs", "1"],
     "motion": ["--seeds", "1"],
-    "peers": ["--turns", "1"],
     "real": ["castle"],
-    "segmentation": ["--seeds", "2"],
+    "segmentation": ["--seeds", "1"],
     "splats": ["truth", "--samples", "4"],
     "streaming": ["walk", "graph", "--seeds", "2"],
     "streaming_run": ["cost"],

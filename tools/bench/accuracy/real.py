@@ -157,6 +157,7 @@ def plain(folder: Path) -> int:
     """Images that pycolmap registers by itself, the better of its two ways to share cameras."""
     import pycolmap
 
+    pycolmap.logging.minloglevel = pycolmap.logging.Level.WARNING.value
     best = 0
     for mode in (pycolmap.CameraMode.SINGLE, pycolmap.CameraMode.PER_IMAGE):
         with tempfile.TemporaryDirectory() as name:

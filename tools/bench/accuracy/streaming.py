@@ -49,6 +49,7 @@ DRIFT, CLOSED, DOUBLED = (
     0.6,
     1 / 3,
 )  # claims: of the official's path, of our own without loops, of the official's copies
+SEEDS = 8  # that the claim about loops is the median of
 GRAPH_SECONDS, GRAPH_WRONG = 10.0, 1.2
 SHIFT = 0.02  # metres that a camera of the long path is off along each axis, as on `walk` (docs/streaming.md)
 
@@ -202,7 +203,8 @@ def compare(
     print(f"{name}, median of {len(rows)} seeds: ATE official {m[0]:.4f}, ours {m[1]:.4f} m ({m[1] / m[0]:.2f}x; wanted {allowed}), with"
           f" loops and false candidates {m[2]:.4f} m ({m[2] / m[1]:.2f}x; wanted {CLOSED})", flush=True)  # fmt: skip
     good = record(f"{name}: ATE, of the official", m[1] / m[0], AT_MOST, allowed).held
-    closed = record(f"{name}: ATE with loops, of that without", m[2] / m[1], AT_MOST, CLOSED if noise == 1.0 else None)
+    whole = noise == 1.0 and len(seeds) >= SEEDS  # from seed to seed it is 0.4 to 0.9
+    closed = record(f"{name}: ATE with loops, of that without", m[2] / m[1], AT_MOST, CLOSED if whole else None)
     good &= closed.held
     if far:
         for at, label in ((3, "all pairs"), (6, "pairs up to 12 frames apart")):
@@ -250,7 +252,7 @@ def graph(given: argparse.Namespace) -> bool:
 
 
 def main() -> int:
-    given = measuring.options(__doc__, parts=PARTS, seeds=8, first=0, frames=2000, size=4)
+    given = measuring.options(__doc__, parts=PARTS, seeds=SEEDS, first=0, frames=2000, size=4)
     given.seeds = range(given.first, given.first + given.seeds)
     parts = {"walk": walk, "long": long, "noisy": noisy, "graph": graph}
     missed = [part for part in given.parts if not parts[part](given)]

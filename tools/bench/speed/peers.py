@@ -113,6 +113,7 @@ def pycolmap(claims: measuring.Claims) -> None:
     """Cameras of courtyard."""
     import pycolmap as colmap
 
+    colmap.logging.minloglevel = colmap.logging.Level.WARNING.value
     known = truth.load("courtyard")
     frames = FrameSource.open(known.folder)
     images = [frames.load(index).image for index in frames.selected]
