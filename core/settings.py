@@ -81,7 +81,7 @@ class Settings:
         "", "Moving Camera", "Name of the camera; its frames are those of the files, or count from the scene's start",
         group="cameras")  # fmt: skip
     known_cameras_file: str = option(
-        "", "Camera File", "A transforms.json or a .chan with the cameras", group="cameras", subtype="FILE_PATH"
+        "", "Camera File", "A transforms.json, .chan or .nk with the cameras", group="cameras", subtype="FILE_PATH"
     )
     lens: Lens = option(Lens.PER_FRAME, "Lens", "Whether all frames were taken with one focal length", group="cameras")
     lens_focal: float = option(
@@ -167,7 +167,7 @@ class Settings:
         False, "Bake Texture", "Give the fused surface a texture made from the images", group="surfaces"
     )
     splats: bool = option(
-        False, "Splats", "Points get what Blender 5.3 and later draw as Gaussian splats, and older ones as flat discs",
+        False, "Splats", "Give the points what Blender 5.3 and later draw as Gaussian splats: flat discs on the surfaces",
         group="surfaces")  # fmt: skip
     point_scale: float = option(
         1.0, "Point Size", "Size of the dots; 1 is the footprint of a pixel, near and far", group="output", min=0.0,
@@ -185,7 +185,7 @@ class Settings:
         ColmapExport.BINARY, "Output COLMAP Model", "Write cameras and some points as a COLMAP model", group="output"
     )
     output_cameras: bool = option(
-        False, "Output Camera Files", "Write the cameras as transforms.json (nerfstudio) and .chan (Nuke)", group="output")  # fmt: skip
+        False, "Output Camera Files", "Write the cameras as transforms.json (nerfstudio), .chan and .nk (Nuke)", group="output")  # fmt: skip
     output_depth: bool = option(
         False,
         "Output Depth",
@@ -206,6 +206,9 @@ class Settings:
     keep_individual_cameras: bool = option(
         False, "Keep Individual Cameras", "Make the cameras of the frames also when Animate Sequence is on",
         group="animation")  # fmt: skip
+    smooth_path: int = option(
+        0, "Smooth Path", "Used frames before and after, over which the moving camera is smoothed; what that costs is told",
+        group="animation", min=0, soft_max=25, word="Off", instead=5)  # fmt: skip
     per_frame_geometry: bool = option(
         False, "Per-frame Geometry", "Show the points of each frame on its own timeline frame only", group="animation"
     )
@@ -250,6 +253,15 @@ class Settings:
     def shares_collection(self) -> bool:
         """Whether all batches go into one collection: the chunks of a long way, unless they are wanted apart."""
         return self.batch_mode is BatchMode.DA3_STREAMING and not self.separate_chunk_collections
+
+    @property
+    def path_reach(self) -> int:
+        """``smooth_path``, where there is a moving camera that the model has found, with one lens.
+
+        With a lens that breathes, how near a camera is and how long its lens are one guess: one cannot be smoothed alone.
+        """
+        found = self.known_cameras in (KnownCameras.OFF, KnownCameras.STRUCTURE_FROM_MOTION)
+        return self.smooth_path if self.animate_sequence and found and self.lens is not Lens.PER_FRAME else 0
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, for the worker's protocol."""

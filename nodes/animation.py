@@ -12,6 +12,7 @@ import bpy
 import numpy as np
 from mathutils import Matrix, Quaternion
 
+from ..core.geometry.smoothing import smooth_path
 from ..core.output.calibration import consensus
 from ..core.output.payload import CameraRecord
 from ..core.settings import Settings
@@ -34,10 +35,11 @@ class Play:
 
     animate_sequence: bool = False
     keep_individual_cameras: bool = False
+    path_reach: int = 0
 
     @classmethod
     def of(cls, settings: Settings) -> Play:
-        return cls(settings.animate_sequence, settings.keep_individual_cameras)
+        return cls(settings.animate_sequence, settings.keep_individual_cameras, settings.path_reach)
 
     @property
     def has_frame_cameras(self) -> bool:
@@ -57,7 +59,10 @@ class Path:
 
 
 def path_steps(
-    records: Sequence[CameraRecord], camera: bpy.types.Object | None = None, timeline: Timeline | None = None
+    records: Sequence[CameraRecord],
+    camera: bpy.types.Object | None = None,
+    timeline: Timeline | None = None,
+    reach: int = 0,
 ) -> Generator[None, None, Path]:
     """Build the way through the records in small steps. Closed half-way, it leaves nothing behind.
 
@@ -70,6 +75,7 @@ def path_steps(
     records : at least one; of several with the same frame the first counts
     camera : that already moves; None makes one, in no collection yet
     timeline : says when each frame shows; by default frame k of the input shows at frame k
+    reach : frames before and after, over which the way is smoothed
     """
     by_frame = {record.frame: record for record in reversed(records)}
     ordered = [by_frame[frame] for frame in sorted(by_frame)]
@@ -83,6 +89,9 @@ def path_steps(
         frames = np.array([(timeline or Timeline()).of(record.frame) for record in ordered], np.float32)
         matrices = np.array([record.camera_to_world for record in ordered]).reshape(-1, 4, 4)
         yield
+        if reach:
+            matrices = smooth_path(matrices, frames, reach)
+            yield
         poses = made.add(bpy.data.actions.new(CAMERA))
         channels = new_curves(poses, camera)
         for axis in range(3):

@@ -10,15 +10,17 @@ import numpy as np
 from mathutils import Matrix
 
 from ..core.output.calibration import camera_report
-from ..core.output.payload import CameraRecord, MeshArrays, Part, camera_table
+from ..core.output.payload import CameraRecord, MeshArrays, Part, TrackArrays, camera_table
 from . import animation, cameras, mesh, placing, plate, point_cloud
-from .datablocks import borrowed, collections, materials, mesh_trees, point_trees, scene
+from .datablocks import borrowed, collections, materials, mesh_trees, point_trees, scene, splat_nodes
 from .datablocks.created import Created, is_there
 from .timeline import Timeline
 
 TEXT, REPORT_TEXT = "DA3_Camera_Intrinsics", "DA3_Camera_Report"  # for a table, and for a person
 #: Kept with a run's collection: the id it is kept under on disk, its texts on cameras, and what it wants of the timeline.
 RUN, TABLE, REPORT, RANGE, RATE = "da3_run", "da3_table", "da3_report", "da3_range", "da3_frame_rate"
+SUN = "da3_sun"  # three numbers: the direction to it, in the world that the run was built in
+SMOOTH = "Smooth Path"  # how what is said of it begins
 PLACE_ON_EARTH = "da3_gps_origin"  # latitude, longitude (degrees) and altitude (metres) of the scene's origin
 ORIGIN = "da3_origin"  # three numbers: the scene's origin in the world of the known cameras, Blender's axes
 BUILT = "da3_built"  # values of the modifiers' inputs as they were built, by name: others are the person's
@@ -126,6 +128,8 @@ def batch_steps(
                 obj = yield from mesh.build_steps(
                     name, part, run.surfaces, made, threshold=threshold, edge_length=edge_length
                 )
+            elif isinstance(part.arrays, TrackArrays):
+                obj = yield from point_cloud.tracks_steps(name, part.arrays)
             else:
                 obj = yield from point_cloud.build_steps(
                     name, part.arrays, run.tree, material=run.material, threshold=threshold, scale=scale
@@ -155,8 +159,9 @@ def batch_steps(
                 links.append((places.cameras(record.input), camera))
         path, clip, moving = None, None, run.camera if run.camera and is_there(run.camera) else None
         if run.play.animate_sequence and records:
-            path = yield from animation.path_steps([*run.records, *records], moving, run.timeline)
-            clip = plate.clip_of([*run.records, *records], run.timeline, made, run.top.get(plate.CLIP))
+            known = [*run.records, *records]
+            path = yield from animation.path_steps(known, moving, run.timeline, run.play.path_reach)
+            clip = plate.clip_of(known, run.timeline, made, run.top.get(plate.CLIP))
             for datablock in (path.poses, path.lenses, *((path.camera.data, path.camera) if not moving else ())):
                 made.add(datablock)
         yield
@@ -175,7 +180,7 @@ def batch_steps(
         run.top[BUILT] = {
             point_trees.THRESHOLD: threshold, point_trees.POINT_SIZE: scale, point_trees.DISPLAY: 100.0,
             mesh_trees.EDGE_LENGTH: edge_length,
-            point_trees.CLOSED.SWITCH: float(any("scale" in part.arrays.given() for part in parts)),
+            splat_nodes.SWITCH: float(any("scale" in part.arrays.given() for part in parts)),
         }  # fmt: skip
         if known := [*run.records, *records]:
             run.text.from_string(camera_table(known))
@@ -233,9 +238,17 @@ def settle_steps(run: Run, moves: Mapping[int, np.ndarray]) -> Generator[None, N
         yield
     run.records[:] = [record for built in run.batches.values() for record in built.records]
     if run.camera is not None and is_there(run.camera):
-        path = yield from animation.path_steps(run.records, run.camera, run.timeline)
+        path = yield from animation.path_steps(run.records, run.camera, run.timeline, run.play.path_reach)
         run.built.extend((path.poses, path.lenses))
         animation.follow(path)
+
+
+def tell_path(top: bpy.types.Collection, sentence: str) -> None:
+    """Add to a run's report for people what smoothing its path costs, in the place of what stood there; empty: nothing."""
+    report = top.get(REPORT)
+    if report is not None:
+        lines = [line.body for line in report.lines if not line.body.startswith(SMOOTH)]
+        report.from_string("\n".join([*lines, sentence] if sentence else lines))
 
 
 def end(run: Run) -> None:

@@ -12,7 +12,7 @@ from typing import Protocol
 
 import bpy
 
-from ..core.output.payload import MeshArrays, Part, split
+from ..core.output.payload import Part, PointArrays, split
 from .datablocks import collections
 from .datablocks.created import Created, is_there
 
@@ -113,7 +113,7 @@ def named(prefix: str, parts: Sequence[Part]) -> Iterator[tuple[str, Part]]:
     for part in parts:
         name = collections.fitting(prefix, part.name) if part.name.startswith("_") else collections.fitting(part.name)
         name = name.removeprefix("_") if not prefix else name
-        if isinstance(part.arrays, MeshArrays):
+        if not isinstance(part.arrays, PointArrays):
             yield name, part
             continue
         clouds = list(split(part.arrays))

@@ -12,7 +12,7 @@ from dataclasses import fields
 import bpy
 import numpy as np
 
-from ..core.output.payload import PointArrays
+from ..core.output.payload import PointArrays, TrackArrays
 from .datablocks import point_trees, splat_nodes
 from .datablocks.collections import fitting
 from .datablocks.created import Created
@@ -22,6 +22,7 @@ from .datablocks.created import Created
 STEP_BYTES = 4 << 20
 PAGE_BYTES = 4096
 
+TRACK_LENGTH = "track_length"  # the attribute by which tracks are known: how many images see each
 #: Attribute type and the name of the value in it, by (dtype, width) of the array.
 ATTRIBUTE_TYPES = {
     ("float32", 1): ("FLOAT", "value"),
@@ -29,7 +30,7 @@ ATTRIBUTE_TYPES = {
     ("float32", 4): ("FLOAT_COLOR", "color"),
     ("int32", 1): ("INT", "value"),
 }
-#: Arrays of a splat: attribute, its type and the name of the value in it. Size and rotation are also a disc's.
+#: Arrays of a splat, written only where Blender draws them: attribute, its type and the name of the value in it.
 SPLATS = {
     "scale": (splat_nodes.SCALE, "FLOAT_VECTOR", "vector"),
     "rotation": ("rotation", "QUATERNION", "value"),
@@ -53,7 +54,7 @@ def build_steps(
     Parameters
     ----------
     name : of the object and its mesh
-    cloud : P points; every array becomes an attribute of its name; ``radiance`` only where Blender draws splats
+    cloud : P points; every array becomes an attribute of its name; those of splats only where Blender draws them
     tree : from ``trees.point_cloud_tree``
     material : also goes into a slot, where the Shading tab looks for it
     threshold, scale : the modifier's inputs
@@ -68,7 +69,7 @@ def build_steps(
         yield
         for field in fields(cloud):
             array = getattr(cloud, field.name)
-            if array is not None and (splat_nodes.DRAWN or field.name != "radiance"):
+            if array is not None and (splat_nodes.DRAWN or field.name not in SPLATS):
                 yield from attribute_steps(mesh, field.name, array)
         if "point_color" in mesh.attributes:  # what the viewport shows when its colour is set to Attribute
             mesh.color_attributes.active_color_name = "point_color"
@@ -77,7 +78,22 @@ def build_steps(
             mesh.materials.append(material)
         mesh.update()
         obj = made.add(bpy.data.objects.new(fitting(name), mesh))
-        point_trees.add_modifier(obj, tree, threshold=threshold, scale=scale, closed=cloud.scale is not None)
+        point_trees.add_modifier(obj, tree, threshold=threshold, scale=scale, splats=cloud.scale is not None)
+        yield
+    return obj
+
+
+def tracks_steps(name: str, tracks: TrackArrays) -> Generator[None, None, bpy.types.Object]:
+    """Build tracks in small steps: bare vertices, which snapping and Edit Mode know, and no render shows."""
+    with Created() as made:
+        mesh = made.add(bpy.data.meshes.new(fitting(name)))
+        mesh.vertices.add(len(tracks))
+        yield
+        for field in fields(tracks):
+            yield from attribute_steps(mesh, field.name, getattr(tracks, field.name))
+        mesh.vertices.foreach_set("select", np.zeros(len(tracks), bool))  # what is selected are those that somebody chose
+        mesh.update()
+        obj = made.add(bpy.data.objects.new(fitting(name), mesh))
         yield
     return obj
 

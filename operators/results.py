@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import bpy
-from bpy.props import BoolProperty, StringProperty
+from bpy.props import BoolProperty, IntProperty, StringProperty
 from bpy.types import Collection, Context, Object, Operator
 
 from ..core.geometry import upright
 from ..nodes.datablocks import scene as scenes
-from ..nodes.edits import deleting, look, rendering, shot, transforming
+from ..nodes.edits import deleting, look, rendering, shot, tracks, transforming
 from .jobs.showing import gray_views, select, show_colours
 from .state.kept_run import why_no_run
 from .state.polling import PollMessage
@@ -174,17 +174,44 @@ and renders lie over the plate"""
             if found is not None:
                 for _ in transforming.move_steps(run, found.matrix):
                     pass  # a matrix each
+        before = context.scene.render.engine
         missing = shot.set_up(context.scene, run, camera)
+        told = [] if before == "CYCLES" else ["Cycles renders it, for EEVEE has no shadow catcher"]
+        if shot.has_own_sun(run):
+            by_sky = shot.sun_of(run) is not None
+            told.append("its sun is where the sky shows it" if by_sky else "turn its sun as the shot's shadows fall")
         if missing:
-            self.report({"WARNING"}, f"The shot is set up, but {'; '.join(missing)}")
+            self.report({"WARNING"}, f"The shot is set up, but {'; '.join([*missing, *told])}")
         else:
-            self.report(
-                {"INFO"}, f"Renders through '{camera.name}' lie over the plate; put things on the ground at z = 0"
-            )
+            told.append("put things on the ground at z = 0")
+            self.report({"INFO"}, f"Renders through '{camera.name}' lie over the plate; {'; '.join(told)}")
+        return {"FINISHED"}
+
+
+class DA3_OT_tracks_as_empties(_OfRun, Operator):
+    """Put empties on the tracks whose vertices are selected, and where none is, on the best, spread over the scene"""
+
+    bl_idname = "da3.tracks_as_empties"
+    bl_label = "Tracks as Empties"
+    bl_options = {"REGISTER", "UNDO"}
+    __annotations__ = {
+        "count": IntProperty(name="Count", description="How many, where none are selected", default=20, min=1)
+    }
+
+    def execute(self, context: Context) -> set[str]:
+        run = transforming.run_of(context)
+        assert run
+        there = tracks.object_of(run)
+        if there is None:
+            self.report({"ERROR"}, f"'{run.name}' has no tracks: only Classic follows points")
+            return {"CANCELLED"}
+        made = tracks.as_empties(there, tracks.selected(there) or tracks.best(there, self.count))
+        self.report({"INFO"}, f"{len(made)} tracks became empties")
         return {"FINISHED"}
 
 
 CLASSES = (
-    DA3_OT_show_colours, DA3_OT_photo_colors, DA3_OT_use_for_rendering, DA3_OT_set_up_shot, DA3_OT_delete_run, DA3_OT_select_run, DA3_OT_export_points
+    DA3_OT_show_colours, DA3_OT_photo_colors, DA3_OT_use_for_rendering, DA3_OT_set_up_shot, DA3_OT_delete_run, DA3_OT_select_run, DA3_OT_export_points,
+    DA3_OT_tracks_as_empties,
 )  # fmt: skip
 register, unregister = bpy.utils.register_classes_factory(CLASSES)

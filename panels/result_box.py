@@ -5,8 +5,8 @@ from __future__ import annotations
 import bpy
 from bpy.types import Collection, Context, Menu, UILayout
 
-from ..nodes.datablocks import disc_nodes, splat_nodes
 from ..nodes.datablocks import scene as scenes
+from ..nodes.datablocks import splat_nodes
 from ..nodes.edits import look, transforming
 from ..operators.jobs.showing import gray_views
 from ..operators.state.kept_run import NOT_KEPT, why_not_kept
@@ -31,7 +31,7 @@ def draw_result(layout: UILayout, context: Context, run: Collection) -> None:
         box.operator("da3.photo_colors", icon="COLOR")
     draw_look(box, context, run, kinds)
     draw_visible(box, run, kinds)
-    draw_buttons(box)
+    draw_buttons(box, kinds)
     if why_not_kept(context) == NOT_KEPT:
         label(box, context, NOT_KEPT, "INFO", nested=1)
 
@@ -40,9 +40,8 @@ def draw_look(layout: UILayout, context: Context, run: Collection, kinds: list[s
     """Size and colour of the dots, and which are left out."""
     column = layout.column(align=True)
     if look.POINTS in kinds or look.MOVING in kinds:
-        for name, switch in (("splats", splat_nodes.SWITCH), ("discs", disc_nodes.SWITCH)):
-            if look.has_switch(run, switch):
-                column.prop(run.da3, name)
+        if look.has_splats(run):
+            column.prop(run.da3, "splats")
         column.prop(run.da3, "point_size")
         _draw_confidence(column, context, run)
         column.prop(run.da3, "display", slider=True)
@@ -69,7 +68,7 @@ def draw_visible(layout: UILayout, run: Collection, kinds: list[str]) -> None:
         )
 
 
-def draw_buttons(layout: UILayout) -> None:
+def draw_buttons(layout: UILayout, kinds: list[str]) -> None:
     """What can be done with the run."""
     column = layout.column(align=True)
     column.operator("da3.rebuild", icon="FILE_REFRESH")
@@ -83,6 +82,8 @@ def draw_buttons(layout: UILayout) -> None:
     column.operator("da3.scale_by_distance", icon="DRIVER_DISTANCE")
     column.operator("da3.use_for_rendering", icon="RESTRICT_RENDER_OFF")
     column.operator("da3.set_up_shot", icon="SCENE")
+    if look.TRACKS in kinds:
+        column.operator("da3.tracks_as_empties", icon="EMPTY_AXIS")
     column = layout.column(align=True)
     column.operator("da3.export_points", icon="EXPORT")
     column.operator("da3.delete_run", icon="TRASH")

@@ -59,7 +59,11 @@ def why_unused(name: str, settings: PropertyGroup) -> str:
             return "Only with an Output Folder"
         case "debug_beside_input" if settings.output_folder or not settings.output_debug_images:
             return "Only for Output Debug Images without an Output Folder"
-        case "keep_individual_cameras" if not settings.animate_sequence:
+        case "smooth_path" if settings.animate_sequence and (
+            settings.lens == "per_frame" or why_unused("lens", settings)
+        ):
+            return "Only with one lens for the shot"
+        case "keep_individual_cameras" | "smooth_path" if not settings.animate_sequence:
             return "Only with Animate Sequence"
         case "batch_size" if all_at_once:
             return "All frames go in one pass"

@@ -14,10 +14,10 @@ from ..errors import BadInput
 from ..frames.lens.bending import Lens
 from ..frames.lens.straight import Bent, StraightReader, straightened
 from ..geometry import local_origin
-from ..geometry.projection import BLENDER_FROM_OPENCV, vertical_pinhole
+from ..geometry.projection import BLENDER_FROM_OPENCV
 from ..models import catalogue
 from ..monitor import Monitor
-from ..output.cameras import chan, colmap, transforms_json
+from ..output.cameras import chan, colmap, nuke, transforms_json
 from ..output.payload import CameraRecord
 from ..prediction.conditioning import FEWEST, problem
 from ..prediction.prediction import Cameras, Prediction
@@ -212,28 +212,22 @@ def find(
 
 
 def _of_file(path: Path, frames: FrameSource) -> Known:
-    """Of a transforms.json by the images' names, of a .chan by their numbers."""
+    """Of a transforms.json by the images' names, of a .chan or .nk by their numbers."""
     if path.suffix.lower() == ".json":
         return _matched([Candidate.of_view(view) for view in transforms_json.read(path)], frames, f"'{path.name}'")
-    if path.suffix.lower() != ".chan":
-        raise BadInput("Known Cameras: choose a transforms.json or a .chan")
+    readers = {".chan": chan.read, ".nk": nuke.read}
+    if path.suffix.lower() not in readers:
+        raise BadInput("Known Cameras: choose a transforms.json, a .chan or a .nk")
     header, where = frames.headers[frames.selected[0]], f"'{path.name}'"
     whole = 0.0, 0.0, float(header.width), float(header.height)
-    lines = chan.read(path)
+    size = header.width, header.height
     found = {
-        line.number: Candidate(
-            "",
-            header.width,
-            header.height,
-            whole,
-            vertical_pinhole(header.width, header.height, line.field_of_view),
-            line.extrinsics,
-        )
-        for line in lines
+        line.number: Candidate("", *size, whole, line.intrinsics(*size), line.extrinsics)
+        for line in readers[path.suffix.lower()](path)
     }
     if not found:
         raise BadInput(f"There are no cameras in {where}")
-    return _matched(numbered(found, lines[0].number, frames, where), frames, where)
+    return _matched(numbered(found, min(found), frames, where), frames, where)
 
 
 def _matched(candidates: Sequence[Candidate], frames: FrameSource, where: str) -> Known:

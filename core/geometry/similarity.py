@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from copy import copy
-from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -14,6 +14,7 @@ class Posed(Protocol):
 
     depth: np.ndarray
     extrinsics: np.ndarray | None
+    tracks: Any  # a dataclass with (T, 3) ``points`` of the same world, or None
 
 
 PosedType = TypeVar("PosedType", bound=Posed)
@@ -27,14 +28,20 @@ class Similarity:
     rotation: np.ndarray  # (3, 3)
     translation: np.ndarray  # (3,)
 
+    def of_points(self, points: np.ndarray) -> np.ndarray:
+        """(P, 3) points in the other world."""
+        return self.scale * points @ self.rotation.T + self.translation
+
     def apply(self, prediction: PosedType) -> PosedType:
-        """The prediction in the other world; its depths and cameras are new arrays."""
+        """The prediction in the other world; its depths, cameras and tracks are new arrays."""
         assert prediction.extrinsics is not None
         rotations = prediction.extrinsics[:, :, :3] @ self.rotation.T
         translations = self.scale * prediction.extrinsics[:, :, 3] - rotations @ self.translation
         moved = copy(prediction)
         moved.depth = prediction.depth * np.float32(self.scale)
         moved.extrinsics = np.concatenate([rotations, translations[:, :, None]], axis=-1)
+        if prediction.tracks is not None:
+            moved.tracks = replace(prediction.tracks, points=self.of_points(prediction.tracks.points))
         return moved
 
 
@@ -89,8 +96,7 @@ def from_points(source: np.ndarray, target: np.ndarray, tolerance: float, tries:
 
 
 def _agreeing(similarity: Similarity, source: np.ndarray, target: np.ndarray, tolerance: float) -> np.ndarray:
-    moved = similarity.scale * source @ similarity.rotation.T + similarity.translation
-    return np.linalg.norm(moved - target, axis=1) < tolerance
+    return np.linalg.norm(similarity.of_points(source) - target, axis=1) < tolerance
 
 
 def skew(vectors: np.ndarray) -> np.ndarray:

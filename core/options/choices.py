@@ -48,7 +48,7 @@ class KnownCameras(Choice):
     COLMAP = "colmap", "COLMAP Model", "Of a COLMAP model, text or binary"
     COLLECTION = "collection", "Blender Collection", "Cameras of a collection, named after their images"
     CAMERA = "camera", "Moving Camera", "One camera of the scene and its way: a solve, an import of FBX, Alembic or USD"
-    FILE = "file", "Camera File", "A transforms.json (nerfstudio, instant-ngp) or a .chan (Nuke)"
+    FILE = "file", "Camera File", "A transforms.json (nerfstudio, instant-ngp), or a .chan or .nk (Nuke)"
     STRUCTURE_FROM_MOTION = (
         "structure_from_motion", "Structure from Motion", "Found from the images beforehand, as the model classic does it"
     )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from ..files.names import listed, readable
 from ..frames.pixels import orientation
 from ..geometry.projection import cameras_from_blender
+from ..geometry.smoothing import smooth_path
 from .cameras import colmap
 from .payload import CameraRecord
 
@@ -22,6 +24,19 @@ def original_intrinsics(camera: CameraRecord, size: tuple[int, int]) -> np.ndarr
     return np.array([
         [camera.fx * sx, 0.0, (camera.cx - left) * sx], [0.0, camera.fy * sy, (camera.cy - top) * sy], [0.0, 0.0, 1.0],
     ])  # fmt: skip
+
+
+def smoothed(cameras: Sequence[CameraRecord], numbers: Sequence[int], reach: int) -> list[CameraRecord]:
+    """N cameras of a way without its trembling, in their order; see ``smooth_path``.
+
+    Parameters
+    ----------
+    numbers : N, when each is; of several at one time the first counts
+    """
+    times, first, every = np.unique(np.asarray(numbers), return_index=True, return_inverse=True)
+    matrices = np.array([np.reshape(cameras[k].camera_to_world, (4, 4)) for k in first.tolist()])
+    found = smooth_path(matrices, times, reach)[every.reshape(-1)].reshape(-1, 16).tolist()
+    return [replace(camera, camera_to_world=tuple(row)) for camera, row in zip(cameras, found, strict=True)]
 
 
 def consensus(cameras: Sequence[CameraRecord]) -> dict[str, tuple[float, float]]:

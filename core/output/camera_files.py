@@ -4,7 +4,8 @@ how well the cameras fit."""
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -13,9 +14,10 @@ from numpy.typing import NDArray
 
 from ..files import exr, names
 from ..files.names import sequence_numbers
-from ..geometry.projection import BLENDER_FROM_OPENCV, invert_rigid
+from ..geometry.projection import BLENDER_FROM_OPENCV, homogeneous, invert_rigid
+from ..geometry.smoothing import smooth_path
 from ..prediction.prediction import Prediction
-from .cameras import chan, transforms_json
+from .cameras import chan, nuke, transforms_json
 from .cameras.colmap import View
 from .payload import CameraRecord
 from .splats.discs import discs
@@ -31,19 +33,25 @@ DARK, GREY, CURVE, MEDIAN = (40, 40, 40), (225, 225, 225), (200, 90, 30), (90, 1
 
 
 def camera_files(
-    cameras: Sequence[CameraRecord], views: Sequence[View], folder: Path, chan_name: str
+    cameras: Sequence[CameraRecord], views: Sequence[View], folder: Path, named: Callable[[str], str], reach: int = 0
 ) -> Mapping[str, str]:
-    """transforms.json and a .chan.
+    """transforms.json, a .chan and a .nk.
 
     Parameters
     ----------
     cameras, views : N of each, the same; the views' names are those of images that have no file
     folder : that they are written into: images are named as seen from there
+    named : a file's name, by its ending
+    reach : frames before and after, over which the way of those that are one moving camera, .chan and .nk, is smoothed
     """
     paths = [_seen_from(folder, camera.image) or view.name for camera, view in zip(cameras, views, strict=True)]
+    numbers, ways = numbers_of(cameras), homogeneous(invert_rigid(np.stack([view.extrinsics for view in views])))
+    smooth = invert_rigid(smooth_path(ways, np.array(numbers), reach)[:, :3])
+    moving = [replace(view, extrinsics=extrinsics) for view, extrinsics in zip(views, smooth, strict=True)]
     return {
         transforms_json.NAME: transforms_json.text(views, paths),
-        chan_name: chan.text(views, numbers_of(cameras)),
+        named(".chan"): chan.text(moving, numbers),
+        named(".nk"): nuke.text(moving, numbers),
     }
 
 

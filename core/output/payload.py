@@ -117,11 +117,28 @@ class MeshArrays(Arrays):
 
 
 @dataclass(frozen=True)
+class TrackArrays(Arrays):
+    """T points that were followed from image to image, the best first."""
+
+    position: np.ndarray  # (T, 3) float32, Blender's world
+    error: np.ndarray  # (T,) float32, mean reprojection error, pixels of the originals
+    track_length: np.ndarray  # (T,) int32, how many images see it
+
+    def __len__(self) -> int:
+        return len(self.position)
+
+
+KINDS: dict[str, type[PointArrays | MeshArrays | TrackArrays]] = {
+    "points": PointArrays, "mesh": MeshArrays, "tracks": TrackArrays,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
 class Part:
     """One object to build: its arrays, and where and when it shows."""
 
     name: str  # of the object; one that starts with "_" is written behind its batch's name
-    arrays: PointArrays | MeshArrays
+    arrays: PointArrays | MeshArrays | TrackArrays
     group: str = ""  # collection of the run that it goes into ("Moving", "Segmented"); empty: its batch's
     frame: int | None = None  # the one frame of the timeline that it shows at; None: always
     plays: bool = False  # shows at each frame of the timeline what its attribute ``frame`` says is of that frame
@@ -131,7 +148,7 @@ class Part:
     def save(self, folder: Path, stem: str) -> dict[str, Any]:
         """Write the arrays; the rest, and where they are, as plain values."""
         about = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "arrays"}
-        kind = "mesh" if isinstance(self.arrays, MeshArrays) else "points"
+        kind = next(name for name, kind in KINDS.items() if isinstance(self.arrays, kind))
         return {**about, "kind": kind, "count": len(self.arrays), "files": self.arrays.save(folder, stem)}
 
     @classmethod
@@ -140,8 +157,7 @@ class Part:
         about = {key: value for key, value in record.items() if key not in ("kind", "count", "files")}
         if about["packed"]:
             about["image"] = str(folder / about["image"])
-        kind = MeshArrays if record["kind"] == "mesh" else PointArrays
-        return cls(arrays=kind.open(folder, record["files"]), **about)
+        return cls(arrays=KINDS[record["kind"]].open(folder, record["files"]), **about)
 
 
 @dataclass(frozen=True)

@@ -221,9 +221,8 @@ class ResultFiles:
         if self._settings.output_colmap is not ColmapExport.OFF:
             self.warnings += mirrored(cameras)
             self._write(COLMAP, lambda: written.extend(self._write_colmap(colmap_views(cameras, sizes))))
-        return written + [
-            picture for picture in (self._pictures.written if self._pictures else ()) if picture.is_file()
-        ]
+        pictures = self._pictures.written if self._pictures else []
+        return written + [picture for picture in pictures if picture.is_file()]
 
     def _write_tables(
         self, cameras: Sequence[CameraRecord], sizes: Sequence[tuple[int, int]], written: list[Path]
@@ -238,7 +237,8 @@ class ResultFiles:
     ) -> None:
         assert self._folder
         views, _, _ = self._far(colmap_views(cameras, sizes), np.zeros((0, 3)), np.zeros((0, 3)))
-        self._write_texts(camera_files(cameras, views, self._folder, self._named("", ".chan")), written)
+        reach, named = self._settings.path_reach, functools.partial(self._named, "")
+        self._write_texts(camera_files(cameras, views, self._folder, named, reach), written)
 
     def _write_texts(self, texts: Mapping[str, str | bytes], written: list[Path]) -> None:
         assert self._own

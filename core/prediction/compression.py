@@ -7,9 +7,14 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from .prediction import Prediction
+from .prediction import Prediction, Tracks
 
 LEVELS = 65535  # of 16 bits, but for 0
+#: ``Tracks`` on disk, by array.
+TRACKS = {
+    "number": np.int64, "points": np.float64, "error": np.float32, "length": np.int32, "seen": np.int32,
+    "pixels": np.float32,
+}  # fmt: skip
 
 
 def packed(prediction: Prediction) -> dict[str, np.ndarray]:
@@ -33,6 +38,8 @@ def packed(prediction: Prediction) -> dict[str, np.ndarray]:
         arrays["looks"] = prediction.descriptors.astype(np.float16)
     if prediction.gaussians is not None:
         arrays["gaussians"] = prediction.gaussians
+    if prediction.tracks is not None:
+        arrays |= {f"track_{name}": getattr(prediction.tracks, name).astype(kind) for name, kind in TRACKS.items()}
     return arrays
 
 
@@ -55,6 +62,11 @@ def unpacked(arrays: Mapping[str, np.ndarray], images: np.ndarray) -> Prediction
     if "object_id" in arrays:
         prediction.object_id = np.frombuffer(bytearray(_loose(arrays["object_id"])), np.int32).reshape(depth.shape)
     prediction.gaussians = arrays.get("gaussians")
+    if "track_number" in arrays:
+        prediction.tracks = Tracks(**{
+            name: arrays[f"track_{name}"].astype(np.int64 if kind in (np.int32, np.int64) else np.float64)
+            for name, kind in TRACKS.items()
+        })  # fmt: skip
     if "looks" in arrays:
         prediction.descriptors = arrays["looks"].astype(np.float32)
     return prediction

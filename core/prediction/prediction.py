@@ -7,6 +7,18 @@ from dataclasses import dataclass
 import numpy as np
 
 
+@dataclass(frozen=True)
+class Tracks:
+    """T points that were followed from image to image, in a prediction's world, and where its own images see them, M times."""
+
+    number: np.ndarray  # (T,) int64, one number for a track, whichever passes see it
+    points: np.ndarray  # (T, 3) float64, world
+    error: np.ndarray  # (T,) float64, mean reprojection error in all images that see it, pixels of the originals
+    length: np.ndarray  # (T,) int64, how many images see it
+    seen: np.ndarray  # (M, 2) int64, (frame of the input, row of the track)
+    pixels: np.ndarray  # (M, 2) float64, where: pixels of the original, with what its lens bends
+
+
 @dataclass
 class Prediction:
     """Depth and cameras of N frames: of one pass, or of the whole run once aligned.
@@ -33,6 +45,7 @@ class Prediction:
     )
     #: (N,) float64, mean distance of what a frame was placed by from where it was seen, pixels of the original; 0: not known
     reprojection_error: np.ndarray | None = None
+    tracks: Tracks | None = None  # of a model that follows points; not by frame: a choice of frames keeps all
     #: (N, D) float32 of length 1, what each frame looks like; alike places are near
     descriptors: np.ndarray | None = None
     #: (N, H, W, 11) float16, a Gaussian of each pixel: standard deviations in pixels of its depth, quaternion (w, x, y, z) from

@@ -108,6 +108,7 @@ def _check_report(report: Mapping[str, Any]) -> None:
         whole(report.get(name), 0, MOST_BYTES, name)
     for name in ("model", "run"):
         text(report.get(name), name)
+    text(report.get("smooth_path", ""), "smooth_path")
     for name in ("warnings", "files"):
         for line in _all(report.get(name), list, name):
             if not isinstance(line, str):
@@ -121,6 +122,8 @@ def _check_report(report: Mapping[str, Any]) -> None:
         check_matrix([value for row in _rows(move) for value in row], "a move")
     if (gps := report.get("gps")) is not None:
         _check_place(_all(gps, dict, "gps").get("origin"), "a place on the Earth")
+    if (sun := report.get("sun")) is not None:
+        _check_place(sun, "the direction to the sun")
     _require_finite(report)
 
 

@@ -32,10 +32,15 @@ ROWS = {
     "scale": (np.dtype("<f4"), 3),
     "rotation": (np.dtype("<f4"), 4),
     "radiance": (np.dtype("<f4"), 4),
+    "error": (np.dtype("<f4"), 0),
+    "track_length": (np.dtype("<i4"), 0),
 }
 SPLATS = ("scale", "rotation", "radiance")  # all three, or none
 POINTS = ("position", "point_color", "conf", "frame", "motion", "object_id", "radius", *SPLATS)
-NEEDED = {"points": ("position", "point_color", "conf", "frame"), "mesh": ("position", "corners", "point_color")}
+TRACKS = ("position", "error", "track_length")
+NEEDED = {
+    "points": ("position", "point_color", "conf", "frame"), "mesh": ("position", "corners", "point_color"), "tracks": TRACKS
+}  # fmt: skip
 SIDES = (3, 4)  # of a face
 
 
@@ -92,13 +97,15 @@ def check_part(record: Mapping[str, Any], folder: Path) -> None:
     if record["packed"]:
         _inside(record["image"], folder)
     files, kind = record["files"], record["kind"]
-    if kind not in ("points", "mesh") or not isinstance(files, dict) or not set(NEEDED[kind]) <= files.keys():
+    if kind not in tuple(NEEDED) or not isinstance(files, dict) or not set(NEEDED[kind]) <= files.keys():
         wrong("the files of a part", files)
     arrays = {name: _open(name, file, folder) for name, file in files.items()}
     count = whole(record["count"], 0, MOST, "the count of a part")
     if kind == "points":
         whole_splats = len(arrays.keys() & set(SPLATS)) in (0, len(SPLATS))
         _require(set(arrays) <= set(POINTS) and whole_splats, "the files of a part", sorted(arrays))
+    elif kind == "tracks":
+        _require(set(arrays) == set(TRACKS), "the files of a part", sorted(arrays))
     else:
         _check_faces(arrays, count)
     for name, array in arrays.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bpy
 
-OURS = "da3_compositing"  # on a tree of ours
+OURS = "da3_compositing"  # on a tree of ours, and on its nodes
 DEFAULT = {"CompositorNodeRLayers", "CompositorNodeComposite"}  # what Blender begins a tree with
 #: Blender's node that takes the distortion out also moves the picture by a pixel to the left and down: measured in 4.5 and 5.0,
 #: not in 4.2 and 5.3 (tests/blender/nodes/test_compositing.py).
@@ -70,6 +70,24 @@ def lay_over(
     return tree
 
 
+def remove(scene: bpy.types.Scene) -> None:
+    """Take a scene's tree of ours away, and leave what Blender begins with; one with a node of the person's stays."""
+    tree = scene.compositing_node_group if NEW else scene.node_tree
+    if tree is None or OURS not in tree or any(OURS not in node for node in tree.nodes):
+        return
+    if NEW:
+        scene.compositing_node_group = None
+        if not tree.users:
+            bpy.data.node_groups.remove(tree)
+        return
+    tree.nodes.clear()
+    layers, out = (tree.nodes.new(kind) for kind in sorted(DEFAULT, reverse=True))
+    out.location = (300, 0)
+    tree.links.new(layers.outputs["Image"], out.inputs["Image"])
+    del tree[OURS]
+    scene.use_nodes = False
+
+
 def _over(
     tree: bpy.types.NodeTree, lower: bpy.types.NodeSocket, upper: bpy.types.NodeSocket, location: tuple[int, int]
 ) -> bpy.types.NodeSocket:
@@ -103,6 +121,7 @@ def _tree(scene: bpy.types.Scene) -> bpy.types.NodeTree | None:
 def _node(tree: bpy.types.NodeTree, kind: str, location: tuple[int, int]) -> bpy.types.Node:
     node = tree.nodes.new(kind)
     node.location = location
+    node[OURS] = True
     return node
 
 

@@ -13,10 +13,11 @@ from ..assembly import BUILT
 from ..datablocks import mesh_trees, point_trees, splat_nodes
 from ..datablocks.materials import NAME as MATERIAL
 from ..datablocks.materials import mix_input
+from ..point_cloud import TRACK_LENGTH
 from .replacing import is_fused
 
-POINTS, MESHES, SURFACE, CAMERAS, MOVING = "points", "meshes", "surface", "cameras", "moving"
-KINDS = (POINTS, MESHES, SURFACE, CAMERAS, MOVING)
+POINTS, MESHES, SURFACE, CAMERAS, MOVING, TRACKS = "points", "meshes", "surface", "cameras", "moving", "tracks"
+KINDS = (POINTS, MESHES, SURFACE, CAMERAS, MOVING, TRACKS)
 MOVING_NAME = "Moving"
 
 
@@ -33,6 +34,8 @@ def kind_of(run: bpy.types.Collection, obj: bpy.types.Object) -> str:
         return ""
     if any(c.name.startswith(MOVING_NAME) for c in obj.users_collection):
         return MOVING
+    if TRACK_LENGTH in obj.data.attributes:
+        return TRACKS
     if is_fused(obj):
         return SURFACE
     return MESHES if len(obj.data.polygons) else POINTS
@@ -54,11 +57,11 @@ def put(run: bpy.types.Collection, name: str, value: float) -> None:
             modifier.id_data.update_tag()
 
 
-def has_switch(run: bpy.types.Collection, name: str) -> bool:
-    """Whether points of the run have that input, of splats or of discs, and the sizes that it wants."""
-    clouds = (obj for kind in (POINTS, MOVING) for obj in objects_of(run, kind))
-    sized = [obj.modifiers.get(point_trees.MODIFIER) for obj in clouds if splat_nodes.SCALE in obj.data.attributes]
-    return any(m is not None and m.node_group is not None and point_trees.has_input(m, name) for m in sized)
+def has_splats(run: bpy.types.Collection) -> bool:
+    """Whether points of the run may be drawn as splats as well."""
+    return splat_nodes.DRAWN and any(
+        splat_nodes.SCALE in obj.data.attributes for kind in (POINTS, MOVING) for obj in objects_of(run, kind)
+    )
 
 
 def thin(run: bpy.types.Collection, most: int, before: float) -> float:

@@ -11,6 +11,7 @@ from ..datablocks import point_trees
 from ..datablocks.collections import PART
 from ..datablocks.created import is_there
 from ..plate import CLIP
+from ..point_cloud import TRACK_LENGTH
 from . import keeping
 
 NUMBERED = re.compile(r"(.+)\.\d{3,}")
@@ -52,7 +53,7 @@ def is_built(obj: bpy.types.Object) -> bool:
     """Whether an object looks like a run's own: a person's, put into the same collection, is left alone."""
     if obj.type == "CAMERA":
         return "placement" in obj
-    return is_mesh(obj) and "point_color" in obj.data.attributes
+    return is_mesh(obj) and not {"point_color", TRACK_LENGTH}.isdisjoint(obj.data.attributes.keys())
 
 
 def is_fused(made: bpy.types.ID) -> bool:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import bpy
 import numpy as np
-from mathutils import Euler
+from mathutils import Euler, Vector
 
+from ..assembly import SUN
 from ..datablocks import borrowed, collections, compositing
 from ..datablocks import scene as scenes
 from ..datablocks.created import is_there
@@ -22,6 +23,7 @@ SHOT = "da3_shot"  # on a run's collection: that of ground and sun
 REACH = 2.0  # how much wider than the cloud the ground is
 BELOW = 1e-3  # of its width, by which it lies below 0: one of two catchers in one place would keep the other dark
 # For a scene without any light: a sun that stands behind the scene, to one side, so that shadows fall towards the camera.
+LOWEST_SUN = 0.05  # sine of how high it stands; one that is lower is a lamp, or the run lies on its side
 SUN_STRENGTH, SUN_TILT, SUN_TURN = 3.0, 0.8, 2.2
 
 
@@ -46,8 +48,8 @@ def set_up(scene: bpy.types.Scene, run: bpy.types.Collection, camera: bpy.types.
         missing.append("nothing hides what stands behind it: Fuse Frames to Mesh, then set up again")
     _stage(scene, run, camera)
     clip = run.get(CLIP)
-    if clip is not None:
-        scene.active_clip = clip
+    if clip is not None:  # Blender counts a clip that is active twice as a new node's, and lets go of it once
+        scene.active_clip = None
     background = next(iter(camera.data.background_images), None)
     if background is None or (background.image is None and background.clip is None):
         missing.append(f"there is no plate behind '{camera.name}'")
@@ -55,6 +57,8 @@ def set_up(scene: bpy.types.Scene, run: bpy.types.Collection, camera: bpy.types.
         missing.append("the plate is stored turned (EXIF), which the compositor does not know: turn the files")
     elif compositing.lay_over(scene, background, straighten=background.clip_user.use_render_undistorted) is None:
         missing.append("the compositor has nodes of yours: lay the render over the plate there")
+    if clip is not None:
+        scene.active_clip = clip
     return missing
 
 
@@ -90,10 +94,30 @@ def _stage(scene: bpy.types.Scene, run: bpy.types.Collection, camera: bpy.types.
         light = bpy.data.lights.new(f"{run.name}_Sun", "SUN")
         light.energy = SUN_STRENGTH
         sun = bpy.data.objects.new(f"{run.name}_Sun", light)
-        ahead = -np.array(camera.matrix_world)[:3, 2]
-        sun.rotation_euler = Euler((SUN_TILT, 0.0, float(np.arctan2(-ahead[0], ahead[1])) + SUN_TURN))
+        seen = sun_of(run)
+        if seen is not None:
+            sun.rotation_euler = seen.to_track_quat("Z", "Y").to_euler()  # it shines along its -z
+        else:
+            ahead = -np.array(camera.matrix_world)[:3, 2]
+            sun.rotation_euler = Euler((SUN_TILT, 0.0, float(np.arctan2(-ahead[0], ahead[1])) + SUN_TURN))
         sun.location = (*middle.tolist(), float(np.abs(half).max()))
         stage.objects.link(sun)
+
+
+def sun_of(run: bpy.types.Collection) -> Vector | None:
+    """The direction to the sun as the run stands now, where its photographs show it above the ground."""
+    kept = run.get(SUN)
+    if kept is None:
+        return None
+    seen = transforming.place_of(run)[:3, :3] @ np.array(kept, np.float64)
+    seen /= np.linalg.norm(seen)
+    return Vector(seen.tolist()) if seen[2] > LOWEST_SUN else None
+
+
+def has_own_sun(run: bpy.types.Collection) -> bool:
+    """Whether the run's stage brought a sun, because nothing shone before."""
+    stage = run.get(SHOT)
+    return stage is not None and any(obj.name.startswith(f"{run.name}_Sun") for obj in stage.objects)
 
 
 def remove(run: bpy.types.Collection) -> None:

@@ -216,6 +216,9 @@ class GenerateJob(Job):
                     self._run.top["da3_run"] = report["run"]  # what ``rebuild`` finds it by
                     if place := report.get("gps"):
                         self._run.top[assembly.PLACE_ON_EARTH] = place["origin"]
+                    if sun := report.get("sun"):
+                        self._run.top[assembly.SUN] = sun
+                    assembly.tell_path(self._run.top, report.get("smooth_path", ""))
                 self.status.fraction = 1.0
                 is_one = report["frames_wanted"] == 1
                 said = tr(

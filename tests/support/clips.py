@@ -9,10 +9,11 @@ import av
 import numpy as np
 
 
-def write(path: Path, pictures: Sequence[np.ndarray]) -> Path:
-    """H.264 at 25 frames a second of (h, w, 3) uint8 pictures of one even size."""
+def write(path: Path, pictures: Sequence[np.ndarray], rate: int = 25, crf: int = 23) -> Path:
+    """H.264 of (h, w, 3) uint8 pictures of one even size; ``rate``: frames a second, ``crf``: x264's quality, 0 is without loss."""
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=25, options={"x264-params": "log-level=none"})
+        options = {"x264-params": "log-level=none", "crf": str(crf)}
+        stream = container.add_stream("libx264", rate=rate, options=options)
         (stream.height, stream.width), stream.pix_fmt = pictures[0].shape[:2], "yuv420p"
         for picture in pictures:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import BadInput
-from ...geometry.projection import cameras_from_blender, cameras_to_blender
+from ...geometry.projection import cameras_from_blender, cameras_to_blender, vertical_pinhole
 from .colmap import View
 
 Y_UP = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])  # from Blender's axes
@@ -27,6 +27,10 @@ class Line:
     extrinsics: NDArray[np.float64]
     field_of_view: float
 
+    def intrinsics(self, width: int, height: int) -> NDArray[np.float64]:
+        """(3, 3) in pixels of a picture of that size."""
+        return vertical_pinhole(width, height, self.field_of_view)
+
 
 def text(views: Sequence[View], numbers: Sequence[int]) -> str:
     """The file's content: N views at N numbered frames."""
@@ -35,7 +39,7 @@ def text(views: Sequence[View], numbers: Sequence[int]) -> str:
     for number, view, matrix in sorted(zip(numbers, views, matrices, strict=True), key=lambda one: one[0]):
         placed = Y_UP @ matrix[:3]
         angle = np.degrees(2.0 * np.arctan(view.height / 2.0 / view.intrinsics[1, 1]))
-        lines.append(" ".join([str(number), *(f"{v:.12g}" for v in (*placed[:, 3], *_angles(placed[:, :3]), angle))]))
+        lines.append(" ".join([str(number), *(f"{v:.12g}" for v in (*placed[:, 3], *angles(placed[:, :3]), angle))]))
     return "\n".join(lines) + "\n"
 
 
@@ -53,8 +57,8 @@ def read(path: Path) -> list[Line]:
         ]
         lines = []
         for number, *values in rows:
-            x, y, z, *angles, view = map(float, values[:7])
-            matrix = np.concatenate([_rotation(angles), [[x], [y], [z]]], axis=1)
+            x, y, z, *degrees, view = map(float, values[:7])
+            matrix = np.concatenate([_rotation(degrees), [[x], [y], [z]]], axis=1)
             (extrinsics,) = cameras_from_blender((Y_UP.T @ matrix)[None])
             lines.append(Line(round(float(number)), extrinsics, float(np.radians(view))))
     except OSError as error:
@@ -68,15 +72,20 @@ def read(path: Path) -> list[Line]:
 
 def _rotation(degrees: Sequence[float]) -> NDArray[np.float64]:
     """(3, 3): about z first, then x, then y."""
-    (sx, sy, sz), (cx, cy, cz) = np.sin(np.radians(degrees)), np.cos(np.radians(degrees))
-    about_x = np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]])
-    about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
-    about_z = np.array([[cz, -sz, 0], [sz, cz, 0], [0, 0, 1]])
-    return np.asarray(about_y @ about_x @ about_z)
+    x, y, z = degrees
+    return np.asarray(about("Y", y) @ about("X", x) @ about("Z", z))
 
 
-def _angles(rotation: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The inverse of ``_rotation``; where the camera looks straight up or down, the turn about z is 0."""
+def about(axis: str, degrees: float) -> NDArray[np.float64]:
+    """(3, 3), a turn about "X", "Y" or "Z"."""
+    s, c, k = np.sin(np.radians(degrees)), np.cos(np.radians(degrees)), "XYZ".index(axis)
+    out, (a, b) = np.eye(3), ((k + 1) % 3, (k + 2) % 3)
+    out[[a, a, b, b], [a, b, a, b]] = c, -s, s, c
+    return out
+
+
+def angles(rotation: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Degrees about x, y and z of a turn about z first, then x, then y; where the camera looks straight up or down, the turn about z is 0."""
     x = np.arcsin(np.clip(-rotation[1, 2], -1.0, 1.0))
     if abs(rotation[1, 2]) > 1.0 - 1e-12:
         return np.degrees([x, np.arctan2(-rotation[2, 0], rotation[0, 0]), 0.0])

@@ -122,6 +122,7 @@ class ClassicPredictor:
             if sfm.away is None
             else np.where(sfm.registered & np.isfinite(sfm.away), sfm.away, 0.0),
             distortion=np.pad(sfm.distortion, ((0, 0), (0, 1))),
+            tracks=sfm.tracks(indices),
             cameras_known=found is not None,
             scale_known=found is None,
             warnings=() if little is None else (little,),

@@ -47,7 +47,7 @@ class Sender:
         self._settings, self._emit, self._watch = settings, emit, monitor
         self._merger = VoxelMerger(settings.merge_voxel_size) if settings.merge_points else None
         self._thinner = Thinner()
-        self.batches = self.points = self.frames = 0  # sent so far
+        self.batches = self.points = self.frames = self._wholes = 0  # sent so far
         self._panoramas: set[int] = set()  # whose camera has been sent: two batches may have views into one
 
     def send(self, batch: Batch, records: list[CameraRecord], pictures: Sequence[str] = ()) -> Delivered:
@@ -75,9 +75,10 @@ class Sender:
     def send_whole(self, parts: Sequence[Part]) -> None:
         """What is of the whole run, and of no batch."""
         self._tell(None, parts, [])
+        self._wholes += 1
 
     def _tell(self, number: int | None, parts: Sequence[Part], records: Sequence[CameraRecord]) -> None:
-        stem = "whole" if number is None else f"batch{number}"
+        stem = f"whole{self._wholes}" if number is None else f"batch{number}"
         saved = []
         for k, part in enumerate(parts):
             self._watch.check()

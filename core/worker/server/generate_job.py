@@ -35,6 +35,9 @@ from ...segmentation.segmenter import STAGE as SEGMENTATION
 from ...segmentation.segmenter import SegmentingPredictor
 from ...settings import BatchMode, KnownCameras, Lens, MetricSource, Settings
 from ...surfaces.pictures import behind_cameras, write_frames
+from ...shots import smooth_cost
+from ...shots.sunlight import Sky
+from ...shots.tracks import Gathered
 from .. import pace, protocol
 from ..life.peak_memory import peak_device_memory, peak_memory, reset_peak_device_memory, reset_peak_memory
 from .batch_sending import Sender
@@ -116,6 +119,7 @@ def generate(
     moves: list[list[list[float]]] = []
     cut_short: tuple[str, ...] = ()
     dropped: dict[str, int] = {}
+    tracks, sky = Gathered(), Sky()
     with contextlib.closing(batches), files, keeping(request, frames, settings) as kept:
         for batch in batches:
             if isinstance(batch, streaming.Settled):
@@ -130,6 +134,8 @@ def generate(
             pictures = write_frames(frames, batch.indices, sender.folder) if settings.generate_meshes else []
             records = behind_cameras(frames, batch.indices, records, sender.folder, pictures)
             delivered = sender.send(batch, records, pictures)
+            tracks.add(batch.prediction, records)
+            sky.add(batch.prediction)
             kept.add(batch, records)
             cameras, stems = cameras_of(records), [frames.stem(i) for i in batch.indices]
             files.add(delivered.clouds, cameras, [camera.photo for camera in cameras])
@@ -140,7 +146,12 @@ def generate(
                 reporter.warn_all(batch.warnings)
             else:
                 reporter.pass_done(batch.warnings, batch.passes)
-        written = files.finish([np.array(move) for move in moves])
+        final = [np.array(move) for move in moves]
+        if part := tracks.part(final):
+            sender.send_whole([part])
+        smooth = smooth_cost.sentence(tracks, settings.path_reach, final)
+        reporter.warn_all([smooth] * bool(smooth))
+        written = files.finish(final)
         run = kept.finish(moves)
         reporter.warn_all([*files.warnings, *kept.warnings, *(things.warnings() if things is not None else ())])
         for message in (*cut_short, *files.failures, *kept.failures):
@@ -164,6 +175,8 @@ def generate(
         "files": [str(path) for path in written],
         "run": run.id if run is not None else "",  # where it is kept, for ``rebuild``
         "gps": positioned.report() if positioned else None,
+        "sun": sky.sun(),  # the direction to it, Blender's axes; null where no sky tells it
+        "smooth_path": smooth,  # what it costs, in a sentence; empty where nothing was smoothed
         "moves": moves,  # of streaming: where each batch goes at last, (4, 4) in Blender's axes
     }
 

@@ -19,6 +19,8 @@ from ...prediction.batch import Batch
 from ...prediction.prediction import Prediction
 from ...settings import Settings, options
 from ...surfaces.pictures import kept_behind
+from ...shots import smooth_cost
+from ...shots.tracks import Gathered
 from .. import protocol
 from ..life.peak_memory import peak_memory, reset_peak_memory
 from .batch_sending import Sender
@@ -54,11 +56,13 @@ def rebuild(request: protocol.Rebuild, emit: Emit, cancelled: Callable[[], bool]
     name, rate = run.about["name"], run.about["frame_rate"]
     sender = Sender(request.job, Path(request.folder), name, rate, settings, emit, monitor)
     written: list[Path] = []
+    smooth = ""
     if wants_parts:
         if settings.use_segmentation and not run.settings.use_segmentation:
             warnings.append("The run was made without segmentation: generate it again to find the things in it")
         records: dict[int, list[CameraRecord]] = {}
-        batches = filtered(run, settings, monitor, records)
+        tracks = Gathered()
+        batches = filtered(run, settings, monitor, records, tracks)
         if request.what == protocol.REFINED:
             made = send_refined(batches, records, sender, monitor, progress, warnings, request.device)
             written = write_splats(settings, name, made, warnings, reporter)
@@ -69,6 +73,10 @@ def rebuild(request: protocol.Rebuild, emit: Emit, cancelled: Callable[[], bool]
                 cameras, pictures = kept_behind(cameras, kept, sender.folder, meshes=settings.generate_meshes)
                 sender.send(batch, cameras, pictures)
                 progress.pass_done()
+        if part := tracks.part():
+            sender.send_whole([part])
+        smooth = smooth_cost.sentence(tracks, settings.path_reach)
+        warnings.extend([smooth] * bool(smooth))
     if wants_surface and wants_parts:
         try_surface(run, settings, sender, monitor, reporter, request.device)
     elif wants_surface:
@@ -85,6 +93,7 @@ def rebuild(request: protocol.Rebuild, emit: Emit, cancelled: Callable[[], bool]
         "warnings": reporter.warnings,
         "failures": reporter.failures,
         "files": [str(path) for path in written],
+        "smooth_path": smooth,
         "moves": [],  # what was kept of a long way is at its final place
         "run": run.id,
     }
@@ -111,9 +120,14 @@ def settings_for(run: KeptRun, wanted: Settings) -> Settings:
 
 
 def filtered(
-    run: KeptRun, settings: Settings, monitor: Monitor, records: dict[int, list[CameraRecord]]
+    run: KeptRun,
+    settings: Settings,
+    monitor: Monitor,
+    records: dict[int, list[CameraRecord]],
+    tracks: Gathered | None = None,
 ) -> Iterator[Batch]:
-    """The run's batches, filtered anew; their cameras go into ``records``, by a batch's first frame."""
+    """The run's batches, filtered anew; their cameras go into ``records``, by a batch's first frame, and what they followed
+    into ``tracks``."""
     kept = run.settings
     same = (kept.detect_motion, kept.motion_threshold, kept.use_segmentation) == (
         settings.detect_motion,
@@ -129,6 +143,8 @@ def filtered(
             if not (settings.detect_motion and same):
                 batch.motion = batch.moving = None
             records[batch.indices[0]] = own
+            if tracks is not None:
+                tracks.add(batch.prediction, own)
             yield batch
 
     return detection.detect(batches(), settings, monitor) if settings.detect_motion and not same else batches()

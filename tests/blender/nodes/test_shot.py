@@ -10,7 +10,8 @@ from bpy_extras.object_utils import world_to_camera_view
 from da3_blender.core.output.payload import MeshArrays, Part
 from da3_blender.nodes import animation, assembly, point_cloud
 from da3_blender.nodes.animation import Play
-from da3_blender.nodes.edits import deleting, shot
+from da3_blender.nodes.datablocks import compositing
+from da3_blender.nodes.edits import deleting, shot, transforming
 from mathutils import Vector
 
 SIZE = (96, 64)
@@ -109,6 +110,34 @@ def test_what_was_set_comes_back_with_delete_run_and_the_person_s_compositor_sta
     view = scene.view_settings
     assert (view.view_transform, view.look, view.exposure, view.gamma) == ("AgX", "AgX - Punchy", 0.5, 1.0)
     assert not [obj for obj in bpy.data.objects if obj.type != "CAMERA"]
+    if bpy.app.version >= (5, 0, 0):
+        assert scene.compositing_node_group is None and not [g for g in bpy.data.node_groups if "Shot" in g.name]
+    else:
+        assert not scene.use_nodes and {node.bl_idname for node in scene.node_tree.nodes} == compositing.DEFAULT
+    assert not bpy.data.movieclips  # nothing shows the plate any more
+
+
+def test_a_compositor_of_ours_that_the_person_went_on_with_stays(scene, run):
+    shot.set_up(scene, run.top, run.camera)
+    tree = scene.compositing_node_group if bpy.app.version >= (5, 0, 0) else scene.node_tree
+    tree.nodes.new("CompositorNodeBlur")
+    count = len(tree.nodes)
+    deleting.delete(scene, run.top)
+    assert len(tree.nodes) == count
+
+
+def test_the_sun_shines_from_where_the_sky_is_brightest_as_the_run_stands(scene, run):
+    run.top[assembly.SUN] = [0.6, 0.0, 0.8]
+    quarter = np.eye(4)
+    quarter[:2, :2] = [[0.0, -1.0], [1.0, 0.0]]
+    for _ in transforming.move_steps(run.top, quarter):
+        pass
+    shot.set_up(scene, run.top, run.camera)
+    (sun,) = [obj for obj in scene.objects if obj.type == "LIGHT"]
+    bpy.context.view_layer.update()
+    assert list(sun.matrix_world.col[2][:3]) == pytest.approx([0.0, 0.6, 0.8], abs=1e-6)  # it shines along its -z
+    run.top[assembly.SUN] = [0.6, 0.0, -0.8]
+    assert shot.sun_of(run.top) is None  # below the ground stands no sun
 
 
 def test_a_compositor_of_the_person_s_is_left_alone(scene, run):

@@ -80,6 +80,7 @@ BUTTONS = {
     "DA3_OT_generate", "DA3_OT_show_colours", "DA3_OT_rebuild", "DA3_OT_merge_points", "DA3_OT_refine_splats", "DA3_OT_fuse",
     "DA3_OT_split_by_object", "DA3_OT_set_upright", "DA3_OT_scale_by_distance", "DA3_OT_use_for_rendering",
     "DA3_OT_export_points", "DA3_OT_delete_run", "DA3_OT_free_model", "DA3_OT_import_images", "DA3_OT_photo_colors", "DA3_OT_set_up_shot",
+    "DA3_OT_tracks_as_empties",
 }  # fmt: skip
 
 

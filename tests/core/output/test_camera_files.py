@@ -38,7 +38,7 @@ def plate(tmp_path):
     return folder, np.stack(poses), records
 
 
-@pytest.mark.parametrize("file", ["transforms.json", "plate.chan"])
+@pytest.mark.parametrize("file", ["transforms.json", "plate.chan", "plate.nk"])
 def test_a_camera_file_comes_back_as_known_cameras(plate, tmp_path, file):
     folder, poses, records = plate
     out = tmp_path / "out"
@@ -93,11 +93,12 @@ def test_an_angle_of_instant_ngp_is_read_and_a_fisheye_refused(tmp_path):
         transforms_json.read(file)
 
 
-@pytest.mark.parametrize(("name", "text"), [("transforms.json", "{}"), ("a.chan", "1 2 3\n"), ("a.txt", "")])
+@pytest.mark.parametrize(("name", "text"), [("transforms.json", "{}"), ("a.chan", "1 2 3\n"), ("a.nk", "{"), ("b.nk", "Camera2 {}"), ("a.txt", "")]
+)
 def test_a_file_of_another_kind_is_said(plate, tmp_path, name, text):
     (tmp_path / name).write_text(text)
     settings = Settings(known_cameras=KnownCameras.FILE, known_cameras_file=str(tmp_path / name))
-    with pytest.raises(BadInput, match=r"is no |choose a transforms\.json"):
+    with pytest.raises(BadInput, match=r"is no |choose a transforms\.json|0 cameras that move"):
         known_cameras.find(settings, FrameSource.open(plate[0]), (), Monitor())
 
 

@@ -1,12 +1,14 @@
 """True marks of a shot on their pixels of the plate, as Blender shows them after Set Up Shot.
 
-    matchmove.py [truth|classic ...] [--folder FOLDER] [--frames 20]
+    matchmove.py [truth|classic|video|per_frame ...] [--folder FOLDER] [--frames 20]
 
 The shot: the scene of the sample set ``walk`` as a plate of 1280 x 720 at 24 frames/s, numbered from 1001, through a lens that
 bends (tools/sample_scenes/plate.py; rendered into FOLDER where it is not there yet, half a minute of the processor a frame). The
 run goes through the command line; then, at Blender's own frame k, places of the scene whose pixel in frame k is known exactly are
 looked up through the scene's camera and the clip's lens. The true world is brought into the scene by one similarity: with the
 true cameras by the places where they stand, with a model's by what brings the marks nearest, for it has its own metre and north.
+``video`` is ``classic`` with the plate as a video, ``per_frame`` with a lens that may change from frame to frame: what the one
+lens of the shot costs is the ratio of their reprojection errors.
 """
 
 from __future__ import annotations
@@ -17,19 +19,23 @@ import subprocess
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path[:0] = [str(Path(__file__).resolve().parents[k]) for k in (1, 2)]
 import measuring
 import bpy
 import numpy as np
+import paths
 from da3_blender.core.geometry import upright
 from da3_blender.core.geometry.projection import invert_rigid, points_to_blender
 from da3_blender.core.geometry.similarity import Similarity, umeyama
+from da3_blender.nodes import animation, cameras
 from da3_blender.nodes.edits import rendering, shot, transforming
 from da3_blender.nodes.plate import CLIP
 from figures import AT_MOST, record
 
 TOOLS = measuring.ROOT / "tools"
-CLAIMS = {"truth": {99: 0.1}, "classic": {50: 0.5, 95: 1.5}}  # pixels of the plate, by percentile
+MARKED = {50: 0.5, 95: 1.5}  # pixels of the plate, by percentile
+CLAIMS = {"truth": {99: 0.1}, "classic": MARKED, "video": MARKED, "per_frame": {}}
+ONE_LENS = 1.05  # times the reprojection error of a lens for each frame, that one for the shot may have
 LOOKED_AT = 3  # frames that are rendered, to see which plate is behind
 SMALL = 25  # percent of the plate's size, at which they are
 STEPS, STEP = 30, 1e-6  # of the fit of a similarity; for its derivatives
@@ -92,8 +98,12 @@ class Scene:
             "the render's size is the plate's"
         )
         matrices, projections, focals = [], [], []
+        self.first = scene.frame_start  # where the plate's first frame is: a video has no numbers
+        curves = animation.read_curves(camera)
+        error = curves.find(f'["{cameras.REPROJECTION_ERROR}"]')
+        self.errors = animation.keys_of(error)[:, 1] if error else np.zeros(plate.count)
         for k in range(plate.count):
-            scene.frame_set(plate.first + k)
+            scene.frame_set(self.first + k)
             graph = bpy.context.evaluated_depsgraph_get()
             own = camera.evaluated_get(graph)
             window = own.calc_matrix_camera(
@@ -173,9 +183,14 @@ def rotation(vector: np.ndarray) -> np.ndarray:
 def run(name: str, plate: Plate, out: Path) -> Path:
     """The shot through the command line; the scene."""
     blend = out / f"{name}.blend"
-    words = {
-        "input": plate.folder / "plate", "model": "classic", "animate-sequence": "on", "lens": "shot", "output": blend
-    }  # fmt: skip
+    source = plate.folder / "plate"
+    if name == "video":
+        source = plate.folder / "plate.mp4"
+        worker = paths.executable(paths.worker_environment(), "python")
+        tool = Path(__file__).with_name("plate_video.py")
+        subprocess.run([worker, str(tool), str(plate.folder / "plate"), str(source), str(plate.count)], check=True)
+    lens = "per_frame" if name == "per_frame" else "shot"
+    words = {"input": source, "model": "classic", "animate-sequence": "on", "lens": lens, "output": blend}
     command = [sys.executable, str(TOOLS / "da3.py"), "generate"]
     for key, value in words.items():
         command += [f"--{key}", str(value)]
@@ -195,7 +210,7 @@ def plates_behind(plate: Plate, scene: Scene, out: Path) -> list[int]:
     scene.scene.cycles.use_denoising = False
     off = []
     for k in np.linspace(1, plate.count - 2, LOOKED_AT).astype(int).tolist():
-        scene.scene.frame_set(plate.first + k)
+        scene.scene.frame_set(scene.first + k)
         render.filepath = str(out / f"behind_{plate.first + k}.png")
         bpy.ops.render.render(write_still=True)
         with Image.open(render.filepath) as picture:
@@ -211,7 +226,8 @@ def plates_behind(plate: Plate, scene: Scene, out: Path) -> list[int]:
     return off
 
 
-def measure(name: str, plate: Plate, out: Path, claims: measuring.Claims) -> None:
+def measure(name: str, plate: Plate, out: Path, claims: measuring.Claims) -> float:
+    """One way of the shot; its mean reprojection error (pixels of the plate)."""
     scene = Scene(run(name, plate, out), plate)
     similarity = into_scene(plate, scene, by_marks=name != "truth")
     frames = plate.seen[:, 0]
@@ -226,24 +242,31 @@ def measure(name: str, plate: Plate, out: Path, claims: measuring.Claims) -> Non
         print("  " + claims.at_most(f"{name}: pixels of the plate, {percent} % of marks", figure, most, ".4f"))
     print("  percentiles 50 90 95 99 100: " + " ".join(f"{v:.4f}" for v in np.percentile(away, (50, 90, 95, 99, 100))))
     print(f"  the same in the straightened plate: median {np.median(flat):.4f}, 95 % {np.percentile(flat, 95):.4f}")
-    record(f"{name}: focal length, spread in pixels", float(np.ptp(scene.focals)), AT_MOST)
+    spread = float(np.ptp(scene.focals))
+    if name == "per_frame":
+        record(f"{name}: focal length, spread in pixels", spread, AT_MOST)
+        return float(scene.errors.mean())
+    print("  " + claims.at_most(f"{name}: focal length, spread in pixels", spread, 0.001, ".5f"))
     off = abs(float(np.median(scene.focals)) / plate.lens[0] - 1.0)
     print("  " + claims.at_most(f"{name}: focal length off, %", 100.0 * off, 0.5))
     wrong = sum(step != 0 for step in plates_behind(plate, scene, out))
     print("  " + claims.at_most(f"{name}: frames with another plate behind", wrong, 0, ".0f"))
+    return float(scene.errors.mean())
 
 
 def main() -> int:
     options = measuring.options(
-        __doc__, sets=("truth", "classic"), folder=str(measuring.ROOT / "out" / "plate"), frames=20
+        __doc__, sets=tuple(CLAIMS), folder=str(measuring.ROOT / "out" / "plate"), frames=20
     )
     folder = Path(options.folder).resolve()
     if len(list((folder / "plate").glob("*.jpg"))) < options.frames:
         tool = TOOLS / "sample_scenes" / "plate.py"
         subprocess.run([sys.executable, str(tool), str(folder), "--frames", str(options.frames)], check=True)
     claims = measuring.Claims()
-    for name in options.sets:
-        measure(name, Plate(folder), folder, claims)
+    errors = {name: measure(name, Plate(folder), folder, claims) for name in options.sets}
+    if {"classic", "per_frame"} <= errors.keys():
+        ratio = errors["classic"] / errors["per_frame"]
+        print(claims.at_most("one lens: reprojection error, times that of a lens for each frame", ratio, ONE_LENS))
     return claims.verdict()
 
 

@@ -20,7 +20,7 @@ from ....errors import BadInput, MissingEnvironment
 from ....frames.frame import View
 from ....geometry.projection import homogeneous, invert_rigid
 from ....monitor import Monitor
-from ....prediction.prediction import Cameras
+from ....prediction.prediction import Cameras, Tracks
 from ....settings import FeatureMatching, Lens
 from . import child_input, children
 from .diagnosis import MODELS_HINT, Evidence, why_not, why_nothing
@@ -46,13 +46,17 @@ class SfmResult:
     intrinsics: np.ndarray  # (N, 3, 3) float64, pixels of the original, undistorted image
     distortion: np.ndarray  # (N, 2) float64, radial coefficients k1 and k2 (COLMAP's RADIAL), 0 for most
     points: np.ndarray  # (P, 3) float64, world
-    errors: np.ndarray  # (P,) float64, mean reprojection error, pixels of the image that COLMAP saw
+    errors: np.ndarray  # (P,) float64, mean reprojection error, pixels of the originals
     observations: np.ndarray  # (M, 2) int64, (image, point): who sees what
     way: str = "sift"  # which features and which cameras gave it: "sift", "learned", "sift, without EXIF", ...
     reasons: dict[int, str] = field(default_factory=dict)  # of images that are not registered, a few words each
     # (N,) float64, mean reprojection error of each image's points, pixels of the original.
     away: np.ndarray | None = None
     separate: tuple[int, ...] = ()  # images of further models that nothing connects to this one
+    pixels: np.ndarray | None = None  # (M, 2) float64, where each point is seen, pixels of the original, distorted
+    # Of all images, where these are some of them: (P,) int64 the row of each point, and how many images see it.
+    numbers: np.ndarray | None = None
+    lengths: np.ndarray | None = None
 
     def of(self, images: Sequence[int]) -> SfmResult:
         """The same world for some of the images, and the points that these see."""
@@ -65,7 +69,25 @@ class SfmResult:
             self.registered[rows], self.extrinsics[rows], self.intrinsics[rows], self.distortion[rows],
             self.points[points], self.errors[points], np.stack([own, numbers.reshape(-1)], axis=1), self.way,
             away=None if self.away is None else self.away[rows],
+            pixels=None if self.pixels is None else self.pixels[seen],
+            numbers=points if self.numbers is None else self.numbers[points], lengths=self._lengths()[points],
         )  # fmt: skip
+
+    def tracks(self, frames: Sequence[int]) -> Tracks | None:
+        """The points as tracks; ``frames``: N, the images' places in the input. None where nobody knows where they are seen."""
+        if self.pixels is None:
+            return None
+        numbers = self.numbers
+        if numbers is None:  # of this pass alone: no other has these
+            numbers = ((frames[0] + 1) << 32) + np.arange(len(self.points))
+        seen = np.stack([np.asarray(frames, np.int64)[self.observations[:, 0]], self.observations[:, 1]], axis=1)
+        return Tracks(numbers, self.points, self.errors, self._lengths(), seen, self.pixels)
+
+    def _lengths(self) -> np.ndarray:
+        """(P,) int64, how many images see each point."""
+        if self.lengths is not None:
+            return self.lengths
+        return np.bincount(self.observations[:, 1], minlength=len(self.points))
 
 
 def structure_from_motion(
@@ -225,9 +247,13 @@ def _collect(raw: dict[str, Any], scales: list[tuple[float, float]], count: int,
     way = f"{raw['way']}, {raw['rung']}"
     evidence = _evidence(raw)
     reasons = {i: why_not(i, evidence, registered) for i in np.flatnonzero(~registered).tolist()}
+    seeing, point = raw["observations"].T
+    per_pixel = 1.0 / np.array(scales)  # (N, 2), of the originals
+    seen = np.maximum(np.bincount(point, minlength=len(raw["points"])), 1)
+    errors = raw["errors"] * np.bincount(point, per_pixel[seeing, 0], len(raw["points"])) / seen
     result = SfmResult(
-        registered, extrinsics, intrinsics, distortion, raw["points"], raw["errors"], raw["observations"], way, reasons,
-        raw["away"][rows] * unscale[:, 0, 0], evidence.sizes[1:],
+        registered, extrinsics, intrinsics, distortion, raw["points"], errors, raw["observations"], way, reasons,
+        raw["away"][rows] * unscale[:, 0, 0], evidence.sizes[1:], raw["pixels"] * per_pixel[seeing],
     )  # fmt: skip
     if cameras is None:
         _normalise(result)

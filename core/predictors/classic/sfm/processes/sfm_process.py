@@ -252,7 +252,7 @@ def _triangulate(job: dict[str, Any], folder: Path, database: Path) -> Any:
 
 def _save(folder: Path, best: Outcome, database: Path, job: dict[str, Any]) -> None:
     indices, extrinsics, intrinsics, distortion, away = [], [], [], [], []
-    points, errors, observations = [], [], []
+    points, errors, observations, pixels = [], [], [], []
     if best.model is not None:
         model, seen, errors_of = best.model, _points_seen(best.model), lens_checks.frame_errors(best.model)
         needed = FEWEST_POINTS if job["cameras"] is None else 0
@@ -268,11 +268,14 @@ def _save(folder: Path, best: Outcome, database: Path, job: dict[str, Any]) -> N
             distortion.append([*(camera.params[3:] if "RADIAL" in camera.model_name else ()), 0.0, 0.0][:2])
         kept = set(indices)
         names = {image.image_id: int(Path(image.name).stem) for image in model.images.values()}
+        places = {names[i]: [feature.xy for feature in image.points2D] for i, image in model.images.items()}
         for k, (_, point) in enumerate(sorted(model.points3D.items())):
             points.append(point.xyz)
             errors.append(point.error)
-            seeing = sorted({names[e.image_id] for e in point.track.elements} & kept)
-            observations += [(image, k) for image in seeing]
+            seeing = {names[e.image_id]: e.point2D_idx for e in point.track.elements}
+            for image in sorted(seeing.keys() & kept):
+                observations.append((image, k))
+                pixels.append(places[image][seeing[image]])
     with pycolmap.Database.open(database) as db:
         names = {image.image_id: int(Path(image.name).stem) for image in db.read_all_images()}
         features = [0] * job["count"]
@@ -284,7 +287,8 @@ def _save(folder: Path, best: Outcome, database: Path, job: dict[str, Any]) -> N
         intrinsics=np.array(intrinsics, np.float64).reshape(-1, 3, 3),
         distortion=np.array(distortion, np.float64).reshape(-1, 2), away=np.array(away, np.float64),
         points=np.array(points, np.float64).reshape(-1, 3), errors=np.array(errors, np.float64),
-        observations=np.array(observations, np.int64).reshape(-1, 2), pairs=stored.matched_pairs(database, names),
+        observations=np.array(observations, np.int64).reshape(-1, 2),
+        pixels=np.array(pixels, np.float64).reshape(-1, 2), pairs=stored.matched_pairs(database, names),
         features=np.array(features, np.int64), sizes=np.array(best.sizes, np.int64),
         rung=np.array(best.rung), error=np.array(best.error), torn=np.array(best.torn),
     )  # fmt: skip
