@@ -90,7 +90,7 @@ def path_steps(
         matrices = np.array([record.camera_to_world for record in ordered]).reshape(-1, 4, 4)
         yield
         if reach:
-            matrices = smooth_path(matrices, frames, reach)
+            matrices = smooth_path(matrices, frames.astype(np.float64), reach)
             yield
         poses = made.add(bpy.data.actions.new(CAMERA))
         channels = new_curves(poses, camera)

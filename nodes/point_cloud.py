@@ -91,7 +91,9 @@ def tracks_steps(name: str, tracks: TrackArrays) -> Generator[None, None, bpy.ty
         yield
         for field in fields(tracks):
             yield from attribute_steps(mesh, field.name, getattr(tracks, field.name))
-        mesh.vertices.foreach_set("select", np.zeros(len(tracks), bool))  # what is selected are those that somebody chose
+        mesh.vertices.foreach_set(
+            "select", np.zeros(len(tracks), bool)
+        )  # what is selected are those that somebody chose
         mesh.update()
         obj = made.add(bpy.data.objects.new(fitting(name), mesh))
         yield

@@ -215,16 +215,14 @@ def _of_file(path: Path, frames: FrameSource) -> Known:
     """Of a transforms.json by the images' names, of a .chan or .nk by their numbers."""
     if path.suffix.lower() == ".json":
         return _matched([Candidate.of_view(view) for view in transforms_json.read(path)], frames, f"'{path.name}'")
-    readers = {".chan": chan.read, ".nk": nuke.read}
-    if path.suffix.lower() not in readers:
+    suffix = path.suffix.lower()
+    if suffix not in (".chan", ".nk"):
         raise BadInput("Known Cameras: choose a transforms.json, a .chan or a .nk")
     header, where = frames.headers[frames.selected[0]], f"'{path.name}'"
     whole = 0.0, 0.0, float(header.width), float(header.height)
     size = header.width, header.height
-    found = {
-        line.number: Candidate("", *size, whole, line.intrinsics(*size), line.extrinsics)
-        for line in readers[path.suffix.lower()](path)
-    }
+    lines: Sequence[chan.Line | nuke.Line] = chan.read(path) if suffix == ".chan" else nuke.read(path)
+    found = {line.number: Candidate("", *size, whole, line.intrinsics(*size), line.extrinsics) for line in lines}
     if not found:
         raise BadInput(f"There are no cameras in {where}")
     return _matched(numbered(found, min(found), frames, where), frames, where)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .similarity import skew
+
+Doubles = NDArray[np.float64]
 
 FEWEST = 4  # poses that a parabola is fitted to; through three it goes exactly
 
 
-def smooth_path(matrices: np.ndarray, frames: np.ndarray, reach: int) -> np.ndarray:
+def smooth_path(matrices: Doubles, frames: Doubles, reach: int) -> Doubles:
     """Each pose as a parabola through those around it has it.
 
     Local regression of second order with tricube weights (Cleveland 1979, LOWESS), which is Savitzky and Golay's filter for
@@ -47,19 +50,20 @@ def smooth_path(matrices: np.ndarray, frames: np.ndarray, reach: int) -> np.ndar
     return out
 
 
-def logarithm(rotations: np.ndarray) -> np.ndarray:
+def logarithm(rotations: Doubles) -> Doubles:
     """(..., 3) rotation vectors of (..., 3, 3) rotations that are less than half a turn."""
     skew = (rotations - np.swapaxes(rotations, -1, -2)) / 2.0
     vector = np.stack([skew[..., 2, 1], skew[..., 0, 2], skew[..., 1, 0]], axis=-1)
     sine = np.linalg.norm(vector, axis=-1)
     cosine = (np.trace(rotations, axis1=-2, axis2=-1) - 1.0) / 2.0
     angle = np.arctan2(sine, cosine)
-    return vector * np.where(sine > 1e-12, angle / np.maximum(sine, 1e-12), 1.0)[..., None]
+    per_sine: Doubles = np.where(sine > 1e-12, angle / np.maximum(sine, 1e-12), 1.0)
+    return np.asarray(vector * per_sine[..., None])
 
 
-def exponential(vectors: np.ndarray) -> np.ndarray:
+def exponential(vectors: Doubles) -> Doubles:
     """(..., 3, 3) rotations of (..., 3) rotation vectors (Rodrigues)."""
     angle, cross = np.linalg.norm(vectors, axis=-1)[..., None, None], skew(vectors)
     # sin(a) / a and (1 - cos(a)) / a^2: NumPy's sinc has them without a division by 0.
     half = np.sinc(angle / (2.0 * np.pi))
-    return np.eye(3) + np.sinc(angle / np.pi) * cross + 0.5 * half**2 * (cross @ cross)
+    return np.asarray(np.eye(3) + np.sinc(angle / np.pi) * cross + 0.5 * half**2 * (cross @ cross))

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from ..errors import BY_NAME, BadInput, Cancelled, DA3Error, WorkerDied
 from ..installer.condition import default_folder
 from ..installer.environment import Environment
-from ..output.payload import CameraRecord, MeshArrays, Part, PointArrays
+from ..output.payload import CameraRecord, MeshArrays, Part, PointArrays, TrackArrays
 from ..settings import Settings
 from . import protocol
 from .client import WorkerClient
 
-Built = PointArrays | MeshArrays
+Built = PointArrays | MeshArrays | TrackArrays
 WAIT = 0.1  # seconds between two looks at whether to go on
 
 
@@ -34,6 +34,7 @@ class Reconstruction:
     cameras: list[CameraRecord]  # in the order of the frames
     warnings: list[str]
     report: dict[str, Any]  # docs/worker.md
+    tracks: TrackArrays | None = None  # the points that were followed, where the model follows any
 
 
 def reconstruct(
@@ -135,7 +136,7 @@ def _moved(
         position = (part.position @ move[:3, :3].T + move[:3, 3]).astype(np.float32)
         if isinstance(part, PointArrays):
             placed.append(replace(part, position=position, radius=None if part.radius is None else part.radius * size))
-        else:
+        elif isinstance(part, MeshArrays):
             placed.append(replace(part, position=position, depth=None if part.depth is None else part.depth * size))
     return placed, [camera.moved(move) for camera in cameras]
 
@@ -149,7 +150,9 @@ def _joined(
     arrays = {name: np.concatenate([cloud.given()[name] for cloud in clouds]) for name in names}
     points = PointArrays(**arrays) if clouds else _none()
     cameras = sorted((camera for _, found in batches for camera in found), key=lambda camera: camera.frame)
-    return Reconstruction(points, [part for part in parts if isinstance(part, MeshArrays)], cameras, warnings, report)
+    meshes = [part for part in parts if isinstance(part, MeshArrays)]
+    tracks = next((part for part in parts if isinstance(part, TrackArrays)), None)  # of the whole run, at their place
+    return Reconstruction(points, meshes, cameras, warnings, report, tracks)
 
 
 def _none() -> PointArrays:

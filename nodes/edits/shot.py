@@ -109,9 +109,8 @@ def sun_of(run: bpy.types.Collection) -> Vector | None:
     kept = run.get(SUN)
     if kept is None:
         return None
-    seen = transforming.place_of(run)[:3, :3] @ np.array(kept, np.float64)
-    seen /= np.linalg.norm(seen)
-    return Vector(seen.tolist()) if seen[2] > LOWEST_SUN else None
+    seen = Vector((transforming.place_of(run)[:3, :3] @ np.array(kept, np.float64)).tolist()).normalized()
+    return seen if seen.z > LOWEST_SUN else None
 
 
 def has_own_sun(run: bpy.types.Collection) -> bool:

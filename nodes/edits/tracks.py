@@ -45,7 +45,10 @@ def selected(tracks: bpy.types.Object) -> list[int]:
 def as_empties(tracks: bpy.types.Object, rows: list[int]) -> list[bpy.types.Object]:
     """An empty on each of these tracks that has none yet, in the same collections; the tracks are their parent."""
     places, values = _places(tracks), {name: _values(tracks, name) for name in ("error", TRACK_LENGTH)}
-    size, known = max(SHARE * float(np.ptp(places, axis=0).max()), SMALLEST), {obj.get(TRACK) for obj in tracks.children}
+    size, known = (
+        max(SHARE * float(np.ptp(places, axis=0).max()), SMALLEST),
+        {obj.get(TRACK) for obj in tracks.children},
+    )
     made = []
     for row in rows:
         if row in known:

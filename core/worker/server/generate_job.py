@@ -34,10 +34,10 @@ from ...prediction.predictor import Predictor
 from ...segmentation.segmenter import STAGE as SEGMENTATION
 from ...segmentation.segmenter import SegmentingPredictor
 from ...settings import BatchMode, KnownCameras, Lens, MetricSource, Settings
-from ...surfaces.pictures import behind_cameras, write_frames
 from ...shots import smooth_cost
 from ...shots.sunlight import Sky
 from ...shots.tracks import Gathered
+from ...surfaces.pictures import behind_cameras, write_frames
 from .. import pace, protocol
 from ..life.peak_memory import peak_device_memory, peak_memory, reset_peak_device_memory, reset_peak_memory
 from .batch_sending import Sender

@@ -18,9 +18,9 @@ from ...prediction import filters
 from ...prediction.batch import Batch
 from ...prediction.prediction import Prediction
 from ...settings import Settings, options
-from ...surfaces.pictures import kept_behind
 from ...shots import smooth_cost
 from ...shots.tracks import Gathered
+from ...surfaces.pictures import kept_behind
 from .. import protocol
 from ..life.peak_memory import peak_memory, reset_peak_memory
 from .batch_sending import Sender

@@ -93,7 +93,9 @@ def test_an_angle_of_instant_ngp_is_read_and_a_fisheye_refused(tmp_path):
         transforms_json.read(file)
 
 
-@pytest.mark.parametrize(("name", "text"), [("transforms.json", "{}"), ("a.chan", "1 2 3\n"), ("a.nk", "{"), ("b.nk", "Camera2 {}"), ("a.txt", "")]
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("transforms.json", "{}"), ("a.chan", "1 2 3\n"), ("a.nk", "{"), ("b.nk", "Camera2 {}"), ("a.txt", "")],
 )
 def test_a_file_of_another_kind_is_said(plate, tmp_path, name, text):
     (tmp_path / name).write_text(text)

@@ -30,7 +30,9 @@ def seen(sky_of, poses):
 
 def poses():
     """Twelve ways around, at two heights: all of the sky."""
-    up = exponential(np.radians([[20.0, 0.0, 0.0], [60.0, 0.0, 0.0]]))  # OpenCV's x is to the right: the camera looks up
+    up = exponential(
+        np.radians([[20.0, 0.0, 0.0], [60.0, 0.0, 0.0]])
+    )  # OpenCV's x is to the right: the camera looks up
     around = exponential(np.radians(np.arange(0.0, 360.0, 30.0))[:, None] * (0.0, 1.0, 0.0))
     turns = [np.swapaxes(way @ height, 0, 1) for height in up for way in around]
     return [np.concatenate([turn, np.array([[0.1], [0.2], [0.3]])], axis=1) for turn in turns]

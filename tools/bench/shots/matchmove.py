@@ -19,7 +19,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[k]) for k in (1, 2)]
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import measuring
 import bpy
 import numpy as np
@@ -255,9 +256,7 @@ def measure(name: str, plate: Plate, out: Path, claims: measuring.Claims) -> flo
 
 
 def main() -> int:
-    options = measuring.options(
-        __doc__, sets=tuple(CLAIMS), folder=str(measuring.ROOT / "out" / "plate"), frames=20
-    )
+    options = measuring.options(__doc__, sets=tuple(CLAIMS), folder=str(measuring.ROOT / "out" / "plate"), frames=20)
     folder = Path(options.folder).resolve()
     if len(list((folder / "plate").glob("*.jpg"))) < options.frames:
         tool = TOOLS / "sample_scenes" / "plate.py"

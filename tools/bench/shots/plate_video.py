@@ -1,6 +1,6 @@
 """The numbered plate as a video, for ``matchmove.py``; with the worker's Python, which can encode one.
 
-    plate_video.py FOLDER VIDEO FRAMES
+plate_video.py FOLDER VIDEO FRAMES
 """
 
 from __future__ import annotations
