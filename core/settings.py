@@ -167,7 +167,7 @@ class Settings:
         False, "Bake Texture", "Give the fused surface a texture made from the images", group="surfaces"
     )
     splats: bool = option(
-        False, "Splats", "Give the points what Blender 5.3 and later draw as Gaussian splats: flat discs on the surfaces",
+        False, "Splats", "Points get what Blender 5.3 and later draw as Gaussian splats, and older ones as flat discs",
         group="surfaces")  # fmt: skip
     point_scale: float = option(
         1.0, "Point Size", "Size of the dots; 1 is the footprint of a pixel, near and far", group="output", min=0.0,

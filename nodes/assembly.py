@@ -12,7 +12,7 @@ from mathutils import Matrix
 from ..core.output.calibration import camera_report
 from ..core.output.payload import CameraRecord, MeshArrays, Part, TrackArrays, camera_table
 from . import animation, cameras, mesh, placing, plate, point_cloud
-from .datablocks import borrowed, collections, materials, mesh_trees, point_trees, scene, splat_nodes
+from .datablocks import borrowed, collections, materials, mesh_trees, point_trees, scene
 from .datablocks.created import Created, is_there
 from .timeline import Timeline
 
@@ -180,7 +180,7 @@ def batch_steps(
         run.top[BUILT] = {
             point_trees.THRESHOLD: threshold, point_trees.POINT_SIZE: scale, point_trees.DISPLAY: 100.0,
             mesh_trees.EDGE_LENGTH: edge_length,
-            splat_nodes.SWITCH: float(any("scale" in part.arrays.given() for part in parts)),
+            point_trees.CLOSED.SWITCH: float(any("scale" in part.arrays.given() for part in parts)),
         }  # fmt: skip
         if known := [*run.records, *records]:
             run.text.from_string(camera_table(known))

@@ -30,7 +30,7 @@ ATTRIBUTE_TYPES = {
     ("float32", 4): ("FLOAT_COLOR", "color"),
     ("int32", 1): ("INT", "value"),
 }
-#: Arrays of a splat, written only where Blender draws them: attribute, its type and the name of the value in it.
+#: Arrays of a splat: attribute, its type and the name of the value in it. Size and rotation are also a disc's.
 SPLATS = {
     "scale": (splat_nodes.SCALE, "FLOAT_VECTOR", "vector"),
     "rotation": ("rotation", "QUATERNION", "value"),
@@ -54,7 +54,7 @@ def build_steps(
     Parameters
     ----------
     name : of the object and its mesh
-    cloud : P points; every array becomes an attribute of its name; those of splats only where Blender draws them
+    cloud : P points; every array becomes an attribute of its name; ``radiance`` only where Blender draws splats
     tree : from ``trees.point_cloud_tree``
     material : also goes into a slot, where the Shading tab looks for it
     threshold, scale : the modifier's inputs
@@ -69,7 +69,7 @@ def build_steps(
         yield
         for field in fields(cloud):
             array = getattr(cloud, field.name)
-            if array is not None and (splat_nodes.DRAWN or field.name not in SPLATS):
+            if array is not None and (splat_nodes.DRAWN or field.name != "radiance"):
                 yield from attribute_steps(mesh, field.name, array)
         if "point_color" in mesh.attributes:  # what the viewport shows when its colour is set to Attribute
             mesh.color_attributes.active_color_name = "point_color"
@@ -78,7 +78,7 @@ def build_steps(
             mesh.materials.append(material)
         mesh.update()
         obj = made.add(bpy.data.objects.new(fitting(name), mesh))
-        point_trees.add_modifier(obj, tree, threshold=threshold, scale=scale, splats=cloud.scale is not None)
+        point_trees.add_modifier(obj, tree, threshold=threshold, scale=scale, closed=cloud.scale is not None)
         yield
     return obj
 

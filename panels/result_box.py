@@ -5,8 +5,8 @@ from __future__ import annotations
 import bpy
 from bpy.types import Collection, Context, Menu, UILayout
 
+from ..nodes.datablocks import disc_nodes, splat_nodes
 from ..nodes.datablocks import scene as scenes
-from ..nodes.datablocks import splat_nodes
 from ..nodes.edits import look, transforming
 from ..operators.jobs.showing import gray_views
 from ..operators.state.kept_run import NOT_KEPT, why_not_kept
@@ -40,8 +40,9 @@ def draw_look(layout: UILayout, context: Context, run: Collection, kinds: list[s
     """Size and colour of the dots, and which are left out."""
     column = layout.column(align=True)
     if look.POINTS in kinds or look.MOVING in kinds:
-        if look.has_splats(run):
-            column.prop(run.da3, "splats")
+        for name, switch in (("splats", splat_nodes.SWITCH), ("discs", disc_nodes.SWITCH)):
+            if look.has_switch(run, switch):
+                column.prop(run.da3, name)
         column.prop(run.da3, "point_size")
         _draw_confidence(column, context, run)
         column.prop(run.da3, "display", slider=True)

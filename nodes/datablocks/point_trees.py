@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import bpy
 
-from . import splat_nodes
+from . import disc_nodes, splat_nodes
 
 NAME = "DA3 Point Cloud"
 MODIFIER = "GeometryNodes"
@@ -14,13 +14,15 @@ THRESHOLD, POINT_SIZE, DISPLAY = "Threshold", "Point Size", "Display"
 # Radius of a dot in scene units at Point Size 1, of points that do not know how large the pixel was that saw them.
 RADIUS = 0.002
 SHOWN_FROM, SHOWN_UNTIL = "shown_from", "shown_until"  # attributes: frames of the timeline
+#: What closes the gaps between the dots in this Blender.
+CLOSED = splat_nodes if splat_nodes.DRAWN else disc_nodes
 # Until 5.2 a modifier kept the group's inputs as properties of its own.
 TYPED_INPUTS = "properties" in bpy.types.NodesModifier.bl_rna.properties
 
 
 def point_cloud_tree(material: bpy.types.Material) -> bpy.types.NodeTree:
-    """A new node group: Mesh to Points, Delete Geometry where ``conf`` < Threshold, Set Material; from Blender 5.3 on with a
-    switch between dots and splats.
+    """A new node group: Mesh to Points, Delete Geometry where ``conf`` < Threshold, Set Material; with a switch between dots
+    and what closes their gaps: splats from Blender 5.3 on, discs before.
 
     One group serves all batches of a run, so that a change to it is a change to the whole cloud; another run has a
     group of its own, and is not touched by it.
@@ -41,8 +43,7 @@ def point_cloud_tree(material: bpy.types.Material) -> bpy.types.NodeTree:
     display.subtype = "PERCENTAGE"
     display.description = "Part of the points that the viewport shows; a render has all of them"
 
-    if splat_nodes.DRAWN:
-        splat_nodes.add_switch(tree)
+    CLOSED.add_switch(tree)
 
     group_in = add_node(tree, "NodeGroupInput", "", (-1200, 0))
     known = add_node(tree, "GeometryNodeInputNamedAttribute", "Footprint of a pixel", (-960, -160))
@@ -62,10 +63,9 @@ def point_cloud_tree(material: bpy.types.Material) -> bpy.types.NodeTree:
     too_low.data_type, too_low.operation = "FLOAT", "LESS_THAN"
     delete = add_node(tree, "GeometryNodeDeleteGeometry", "", (240, 60))
     delete.domain = "POINT"
-    beside = 1120 if splat_nodes.DRAWN else 0  # room for the splats
-    paint = add_node(tree, "GeometryNodeSetMaterial", "", (460 + beside, 40))
+    paint = add_node(tree, "GeometryNodeSetMaterial", "", (460 + CLOSED.ROOM, 40))
     paint.inputs["Material"].default_value = material
-    group_out = add_node(tree, "NodeGroupOutput", "", (680 + beside, 0))
+    group_out = add_node(tree, "NodeGroupOutput", "", (680 + CLOSED.ROOM, 0))
 
     drawn, larger = _drawn(tree, group_in)
     link = tree.links.new
@@ -82,9 +82,7 @@ def point_cloud_tree(material: bpy.types.Material) -> bpy.types.NodeTree:
     link(group_in.outputs[THRESHOLD], float_input(too_low, "B"))
     link(to_points.outputs["Points"], delete.inputs["Geometry"])
     link(too_low.outputs["Result"], delete.inputs["Selection"])
-    drawn_as = delete.outputs["Geometry"]
-    if splat_nodes.DRAWN:
-        drawn_as = splat_nodes.add_branch(tree, group_in, drawn_as, group_in.outputs[POINT_SIZE], larger)
+    drawn_as = CLOSED.add_branch(tree, group_in, delete.outputs["Geometry"], group_in.outputs[POINT_SIZE], larger)
     link(drawn_as, paint.inputs["Geometry"])
     link(paint.outputs["Geometry"], group_out.inputs["Geometry"])
     return tree
@@ -157,12 +155,12 @@ def add_playing(obj: bpy.types.Object, tree: bpy.types.NodeTree) -> bpy.types.No
 
 
 def add_modifier(
-    obj: bpy.types.Object, tree: bpy.types.NodeTree, *, threshold: float = 0.5, scale: float = 1.0, splats: bool = False
+    obj: bpy.types.Object, tree: bpy.types.NodeTree, *, threshold: float = 0.5, scale: float = 1.0, closed: bool = False
 ) -> bpy.types.NodesModifier:
-    """Put the node group on an object as its modifier "GeometryNodes"; ``splats``: drawn as such, where Blender does it."""
+    """Put the node group on an object as its modifier "GeometryNodes"; ``closed``: drawn as splats, or as discs."""
     modifier = attach(obj, MODIFIER, tree, {THRESHOLD: threshold, POINT_SIZE: scale})
-    if splats and has_input(modifier, splat_nodes.SWITCH):
-        set_input(modifier, splat_nodes.SWITCH, True)
+    if closed and has_input(modifier, CLOSED.SWITCH):
+        set_input(modifier, CLOSED.SWITCH, True)
     return modifier
 
 

@@ -9,6 +9,7 @@ DRAWN = hasattr(bpy.types, "GeometryNodePointsSetType")
 SWITCH = "Splats"  # the group's input
 SCALE = "scale"  # attribute: standard deviations of a splat; 0 where another covers its place
 SET_TYPE, KIND = "GeometryNodePointsSetType", "3D Gaussian Splat"
+ROOM = 1120  # of the layout's units that the branch takes
 
 
 def add_switch(tree: bpy.types.NodeTree) -> None:

@@ -57,11 +57,11 @@ def put(run: bpy.types.Collection, name: str, value: float) -> None:
             modifier.id_data.update_tag()
 
 
-def has_splats(run: bpy.types.Collection) -> bool:
-    """Whether points of the run may be drawn as splats as well."""
-    return splat_nodes.DRAWN and any(
-        splat_nodes.SCALE in obj.data.attributes for kind in (POINTS, MOVING) for obj in objects_of(run, kind)
-    )
+def has_switch(run: bpy.types.Collection, name: str) -> bool:
+    """Whether points of the run have that input, of splats or of discs, and the sizes that it wants."""
+    clouds = (obj for kind in (POINTS, MOVING) for obj in objects_of(run, kind))
+    sized = [obj.modifiers.get(point_trees.MODIFIER) for obj in clouds if splat_nodes.SCALE in obj.data.attributes]
+    return any(m is not None and m.node_group is not None and point_trees.has_input(m, name) for m in sized)
 
 
 def thin(run: bpy.types.Collection, most: int, before: float) -> float:

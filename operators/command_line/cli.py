@@ -107,8 +107,7 @@ def _one(arguments: argparse.Namespace, asked_to_stop: Callable[[], bool]) -> in
         settings = replace(settings, splats=True)
         check_refining(settings, draws_splats=splat_nodes.DRAWN, keeps_runs=here.kept_bytes > 0)
     if settings.splats and not splat_nodes.DRAWN:
-        _say(f"Blender {bpy.app.version_string} draws no splats (5.3 does): the scene gets dots only")
-        settings = replace(settings, splats=False)
+        _say(f"Blender {bpy.app.version_string} draws no splats (5.3 does): the scene gets flat discs on the surfaces")
     for path in inputs_of(settings.input, settings.more_inputs):
         check_input(path)
     check_outputs(arguments.output, arguments.render, arguments.report, Path(settings.input))

@@ -13,7 +13,7 @@ from ...core.models.catalogue import MODELS
 from ...core.models.segmentation_catalogue import SEG_MODELS
 from ...core.options.presets import QUALITIES, Quality, Result, options_for, quality_of, results_of
 from ...core.settings import Choice, Option, Settings, options
-from ...nodes.datablocks import splat_nodes
+from ...nodes.datablocks import disc_nodes, splat_nodes
 
 _MAKERS = {bool: BoolProperty, int: IntProperty, float: FloatProperty, str: StringProperty}
 
@@ -41,6 +41,7 @@ def _networks(_settings: PropertyGroup, _context: Context, typed: str) -> list[t
     return [row for row in names if typed.lower() in row[0]] or names
 
 
+DISCS = "Points that are drawn as flat discs on the surfaces, with fewer holes, or as dots"  # where no splats are
 AUTOMATIC = "auto_"  # before an option's name: whether it is left at the number that its word stands for
 
 
@@ -58,8 +59,10 @@ def _automatic(option: Option) -> Any:
 
 
 def _items(choices: type[Choice]) -> list[tuple[str, str, str, str, int]]:
-    rows = [(str(choice), choice.label, choice.help, "NONE", 1 << number) for number, choice in enumerate(choices)]
-    return [row for row in rows if splat_nodes.DRAWN or row[0] != Result.SPLATS]
+    words = {choice: (choice.label, choice.help) for choice in choices}
+    if Result.SPLATS in words and not splat_nodes.DRAWN:
+        words[Result.SPLATS] = disc_nodes.SWITCH, DISCS
+    return [(str(choice), *words[choice], "NONE", 1 << number) for number, choice in enumerate(choices)]
 
 
 def _get_quality(self: PropertyGroup) -> int:
@@ -85,8 +88,7 @@ def _set_results(self: PropertyGroup, value: int) -> None:
 
 
 def _values(settings: PropertyGroup) -> dict[str, Any]:
-    values = {o.name: getattr(settings, o.name) for o in options()}
-    return {**values, "splats": values["splats"] and splat_nodes.DRAWN}  # may stand in a file of a newer Blender
+    return {o.name: getattr(settings, o.name) for o in options()}
 
 
 #: For the panel: they set options and read them back.

@@ -8,7 +8,7 @@ import bpy
 from bpy.props import BoolProperty, FloatProperty, PointerProperty
 from bpy.types import Collection, PropertyGroup
 
-from ...nodes.datablocks import point_trees, splat_nodes
+from ...nodes.datablocks import disc_nodes, point_trees, splat_nodes
 from ...nodes.edits import look
 
 VISIBLE = {
@@ -27,6 +27,16 @@ def _input(socket: str, otherwise: float, **words: Any) -> Any:
         get=lambda self: look.get(self.id_data, socket, otherwise),
         set=lambda self, value: look.put(self.id_data, socket, value),
         **words,
+    )
+
+
+def _switch(socket: str, help: str) -> Any:
+    """An input of all modifiers of a run that is on or off."""
+    return BoolProperty(
+        name=socket,
+        description=help,
+        get=lambda self: look.get(self.id_data, socket, 0.0) > 0.5,
+        set=lambda self, value: look.put(self.id_data, socket, value),
     )
 
 
@@ -56,11 +66,11 @@ class DA3_PG_run(PropertyGroup):
             point_trees.DISPLAY, 100.0, name="Display", min=0.0, max=100.0, subtype="PERCENTAGE", precision=0,
             description="Part of the points that the viewport shows; a render has all of them",
         ),
-        "splats": BoolProperty(
-            name="Splats",
-            description="Draw the points as Gaussian splats, a picture without holes, instead of dots",
-            get=lambda self: look.get(self.id_data, splat_nodes.SWITCH, 0.0) > 0.5,
-            set=lambda self, value: look.put(self.id_data, splat_nodes.SWITCH, value),
+        "splats": _switch(
+            splat_nodes.SWITCH, "Draw the points as Gaussian splats, a picture without holes, instead of dots"
+        ),
+        "discs": _switch(
+            disc_nodes.SWITCH, "Draw the points as flat discs on the surfaces, which leave fewer holes, instead of dots"
         ),
         "show_confidence": BoolProperty(
             name="Show Confidence",

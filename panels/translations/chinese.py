@@ -40,6 +40,7 @@ CHINESE = {
     "Depth Threshold": "深度阈值",
     "Detect Motion": "检测运动",
     "Device: not asked yet": "设备:尚未查询",
+    "Discs": "圆盘",
     "Display": "显示",
     "Distortion": "畸变",
     "Download ({size})": "下载({size})",

@@ -40,6 +40,7 @@ GERMAN = {
     "Depth Threshold": "Tiefenschwelle",
     "Detect Motion": "Bewegung erkennen",
     "Device: not asked yet": "Gerät: noch nicht gefragt",
+    "Discs": "Scheiben",
     "Display": "Anzeige",
     "Distortion": "Verzeichnung",
     "Download ({size})": "Laden ({size})",

@@ -105,7 +105,7 @@ def test_a_person_finds_the_nodes_and_the_inputs_by_their_names(tree):
     sockets = [s for s in modifier.node_group.interface.items_tree if s.in_out == "INPUT"]
     assert [(s.name, getattr(s, "default_value", None)) for s in sockets] == [
         ("Geometry", None), ("Threshold", 0.5), ("Point Size", 1.0), ("Display", 100.0),
-        *([("Splats", False)] if splat_nodes.DRAWN else []),
+        ("Splats" if splat_nodes.DRAWN else "Discs", False),
     ]  # fmt: skip
     assert point_trees.get_input(modifier, "Threshold") == 0.5
     assert {"Mesh to Points", "Delete Geometry", "Set Material"} <= set(tree.nodes.keys())

@@ -1,4 +1,4 @@
-"""Points as Gaussian splats: drawn by Blender 5.3 and later; before that there is no sign of them."""
+"""Points as Gaussian splats: drawn by Blender 5.3 and later."""
 
 from dataclasses import replace
 
@@ -44,14 +44,15 @@ def values(data, name, key, width):
     return flat.reshape(-1, width)
 
 
-def test_older_blenders_build_dots_of_the_same_points(scene):
+def test_each_blender_has_the_attributes_and_the_switch_of_what_it_draws(scene):
     cloud, record = wall()
     run = assembly.begin(scene, "wall")
     point_cloud.run_all(assembly.batch_steps(run, 0, payloads.parts(cloud), [record]))
     (obj,) = look.objects_of(run.top, look.POINTS)
-    attributes = {"scale", "rotation", "radiance:base"} & set(obj.data.attributes.keys())
-    assert len(attributes) == (3 if splat_nodes.DRAWN else 0)
-    assert point_trees.has_input(obj.modifiers[0], "Splats") == look.has_splats(run.top) == splat_nodes.DRAWN
+    assert {"scale", "rotation"} <= set(obj.data.attributes.keys())
+    assert ("radiance:base" in obj.data.attributes) == splat_nodes.DRAWN
+    assert look.has_switch(run.top, "Splats") == splat_nodes.DRAWN
+    assert look.has_switch(run.top, "Discs") != splat_nodes.DRAWN
     assert len(obj.data.vertices) == len(cloud)
 
 
@@ -201,6 +202,7 @@ def test_blender_s_own_importer_reads_what_was_written(scene, tmp_path, kind):
     assert np.abs(np.einsum("pi,pi->p", q, cloud.rotation)).min() > (1 - 1e-6 if fine else 1 - 1e-5)
 
 
-def test_the_panel_s_result_offers_splats_where_blender_draws_them(enabled):
-    items = {item.identifier for item in bpy.context.scene.da3.bl_rna.properties["results"].enum_items_static_ui}
-    assert items and ("splats" in items) == splat_nodes.DRAWN
+def test_the_panel_s_result_offers_splats_where_blender_draws_them_and_discs_before(enabled):
+    items = bpy.context.scene.da3.bl_rna.properties["results"].enum_items_static_ui
+    names = {item.identifier: item.name for item in items}
+    assert names["splats"] == ("Splats" if splat_nodes.DRAWN else "Discs")
