@@ -30,7 +30,7 @@ from ...core.worker.protocol import REFINED
 from ...nodes.datablocks import scene as scenes
 from ...nodes.datablocks import splat_nodes
 from ...nodes.datablocks.created import is_there
-from ...nodes.edits.replacing import is_fused
+from ...nodes.edits import look
 from ...nodes.preview import render_preview
 from .. import fault_report
 from ..dependencies import install_job, ray_job
@@ -175,10 +175,11 @@ def _timed(report: dict[str, Any], stage: str, work: Callable[[], None]) -> None
 
 def _render(job: GenerateJob, file: Path) -> None:
     assert job.collection
-    built = list(job.collection.all_objects)
-    clouds, cameras = ([obj for obj in built if obj.type == kind] for kind in ("MESH", "CAMERA"))
-    fused = [obj for obj in clouds if is_fused(obj)]  # one surface says what the cloud would say a second time
-    render_preview(fused or clouds, cameras, file.resolve())
+    run = job.collection
+    unseen = (look.CAMERAS, look.TRACKS)
+    clouds = [obj for obj in run.all_objects if obj.type == "MESH" and look.kind_of(run, obj) not in unseen]
+    fused = look.objects_of(run, look.SURFACE)  # one surface says what the cloud would say a second time
+    render_preview(fused or clouds, look.objects_of(run, look.CAMERAS), file.resolve())
 
 
 def _install(arguments: argparse.Namespace, asked_to_stop: Callable[[], bool]) -> int:

@@ -1,5 +1,7 @@
 """Tracks in a scene: bare vertices with their error, and empties on the best of them."""
 
+from types import SimpleNamespace
+
 import bmesh
 import bpy
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 from da3_blender.core.output.payload import Part, TrackArrays
 from da3_blender.nodes import assembly, point_cloud
 from da3_blender.nodes.edits import deleting, look, tracks, transforming
+from da3_blender.operators.command_line import cli
 
 COUNT = 200
 
@@ -38,6 +41,15 @@ def test_tracks_are_vertices_with_error_and_length(run):
     obj.data.attributes["error"].data.foreach_get("value", error)
     assert np.array_equal(error, arrays.error)
     assert obj.data.attributes["track_length"].data[7].value == 5
+
+
+def test_a_picture_of_the_run_does_not_ask_for_the_colour_of_tracks(run, tmp_path, monkeypatch):
+    top, _ = run
+    given = []
+    monkeypatch.setattr(cli, "render_preview", lambda clouds, cameras, _file: given.extend([clouds, cameras]))
+    cli._render(SimpleNamespace(collection=top), tmp_path / "run.png")
+    clouds, cameras = given
+    assert [obj.name for obj in clouds] == ["Points"] and len(cameras) == 2
 
 
 def test_empties_stand_on_the_best_tracks_spread_over_the_scene_and_move_with_the_run(run):
