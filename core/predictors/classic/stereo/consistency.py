@@ -14,6 +14,8 @@ DEPTH_TOLERANCE = 0.01  # relative; two views' depths of one place agree within 
 LOOSEST = 0.06  # or within a pixel of the other view, where that is more, up to this
 PIXEL_TOLERANCE = 1.5  # pixels between a pixel and where it comes back to by way of the other view
 SEE_THROUGH = 0.03  # relative; another view that sees this much farther through a point contradicts it
+ALIKE = 8.0  # grey values of each channel, by which two views' pictures of one place may differ
+SAMPLED, ENOUGH = 7, 50  # pixels between those, and least number, by which two pictures' exposures are compared
 BROKEN = 0.02  # relative; where neighbouring depths differ by more there is an edge, and nothing to interpolate
 
 
@@ -71,6 +73,65 @@ def check(
         total += np.where(agree, returned, np.float32(0.0))
         against += usable & (seen > z * own * (1.0 + SEE_THROUGH))
     return Agreement(count, quality, against, total / (count + 1.0))
+
+
+def unknown_elsewhere(
+    depth: np.ndarray,
+    sure: np.ndarray,
+    wall: np.ndarray,
+    colour: Sequence[np.ndarray],
+    intrinsics: np.ndarray,
+    extrinsics: np.ndarray,
+    view: int,
+    others: Sequence[int],
+    own: np.ndarray,
+) -> np.ndarray:
+    """(H, W) bool, places of a view: another one shows the same colour there and knows nothing either, and none sees through.
+
+    A place that another view does know is one that it can see; that it was not found here says that something is before it.
+
+    Parameters
+    ----------
+    depth, sure : (N, H, W) float32, z-depth of all views, 0 where unknown; and where more than one view confirms it
+    wall : (N, H, W) bool, sky and what is no picture
+    colour : N times (H, W, 3) float32, 0 to 255, a little blurred
+    own : (H, W), the depths of the places, 0 where there are none
+    """
+    rows, columns = np.nonzero(own > 0.0)
+    z, here = own[rows, columns], colour[view][rows, columns]
+    known = depth[view][::SAMPLED, ::SAMPLED]
+    some = tuple(SAMPLED * index for index in np.nonzero(known > 0.0))
+    found, against = np.zeros(len(rows), bool), np.zeros(len(rows), bool)
+    for other in others:
+        transform = relative(intrinsics, extrinsics, view, other)
+        at, there, inside = _moved(transform, some[0], some[1], depth[view][some], own.shape)
+        same = inside & (np.abs(depth[other][at] - there) < 2.0 * DEPTH_TOLERANCE * there)
+        gain = np.ones(3)
+        if same.sum() >= ENOUGH:  # exposures differ
+            gain = np.median(colour[view][some][same] / np.maximum(colour[other][at][same], 1.0), axis=0)
+        at, there, inside = _moved(transform, rows, columns, z, own.shape)
+        against |= inside & (sure[other][at] > there * (1.0 + SEE_THROUGH))
+        alike = np.abs(colour[other][at] * gain - here).max(axis=-1) <= ALIKE
+        found |= inside & (depth[other][at] <= 0.0) & ~wall[other][at] & alike
+    out = np.zeros(own.shape, bool)
+    out[rows, columns] = found & ~against
+    return out
+
+
+def _moved(
+    transform: tuple[np.ndarray, np.ndarray],
+    rows: np.ndarray,
+    columns: np.ndarray,
+    z: np.ndarray,
+    size: tuple[int, ...],
+) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray, np.ndarray]:
+    """In another view: rows and columns of P pixels' places, their z-depth, and whether they are in its picture."""
+    turn, shift = transform
+    x, y, depth = (turn @ np.stack([columns + 0.5, rows + 0.5, np.ones(len(rows))])) * z + shift[:, None]
+    ahead = depth > 1e-6
+    column, row = (np.floor(np.where(ahead, p / np.maximum(depth, 1e-6), -1.0)).astype(np.int64) for p in (x, y))
+    inside = ahead & (column >= 0) & (column < size[1]) & (row >= 0) & (row < size[0])
+    return (np.where(inside, row, 0), np.where(inside, column, 0)), depth, inside
 
 
 def _tolerance(rays: Ray, x: np.ndarray, y: np.ndarray) -> np.ndarray:

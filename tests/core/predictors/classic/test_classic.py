@@ -13,6 +13,7 @@ from da3_blender.core.errors import Cancelled
 from da3_blender.core.monitor import Monitor
 from da3_blender.core.prediction.prediction import Cameras, Prediction
 from da3_blender.core.predictors.classic import ClassicPredictor
+from da3_blender.core.predictors.classic.stereo.depths import GUESSED, OF_A_REGION
 from da3_blender.core.predictors.classic.stereo.filling import SPREAD, fill
 from da3_blender.core.predictors.classic.stereo.plane_sweep import FEW, mean_of_better_half
 from da3_blender.core.predictors.classic.stereo.semi_global import aggregate, best_plane
@@ -69,6 +70,15 @@ def test_depth_and_confidence_are_zero_together_and_confidence_is_in_da3s_range(
     assert predicted.conf[kept].min() >= 1.0 and predicted.conf.max() <= 10.0
     assert predicted.depth.dtype == predicted.conf.dtype == np.float32
     assert predicted.extrinsics.dtype == predicted.intrinsics.dtype == np.float64
+
+
+def test_what_is_only_continued_is_right_too_in_a_room_of_slanted_walls(room, predicted):
+    some = placed(predicted)
+    scale = np.median(room.depth[some.conf > 2] / some.depth[some.conf > 2])
+    for guessed in (some.conf == np.float32(OF_A_REGION), (some.conf > 0) & (some.conf < GUESSED)):
+        error = np.abs(some.depth[guessed] * scale / room.depth[guessed] - 1.0)
+        assert guessed.mean() > 0.001
+        assert np.median(error) < 0.01 and (error < 0.05).mean() > 0.95  # what the project claims of filled pixels
 
 
 def test_confidence_knows_where_depth_is_good(room, predicted):
