@@ -6,7 +6,7 @@ the smaller ones are centred on a canvas of the largest, and ``valid`` says whic
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -91,7 +91,7 @@ def on_canvas(
 
 
 def place(
-    images: Sequence[np.ndarray], resolution: int, method: ResizeMethod
+    images: Iterable[np.ndarray], resolution: int, method: ResizeMethod
 ) -> tuple[np.ndarray, np.ndarray, list[Placement]]:
     """Images resized onto one canvas.
 

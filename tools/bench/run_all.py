@@ -27,12 +27,13 @@ import paths
 HERE = Path(__file__).resolve().parent
 PAGE, README = paths.ROOT / "docs" / "benchmarks.md", paths.ROOT / "README.md"
 START, END = "<!-- figures of make bench -->", "<!-- end of the figures -->"
-NOT_ALONE = ("open3d_fusion", "splats_render", "throughput_run")  # parts of another
+NOT_ALONE = ("open3d_fusion", "splats_render", "street", "throughput_run")  # parts of another
 SHORT = {  # arguments where all run
     "alignment": ["--seeds", "1"],
     "cameras": ["courtyard-dim"],
     "fusion": ["quality", "--seeds", "1"],
     "growth": ["--frames", "32"],
+    "large": ["depth", "--frames", "32"],
     "matchmove": ["truth", "--frames", "3"],
     "meshes": ["--runs", "1"],
     "motion": ["--seeds", "1"],

@@ -102,7 +102,8 @@ class ClassicPredictor:
             self.warnings.append(
                 f"classic could not place {len(lost)} of {len(images)} images (frame {', '.join(lost)}); they are left out"
             )
-        straight = [undistort(image, sfm, i) for i, image in enumerate(images)]
+        # One after another: hundreds of originals do not fit into memory.
+        straight = (undistort(image, sfm, i) for i, image in enumerate(images))
         canvas, valid, placements = place(straight, settings.resolution, settings.resize_method)
         for i, at in enumerate(placements):
             valid[i, at.rows, at.columns] &= covered(sfm, i, at)

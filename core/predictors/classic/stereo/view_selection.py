@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,20 +34,18 @@ class View:
 def plan(sfm: SfmResult) -> list[View]:
     """Neighbours and depth range of every registered view that shares points with another."""
     centres = camera_centres(sfm.extrinsics)
-    seen: dict[int, np.ndarray] = {}
-    for index in np.flatnonzero(sfm.registered).tolist():
-        seen[index] = sfm.observations[sfm.observations[:, 0] == index, 1]
+    seen, tracks = _both_ways(sfm)
     views = []
-    for index, own in seen.items():
-        ranked = []
-        for other, theirs in seen.items():
-            shared = np.intersect1d(own, theirs) if other != index else np.empty(0, np.int64)
-            if len(shared) >= LEAST_SHARED:
-                angle = _angles(sfm.points[shared], centres[index], centres[other])
-                width = np.where(angle < BEST_ANGLE, BELOW, ABOVE)
-                if np.median(angle) < ONE_PLACE:
-                    continue
-                ranked.append((float(np.exp(-(((angle - BEST_ANGLE) / width) ** 2)).sum()), other))
+    for index in np.flatnonzero(sfm.registered).tolist():
+        own, ranked = seen[index], []
+        for other, shared in _shared(own, tracks):
+            if other == index or len(shared) < LEAST_SHARED:
+                continue
+            angle = _angles(sfm.points[shared], centres[index], centres[other])
+            width = np.where(angle < BEST_ANGLE, BELOW, ABOVE)
+            if np.median(angle) < ONE_PLACE:
+                continue
+            ranked.append((float(np.exp(-(((angle - BEST_ANGLE) / width) ** 2)).sum()), other))
         if ranked:
             ranked.sort(key=lambda pair: (-pair[0], pair[1]))
             near, far = _depth_range(sfm, index, own)
@@ -60,18 +59,36 @@ def neighbour_angles(sfm: SfmResult) -> np.ndarray:
     Of several others the one that is nearest in angle counts, unless it is at the same place.
     """
     centres = camera_centres(sfm.extrinsics)
-    seen = {i: sfm.observations[sfm.observations[:, 0] == i, 1] for i in np.flatnonzero(sfm.registered).tolist()}
+    seen, tracks = _both_ways(sfm)
     nearest: dict[int, float] = {}
-    for one, own in seen.items():
-        for other, theirs in seen.items():
-            shared = np.intersect1d(own, theirs) if other > one else np.empty(0, np.int64)
-            if len(shared) < LEAST_SHARED:
+    for one, own in enumerate(seen):
+        for other, shared in _shared(own, tracks):
+            if other <= one or len(shared) < LEAST_SHARED:
                 continue
             angle = float(np.median(_angles(sfm.points[shared], centres[one], centres[other])))
             if angle >= ONE_PLACE:
                 for view in (one, other):
                     nearest[view] = min(angle, nearest.get(view, angle))
     return np.array(list(nearest.values()))
+
+
+def _both_ways(sfm: SfmResult) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """The points that each image sees, and the registered images that see each point; all ascending."""
+    images, points = np.unique(sfm.observations[sfm.registered[sfm.observations[:, 0]]], axis=0).T
+    seen = np.split(points, np.searchsorted(images, np.arange(1, len(sfm.registered))))
+    order = np.argsort(points, kind="stable")
+    return seen, np.split(images[order], np.searchsorted(points[order], np.arange(1, len(sfm.points))))
+
+
+def _shared(own: np.ndarray, tracks: list[np.ndarray]) -> Iterator[tuple[int, np.ndarray]]:
+    """The images that see some of these points, and which: only those, so that many views take no longer each."""
+    if not len(own):
+        return
+    seeing = [tracks[point] for point in own.tolist()]
+    images, points = np.concatenate(seeing), np.repeat(own, [len(track) for track in seeing])
+    order = np.argsort(images, kind="stable")
+    others, starts = np.unique(images[order], return_index=True)
+    yield from zip(others.tolist(), np.split(points[order], starts[1:]), strict=True)
 
 
 def _angles(points: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
