@@ -116,7 +116,6 @@ class LoopCloser:
     def _verify(self, pair: list[int], passes: Listed) -> dict[str, Any]:
         """Both sides of a loop in one pass of the model; what it says, as plain values."""
         run, side = self._run, self._side
-        chunks = run.store.chunks
         a, b = (self._chunk_around(frame) for frame in pair)
         sides = self._sides(*pair)
         _, joint = run.executor.ask(passes.take(), passes)
@@ -128,10 +127,10 @@ class LoopCloser:
         adjust(pass_alignment.without_people(joint), side).apply_to(joint)
         fits = []
         for number, frames, rows in ((a, sides[0], range(side)), (b, sides[1], range(side, 2 * side))):
-            chunk = run.load(number)
+            chunk = run.load(number, frames)
             if joint.depth.shape[1:] != chunk.depth.shape[1:]:
                 return {}
-            found = chunk_alignment.fit(chunk, [chunks[number].index(i) for i in frames], joint, rows, run.settings)
+            found = chunk_alignment.fit(chunk, range(len(frames)), joint, rows, run.settings)
             if found.residual is None or found.residual > loop_detection.POOR_SIDE:
                 return {}
             fits.append(found)

@@ -98,9 +98,9 @@ class Run:
         """Frames of the pass that will be the next chunk, as planned now."""
         return self.coming[0].planned if self.coming else self.planner.peek() or []
 
-    def load(self, number: int) -> Prediction:
-        """A chunk from disk, in its own frame, filtered."""
-        return self.filtered(self.store.load(number))
+    def load(self, number: int, frames: Sequence[int] | None = None) -> Prediction:
+        """A chunk from disk, in its own frame, filtered; ``frames``: only these, without their images."""
+        return self.filtered(self.store.load(number, frames))
 
     def filtered(self, prediction: Prediction) -> Prediction:
         """Confidence 0 at edges of depth and 1 where people are; the same object."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -43,32 +43,48 @@ def packed(prediction: Prediction) -> dict[str, np.ndarray]:
     return arrays
 
 
-def unpacked(arrays: Mapping[str, np.ndarray], images: np.ndarray) -> Prediction:
-    """What ``packed`` packed, with its images (N, H, W, 3).
+def unpacked(
+    arrays: Mapping[str, np.ndarray], images: np.ndarray | None, rows: Sequence[int] | slice = slice(None)
+) -> Prediction:
+    """What ``packed`` packed, or some of its frames.
+
+    Parameters
+    ----------
+    images : (N, H, W, 3) of the ``rows``; None: black ones, which take no memory
+    rows : which frames
 
     Raises
     ------
     KeyError, ValueError, zlib.error
         Something is missing, or broken.
     """
-    depth = _values(arrays["depth"], arrays["depth_range"])
-    conf = _values(arrays["conf"], arrays["conf_range"])
-    prediction = Prediction(depth, conf, arrays.get("extrinsics"), arrays.get("intrinsics"), images)
-    prediction.distortion, prediction.reprojection_error = arrays.get("distortion"), arrays.get("reprojection_error")
+
+    def of_frames(name: str) -> np.ndarray | None:
+        values = arrays.get(name)
+        return None if values is None else values[rows]
+
+    codes = arrays["depth"]
+    depth = _values(codes[rows], arrays["depth_range"][rows])
+    conf = _values(arrays["conf"][rows], arrays["conf_range"][rows])
+    if images is None:
+        images = np.broadcast_to(np.uint8(0), (*depth.shape, 3))
+    prediction = Prediction(depth, conf, of_frames("extrinsics"), of_frames("intrinsics"), images)
+    prediction.distortion, prediction.reprojection_error = of_frames("distortion"), of_frames("reprojection_error")
     if "sky" in arrays:
-        prediction.sky = _mask(arrays["sky"], depth.shape)
+        prediction.sky = _mask(arrays["sky"], codes.shape)[rows]
     if "people" in arrays:
-        prediction.people = _mask(arrays["people"], depth.shape)
+        prediction.people = _mask(arrays["people"], codes.shape)[rows]
     if "object_id" in arrays:
-        prediction.object_id = np.frombuffer(bytearray(_loose(arrays["object_id"])), np.int32).reshape(depth.shape)
-    prediction.gaussians = arrays.get("gaussians")
-    if "track_number" in arrays:
+        objects = np.frombuffer(bytearray(_loose(arrays["object_id"])), np.int32)
+        prediction.object_id = objects.reshape(codes.shape)[rows]
+    prediction.gaussians = of_frames("gaussians")
+    if "track_number" in arrays:  # which name frames of the input
         prediction.tracks = Tracks(**{
             name: arrays[f"track_{name}"].astype(np.int64 if kind in (np.int32, np.int64) else np.float64)
             for name, kind in TRACKS.items()
         })  # fmt: skip
-    if "looks" in arrays:
-        prediction.descriptors = arrays["looks"].astype(np.float32)
+    if (looks := of_frames("looks")) is not None:
+        prediction.descriptors = looks.astype(np.float32)
     return prediction
 
 

@@ -25,6 +25,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from ...core.alignment.blending import select
 from ...core.errors import BadInput, DA3Error
 from ...core.files import manifests, ownership
 from ...core.prediction.compression import packed, unpacked
@@ -157,14 +158,16 @@ class Store:
         if self.failure or not self._try(write):
             self._held[number], self._manifest = copy.deepcopy(prediction), manifest
 
-    def load(self, number: int) -> Prediction:
-        """A chunk as it was saved, to 16 bits."""
+    def load(self, number: int, frames: Sequence[int] | None = None) -> Prediction:
+        """A chunk as it was saved, to 16 bits; ``frames``: only these, and black for their images."""
         about = self._manifest["chunks"][number]
+        rows = slice(None) if frames is None else [about["frames"].index(index) for index in frames]
         if number in self._held:
-            return copy.deepcopy(self._held[number])
+            return copy.deepcopy(self._held[number] if frames is None else select(self._held[number], rows))
         try:
             with np.load(io.BytesIO(self._whole_file(about["arrays"]))) as arrays:
-                prediction = unpacked(arrays, np.stack([self.image(index) for index in about["frames"]]))
+                images = [self.image(index) for index in about["frames"]] if frames is None else None
+                prediction = unpacked(arrays, images and np.stack(images), rows)
         except (OSError, ValueError, KeyError, EOFError, zlib.error, zipfile.BadZipFile) as error:
             raise DA3Error(
                 f"Chunk {number} in '{self.folder}' cannot be read ({error}): was the folder changed while the run went on?"
@@ -215,7 +218,7 @@ class Store:
         return len(self._manifest["chunks"])
 
     def _whole_file(self, name: str) -> bytes:
-        data = self._own.read(name)
+        data = self._own.read(name, quick=True)  # every byte was looked at when the run began
         if data is None:
             raise OSError(f"{PurePath(name).name} is not as it was written")
         return data

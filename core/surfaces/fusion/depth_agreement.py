@@ -15,7 +15,7 @@ from scipy.spatial import cKDTree
 
 from ...monitor import Monitor
 from ...prediction.prediction import Prediction
-from .depth_maps import Frame, frames, turned
+from .depth_maps import Frame, taken
 
 WIDTH = 56  # pixels of the longer side of the small depth maps
 NEIGHBOURS = 10  # of a frame that it is compared with
@@ -57,16 +57,25 @@ class Agreement:
 
     def add(self, frame: Frame) -> None:
         """Note what is needed of a frame."""
-        height, width = frame.depth.shape
-        step = max(1, round(max(height, width) / WIDTH))
-        part = np.s_[step // 2 :: step, step // 2 :: step]
-        intrinsics = frame.intrinsics.copy()
+        step, part = _looked_at(frame.depth.shape)
+        depth, facing = (np.ascontiguousarray(values[part]) for values in (frame.depth, frame.facing))
+        self._add(depth, facing, step, frame.intrinsics, frame.extrinsics)
+
+    def add_row(self, prediction: Prediction, row: int) -> None:
+        """``add`` of a frame of a prediction, all of whose pixels with confidence are taken: only those looked at are computed."""
+        assert prediction.extrinsics is not None and prediction.intrinsics is not None
+        step, part = _looked_at(prediction.depth[row].shape)
+        cameras = (np.asarray(values[row], np.float64) for values in (prediction.intrinsics, prediction.extrinsics))
+        self._add(*taken(prediction, row, 0.0, part), step, *cameras)
+
+    def _add(
+        self, depth: np.ndarray, facing: np.ndarray, step: int, intrinsics: np.ndarray, extrinsics: np.ndarray
+    ) -> None:
+        """A small depth map, of a frame whose camera has these ``intrinsics``."""
+        intrinsics = intrinsics.copy()
         intrinsics[:2, 2] += 0.5 * step - (step // 2 + 0.5)  # the pixels taken become the small pixels' centres
         intrinsics[:2] /= step
-        depth = np.ascontiguousarray(frame.depth[part])
-        facing = np.ascontiguousarray(frame.facing[part])
-        zero = np.zeros(depth.shape, np.float32)
-        self.small.append(Small(depth, facing, intrinsics, frame.extrinsics, step, zero))
+        self.small.append(Small(depth, facing, intrinsics, extrinsics, step, np.zeros(depth.shape, np.float32)))
 
     def solve(self, monitor: Monitor) -> Noise:
         """Find the corrections. The frames' ``log_scale`` hold them afterwards."""
@@ -149,14 +158,20 @@ def bring_together(prediction: Prediction, monitor: Monitor) -> None:
     The mean of a frame's log depth stays what it is: how large frames are beside each other is not decided here.
     """
     agreement = Agreement()
-    for frame in frames(lambda: [(range(len(prediction)), prediction)], 0.0):
-        agreement.add(frame)
+    for row in range(len(prediction)):
+        agreement.add_row(prediction, row)
     agreement.solve(monitor)
     for i, depth in enumerate(prediction.depth):
         known = depth > 0
         if known.any():
             correction = agreement.correction(i, depth.shape)
             depth *= correction / np.exp(np.log(correction[known]).mean())
+
+
+def _looked_at(shape: tuple[int, ...]) -> tuple[int, tuple[slice, slice]]:
+    """Pixels of a frame (H, W) for each of its small depth map, and which of them that has."""
+    step = max(1, round(max(shape) / WIDTH))
+    return step, np.s_[step // 2 :: step, step // 2 :: step]
 
 
 class _Together:
@@ -215,9 +230,10 @@ def _shares(points: np.ndarray, together: _Together, others: np.ndarray) -> np.n
 
 def _world(small: Small, row: np.ndarray, column: np.ndarray, z: np.ndarray) -> np.ndarray:
     """(P, 3) places of pixels at depths ``z``."""
-    k = small.intrinsics
-    rays = np.stack([(column + 0.5 - k[0, 2]) / k[0, 0], (row + 0.5 - k[1, 2]) / k[1, 1], np.ones(len(row))], axis=-1)
-    return turned(rays * z[:, None] - small.extrinsics[:, 3], small.extrinsics[:, :3].T)
+    k, pose = small.intrinsics, small.extrinsics
+    x, y = (column + 0.5 - k[0, 2]) / k[0, 0] * z - pose[0, 3], (row + 0.5 - k[1, 2]) / k[1, 1] * z - pose[1, 3]
+    ahead = z - pose[2, 3]
+    return np.stack([x * a + y * b + ahead * c for a, b, c in pose[:, :3].T], axis=-1)  # thin products take longer
 
 
 def _smooth_part(difference: np.ndarray, weight: np.ndarray) -> np.ndarray:

@@ -15,6 +15,7 @@ Pieces = Callable[[], Iterable[tuple[Sequence[int], Prediction]]]
 
 STRAY = 0.03  # relative; a pixel that differs by more from the median of the 5 x 5 around it is a stray one
 GRAZING = 0.03  # least ``facing``: below it a depth says little about where the surface is, or it is an edge
+WHOLE = (slice(None), slice(None))  # of a picture
 MOST_TRUSTED = 2.0  # times the frame's median confidence
 
 
@@ -64,16 +65,7 @@ def frames(pieces: Pieces, least_confidence: float) -> Iterator[Frame]:
 def _frame(index: int, prediction: Prediction, row: int, least_confidence: float) -> Frame:
     assert prediction.extrinsics is not None and prediction.intrinsics is not None
     conf, intrinsics = prediction.conf[row], np.asarray(prediction.intrinsics[row], np.float64)
-    depth = np.ascontiguousarray(prediction.depth[row], np.float32)
-    good = (conf > 0) & (conf >= least_confidence) & (depth > 0) & np.isfinite(depth)
-    for mask in (prediction.people, prediction.sky):
-        if mask is not None:
-            good &= ~mask[row]
-    depth = np.where(good, depth, np.float32(0))
-    smooth = cv2.medianBlur(depth, 5) if min(depth.shape) >= 5 else depth
-    depth[np.abs(depth - smooth) > STRAY * smooth] = 0.0
-    facing = facing_of(smooth, intrinsics)
-    depth[facing < GRAZING] = 0.0
+    depth, facing = taken(prediction, row, least_confidence)
     weight = np.zeros(depth.shape, np.float32)
     good = depth > 0
     if good.any():
@@ -83,18 +75,43 @@ def _frame(index: int, prediction: Prediction, row: int, least_confidence: float
     return Frame(index, depth, weight, facing, intrinsics, extrinsics, prediction.images[row])
 
 
-def facing_of(depth: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:
-    """(H, W) float32: the surface's unit normal times the pixel's ray of z = 1; see ``volume.View``.
+def taken(
+    prediction: Prediction, row: int, least_confidence: float, part: tuple[slice, slice] = WHOLE
+) -> tuple[np.ndarray, np.ndarray]:
+    """What is taken of the depths of one frame, as ``Frame`` has them: depth, 0 where nothing is, and facing.
+
+    Parameters
+    ----------
+    part : (h, w) of the pixels that are wanted; what lies around them is looked at all the same
+    """
+    assert prediction.intrinsics is not None
+    conf = prediction.conf[row]
+    depth = np.ascontiguousarray(prediction.depth[row], np.float32)
+    good = (conf > 0) & (conf >= least_confidence) & (depth > 0) & np.isfinite(depth)
+    for mask in (prediction.people, prediction.sky):
+        if mask is not None:
+            good &= ~mask[row]
+    depth = np.where(good, depth, np.float32(0))
+    smooth = cv2.medianBlur(depth, 5) if min(depth.shape) >= 5 else depth
+    facing = facing_of(smooth, np.asarray(prediction.intrinsics[row], np.float64), part)
+    depth, smooth = np.ascontiguousarray(depth[part]), smooth[part]
+    depth[(np.abs(depth - smooth) > STRAY * smooth) | (facing < GRAZING)] = 0.0
+    return depth, facing
+
+
+def facing_of(depth: np.ndarray, intrinsics: np.ndarray, part: tuple[slice, slice] = WHOLE) -> np.ndarray:
+    """(h, w) float32 of a part of the pixels: the surface's unit normal times the pixel's ray of z = 1; see ``volume.View``.
 
     With Z the depth and Zu, Zv its change per pixel, the normal of the surface is along
     (fx Zu, fy Zv, -(Z + (u - cx) Zu + (v - cy) Zv)), and that times the ray is -Z.
     """
     height, width = depth.shape
     # An eighth of Sobel's 3 x 3 is the mean change per pixel.
-    along_u = cv2.Sobel(depth, cv2.CV_32F, 1, 0, ksize=3, scale=0.125)
-    along_v = cv2.Sobel(depth, cv2.CV_32F, 0, 1, ksize=3, scale=0.125)
-    u = np.arange(0.5, width, dtype=np.float32) - np.float32(intrinsics[0, 2])
-    v = np.arange(0.5, height, dtype=np.float32) - np.float32(intrinsics[1, 2])
+    along_u = cv2.Sobel(depth, cv2.CV_32F, 1, 0, ksize=3, scale=0.125)[part]
+    along_v = cv2.Sobel(depth, cv2.CV_32F, 0, 1, ksize=3, scale=0.125)[part]
+    depth = depth[part]
+    u = np.arange(0.5, width, dtype=np.float32)[part[1]] - np.float32(intrinsics[0, 2])
+    v = np.arange(0.5, height, dtype=np.float32)[part[0]] - np.float32(intrinsics[1, 2])
     across = depth + u * along_u + v[:, None] * along_v
     along_u *= np.float32(intrinsics[0, 0])
     along_v *= np.float32(intrinsics[1, 1])

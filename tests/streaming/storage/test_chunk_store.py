@@ -45,6 +45,33 @@ def test_a_chunk_comes_back_as_it_went(tmp_path):
     assert np.abs(back.images.astype(int) - made.images).max() <= 3  # JPEG, flat colours
 
 
+@pytest.mark.parametrize("full", [False, True], ids=["on disk", "held in memory as the disk is full"])
+def test_some_frames_of_a_chunk_are_those_of_the_whole(tmp_path, monkeypatch, full):
+    made = prediction()
+    made.people = made.depth > 5.0
+    made.object_id = made.people.astype(np.int32)
+    made.descriptors = np.random.default_rng(1).normal(size=(4, 20)).astype(np.float32)
+    store = Store(tmp_path / "s", "a")
+    if full:
+        monkeypatch.setattr(store, "failure", "full")
+    store.save([3, 4, 5, 6], made)
+    whole, some = store.load(0), store.load(0, [6, 4])
+    for name in ("depth", "conf", "extrinsics", "intrinsics", "sky", "people", "object_id", "descriptors"):
+        np.testing.assert_array_equal(getattr(some, name), getattr(whole, name)[[3, 1]], err_msg=name)
+    assert some.images.shape == (2, 24, 32, 3)
+
+
+def test_what_is_changed_while_the_run_goes_on_is_noticed(tmp_path):
+    store = Store(tmp_path / "s", "a")
+    store.save([3, 4, 5, 6], prediction())
+    file = tmp_path / "s" / "chunks" / "00000.npz"
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+    with pytest.raises(DA3Error, match="is not as it was written"):
+        store.load(0)
+
+
 def test_people_things_and_descriptors_come_back_and_take_little_room(tmp_path):
     made = prediction()
     store = Store(tmp_path / "plain", "a")
