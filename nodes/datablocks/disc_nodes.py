@@ -11,8 +11,9 @@ import bpy
 SWITCH = "Discs"  # the group's input
 SCALE, ROTATION = "scale", "rotation"  # attributes: standard deviations along the axes of ``rotation``; 0 where covered
 CORNERS = 6
-# Of a disc, in its standard deviations: half a pixel where discs of other frames close what is left, 0.84 where it is alone.
-RADIUS = 1.2
+# Of a disc, in its standard deviations: 0.63 pixels where discs of other frames close what is left, 1.05 where it is alone. With
+# 1.2 surfaces of two frames that lie a little apart show pin holes (docs/splats.md).
+RADIUS = 1.5
 ROOM = 1340  # of the layout's units that the branch takes
 
 

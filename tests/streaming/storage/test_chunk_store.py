@@ -182,7 +182,7 @@ FREE_NOW = {
     "generate_meshes", "mesh_edge_length", "fuse_frames", "fuse_voxel_size", "fuse_faces", "fuse_texture", "splats",
     "point_scale", "output_folder", "output_point_cloud", "output_splats", "output_cameras", "output_colmap", "output_depth",
     "output_straightened", "ray", "ray_workers",
-    "output_debug_images", "debug_beside_input", "animate_sequence",
+    "output_debug_images", "debug_beside_input", "animate_sequence", "smooth_path",
     "keep_individual_cameras", "per_frame_geometry", "loop_closure", "alignment_library", "depth_threshold",
     "conf_threshold_coef", "separate_chunk_collections", "save_debug",
 }  # fmt: skip
