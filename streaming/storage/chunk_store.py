@@ -161,13 +161,13 @@ class Store:
     def load(self, number: int, frames: Sequence[int] | None = None) -> Prediction:
         """A chunk as it was saved, to 16 bits; ``frames``: only these, and black for their images."""
         about = self._manifest["chunks"][number]
-        rows = slice(None) if frames is None else [about["frames"].index(index) for index in frames]
+        rows = [about["frames"].index(index) for index in (about["frames"] if frames is None else frames)]
         if number in self._held:
             return copy.deepcopy(self._held[number] if frames is None else select(self._held[number], rows))
         try:
             with np.load(io.BytesIO(self._whole_file(about["arrays"]))) as arrays:
-                images = [self.image(index) for index in about["frames"]] if frames is None else None
-                prediction = unpacked(arrays, images and np.stack(images), rows)
+                images = None if frames is not None else np.stack([self.image(index) for index in about["frames"]])
+                prediction = unpacked(arrays, images, slice(None) if frames is None else rows)
         except (OSError, ValueError, KeyError, EOFError, zlib.error, zipfile.BadZipFile) as error:
             raise DA3Error(
                 f"Chunk {number} in '{self.folder}' cannot be read ({error}): was the folder changed while the run went on?"
