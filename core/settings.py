@@ -43,6 +43,9 @@ class Settings:
     more_inputs: str = option(
         "", "More Inputs", "Further folders or videos of the same place, a vertical bar between two", group="input"
     )
+    mounted_together: bool = option(
+        False, "Mounted Together", "The inputs come from cameras that are mounted on each other and started at the same moment: "
+        "each keeps its place and direction beside the others", group="input")  # fmt: skip
     start_frame: int = option(0, "Start Frame", "First frame that is used, counted from 0", group="input", min=0)
     end_frame: int = option(
         -1, "End Frame", "Last frame that is used; -1 is the last there is", group="input", min=-1, word="To the End",

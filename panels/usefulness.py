@@ -15,6 +15,8 @@ def why_unused(name: str, settings: PropertyGroup) -> str:
     model = catalogue.known(settings.model) or catalogue.CLASSIC
     all_at_once = settings.batch_mode == str(BatchMode.IGNORE_BATCH_SIZE)
     match name:
+        case "mounted_together" if not settings.more_inputs:
+            return "Only with More Inputs"
         case "fp16" if not model.needs_file:
             return "Classic has no weights"
         case "ref_view_strategy" | "use_ray_pose" if not (model.needs_file and model.gives_cameras):

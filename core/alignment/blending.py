@@ -10,9 +10,8 @@ import numpy as np
 
 from ..geometry.projection import invert_rigid
 from ..geometry.similarity import mean_rotation
-from ..prediction.prediction import Prediction
+from ..prediction.prediction import SAME_SURFACE, Prediction
 
-AGREE = 0.1  # two depths that differ by more than this part are two surfaces, between which there is nothing
 _ARRAYS = (
     "depth",
     "conf",
@@ -58,7 +57,7 @@ def blend_into(target: Prediction, row: int, other: Prediction, other_row: int) 
     depths = np.stack([target.depth[row], other.depth[other_row]])
     confs = np.stack([target.conf[row], other.conf[other_row]])
     weights = np.where(depths > 0, confs, 0.0).astype(np.float32)
-    apart = np.abs(depths[0] - depths[1]) > AGREE * depths.min(axis=0)
+    apart = np.abs(depths[0] - depths[1]) > SAME_SURFACE * depths.min(axis=0)
     weights[:, apart] *= weights[:, apart] >= weights[:, apart].max(axis=0)
     total = weights.sum(axis=0)
     some = np.maximum(total, 1e-12)

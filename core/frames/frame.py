@@ -57,6 +57,14 @@ class View:
     size: tuple[int, int]  # width and height of the panorama's file
 
 
+@dataclass(frozen=True)
+class Mount:
+    """Which of several cameras that are mounted on each other took a frame, and when."""
+
+    camera: int  # the input's place among the inputs
+    moment: int  # frames of one moment were taken at the same time
+
+
 class Unreadable(Exception):
     """A frame cannot be had; the text is the end of a sentence that starts with the frame's name."""
 

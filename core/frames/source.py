@@ -14,7 +14,7 @@ from ..monitor import Monitor
 from ..settings import ResizeMethod
 from . import folders, stills
 from .decoding import Decoding, Reduced
-from .frame import Frame, FrameReader, Header, LazyImages, Unreadable, View
+from .frame import Frame, FrameReader, Header, LazyImages, Mount, Unreadable, View
 from .input_files import is_video, of_pattern
 from .pixels import kinds
 from .resizing import processed_size, resized
@@ -48,6 +48,7 @@ class FrameSource:
     places: list[int] = field(default_factory=list)  # of each frame in the input, where a picture is several frames
     pictures: dict[int, str] = field(default_factory=dict)  # of frames whose own file does not show what they show
     inputs: list[str] = field(default_factory=list)  # of all frames, the name of their input; empty where there is one
+    mounted: dict[int, Mount] = field(default_factory=dict)  # of frames whose cameras keep to each other
     cameras_by: str = ""  # which features and lenses gave the input its cameras; "" where each pass finds its own
     _decoding: Decoding | None = field(default=None, repr=False)
 

@@ -17,6 +17,8 @@ class Posed(Protocol):
     tracks: Any  # a dataclass with (T, 3) ``points`` of the same world, or None
 
 
+STEADY = 20  # rounds of reweighting
+
 PosedType = TypeVar("PosedType", bound=Posed)
 
 
@@ -56,6 +58,37 @@ def mean_rotation(rotations: np.ndarray) -> np.ndarray:
     """(N, 3, 3) to the (3, 3) with the least sum of squared chords (Hartley et al. 2013, Rotation Averaging, 5.3)."""
     u, _, vt = np.linalg.svd(rotations.sum(axis=0))
     return u @ np.diag([1.0, 1.0, np.linalg.det(u @ vt)]) @ vt
+
+
+def mean_pose(rotations: np.ndarray, centres: np.ndarray, angle: float, step: float) -> tuple[np.ndarray, np.ndarray]:
+    """Rotation with the least sum of angles and centre with the least sum of distances, by reweighting; poses within ``angle``
+    and ``step`` count fully (Huber).
+
+    Parameters
+    ----------
+    rotations : (V, 3, 3)
+    centres : (V, 3)
+    angle, step : radians, and a length of the scene
+
+    Returns
+    -------
+    (3, 3) and (3,)
+
+    Sources: Hartley et al., Rotation Averaging, 2013, 5.4; Weiszfeld, 1937.
+    """
+    rotation, centre = mean_rotation(rotations), centres.mean(axis=0)
+    for _ in range(STEADY):
+        weights = 1.0 / np.maximum(angles_between(rotations, rotation), angle)
+        rotation = mean_rotation(rotations * weights[:, None, None])
+        near = 1.0 / np.maximum(np.linalg.norm(centres - centre, axis=1), step)
+        centre = near @ centres / near.sum()
+    return rotation, centre
+
+
+def angles_between(rotations: np.ndarray, rotation: np.ndarray) -> np.ndarray:
+    """(V,) radians between each of (V, 3, 3) and (3, 3)."""
+    cosine = (np.einsum("vij,ij->v", rotations, rotation) - 1.0) / 2.0
+    return np.arccos(np.clip(cosine, -1.0, 1.0))
 
 
 def umeyama(source: np.ndarray, target: np.ndarray) -> Similarity:

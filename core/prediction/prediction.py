@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+SAME_SURFACE = 0.1  # two depths that differ by more than this part are two surfaces, between which there is nothing
+
 
 @dataclass(frozen=True)
 class Tracks:

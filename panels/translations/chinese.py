@@ -107,6 +107,7 @@ CHINESE = {
     "More Inputs": "更多输入",
     "Motion": "运动",
     "Motion Threshold": "运动阈值",
+    "Mounted Together": "固定安装在一起",
     "Move Existing Models Here...": "将现有模型移到此处...",
     "Moving": "运动物体",
     "Moving Camera": "移动的摄像机",

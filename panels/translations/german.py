@@ -107,6 +107,7 @@ GERMAN = {
     "More Inputs": "Weitere Eingaben",
     "Motion": "Bewegung",
     "Motion Threshold": "Bewegungsschwelle",
+    "Mounted Together": "Gemeinsam montiert",
     "Move Existing Models Here...": "Vorhandene Modelle hierher verschieben...",
     "Moving": "Bewegtes",
     "Moving Camera": "Bewegte Kamera",

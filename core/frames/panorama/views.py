@@ -23,6 +23,8 @@ def cut(frames: FrameSource, setting: Panorama) -> FrameSource:
     found = detection.find(frames, setting)
     if not found:
         return frames
+    if frames.mounted:
+        frames.warnings.append("Mounted Together has no effect on panoramas: each of them is a rig of its own")
     turns = rig.rotations()
     names: list[str] = []
     places: list[int] = []

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ...errors import BadInput
+from ...files.names import listed
 from ...monitor import Monitor
 from ...settings import Settings
-from ..frame import Frame, FrameReader
+from ..frame import Frame, FrameReader, Mount
 from ..input_files import inputs_of
 from ..source import FrameSource
 
@@ -40,10 +41,14 @@ def open_inputs(settings: Settings, monitor: Monitor | None = None) -> FrameSour
         )
         for path in inputs_of(settings.input, settings.more_inputs)
     ]
-    return sources[0] if len(sources) == 1 else _joined(sources)
+    if len(sources) > 1:
+        return _joined(sources, settings)
+    if settings.mounted_together:
+        sources[0].warnings.append("Mounted Together has no effect on one input: it takes one for each camera")
+    return sources[0]
 
 
-def _joined(sources: Sequence[FrameSource]) -> FrameSource:
+def _joined(sources: Sequence[FrameSource], settings: Settings) -> FrameSource:
     if len({source.is_video for source in sources}) > 1:
         raise BadInput("Several inputs must all be videos, or all be images: make a run of each kind")
     titles = [source.name for source in sources]
@@ -57,15 +62,39 @@ def _joined(sources: Sequence[FrameSource]) -> FrameSource:
     first = sources[0]
     stems = [f"{titles[k]}_{sources[k].stem(i).removeprefix(f'{sources[k].name}_')}" for k, i in every]
     names = stems if first.is_video else [sources[k].names[i] for k, i in every]
+    selected = [starts[k] + i for k, source in enumerate(sources) for i in source.selected]
+    warnings = [warning for source in sources for warning in source.warnings]
+    mounts = _mounts(sources, starts, settings, warnings) if settings.mounted_together else {}
+    if mounts:  # what was taken at the same moment goes into the same pass of a model
+        last = Mount(len(sources), max(mount.moment for mount in mounts.values()) + 1)
+        selected.sort(key=lambda i: (mounts.get(i, last).moment, mounts.get(i, last).camera, i))
     return JoinedSource(
         " + ".join(titles[:NAMED]) + more, [sources[k].paths[i] for k, i in every], names,
-        [starts[k] + i for k, source in enumerate(sources) for i in source.selected],
+        selected,
         {starts[k] + i: header for k, source in enumerate(sources) for i, header in source.headers.items()},
         JoinedReader([source.reader for source in sources], every),
-        [warning for source in sources for warning in source.warnings], first.frame_rate,
+        warnings, first.frame_rate,
         wanted=sum(source.wanted for source in sources), stems=stems,
-        inputs=[titles[k] for k, _ in every],
+        inputs=[titles[k] for k, _ in every], mounted=mounts,
     )  # fmt: skip
+
+
+def _mounts(
+    sources: Sequence[FrameSource], starts: Sequence[int], settings: Settings, warnings: list[str]
+) -> dict[int, Mount]:
+    """By frame; the k-th frame that start, end and stride keep of each input is of the same moment."""
+    counts = [source.wanted for source in sources]
+    if len(set(counts)) > 1:
+        warnings.append(
+            f"Mounted Together: the inputs have {listed([str(count) for count in counts])} images; the first {min(counts)} of "
+            "each are taken to be of the same moments"
+        )
+    return {
+        starts[k] + i: Mount(k, moment)
+        for k, source in enumerate(sources)
+        for i in source.selected
+        if (moment := (i - settings.start_frame) // settings.frame_stride) < min(counts)
+    }
 
 
 class JoinedReader:

@@ -52,11 +52,17 @@ def find(
     focals = [fixed * longest_side(frames, i) if fixed and i not in frames.views else own[i] for i in usable]
     found = structure_from_motion(
         frames.images(usable), focals, monitor, matching=settings.feature_matching, device=device, lens=settings.lens,
-        views=[frames.views.get(i) for i in usable],
+        views=[frames.views.get(i) for i in usable], mounts=[frames.mounted.get(i) for i in usable],
     )  # fmt: skip
     rows = np.flatnonzero(found.registered).tolist()
     placed = [usable[row] for row in rows]
-    return Scene(placed, found.of(rows), _warnings(frames, usable, found))
+    warnings = _warnings(frames, usable, found)
+    if frames.mounted and not found.holds_mounts:
+        warnings.append(
+            "Mounted Together had no effect: the images do not fit cameras that keep to each other; did these start together, "
+            "and are there as many images of each?"
+        )
+    return Scene(placed, found.of(rows), warnings)
 
 
 def _warnings(frames: FrameSource, usable: Sequence[int], found: SfmResult) -> list[str]:

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from ....streaming import pipeline as streaming
-from ...alignment import known_cameras, one_lens, positioning, rig_fit
+from ...alignment import known_cameras, one_lens, positioning
+from ...alignment.rigs import mounted, panorama
 from ...frames.lens import typed
 from ...frames.panorama import views as panoramas
 from ...frames.resizing import layout
@@ -94,7 +95,7 @@ def generate(
     if known:
         predictor = known_cameras.ConditionedPredictor(predictor, known, frames)
     if frames.views:
-        predictor = rig_fit.RigPredictor(predictor, frames)
+        predictor = panorama.RigPredictor(predictor, frames)
     elif (
         not known and settings.lens is not Lens.PER_FRAME and catalogue.find(settings.model).needs_file
     ):  # classic has one by itself
@@ -111,6 +112,8 @@ def generate(
     long_way = functools.partial(streaming.reconstruct, origin=known.origin if known else None)
     way = long_way if streams else reconstruct
     batches = way(frames, settings, predictor, metric=metric, on_progress=reporter.progress, cancelled=cancelled)
+    if frames.mounted and not known and catalogue.find(settings.model).needs_file:  # classic has done it by itself
+        batches = mounted.hold(batches, frames)
     if settings.detect_motion:
         batches = detection.detect(batches, settings, monitor)
     sender = Sender(

@@ -73,7 +73,7 @@ def set_all(settings):
         setattr(settings, name, True)
     settings.lens, settings.lens_focal = "fixed", 35.0
     settings.output_folder, settings.distortion = "/tmp", "fisheye"
-    settings.ray = "local"
+    settings.ray, settings.more_inputs = "local", "|/right"
 
 
 def test_every_setting_has_a_place_and_is_shown_where_it_has_an_effect(enabled):

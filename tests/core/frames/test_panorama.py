@@ -5,7 +5,7 @@ import numpy as np
 import panorama_truth
 import pytest
 import truth
-from da3_blender.core.alignment.rig_fit import RigPredictor
+from da3_blender.core.alignment.rigs.panorama import RigPredictor
 from da3_blender.core.frames.panorama import detection, rig, views
 from da3_blender.core.frames.source import FrameSource
 from da3_blender.core.output.payload import cameras_of

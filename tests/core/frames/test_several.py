@@ -72,3 +72,20 @@ def test_panoramas_of_two_folders_are_cut(tmp_path):
         Image.new("RGB", (128, 64), (90, 90, 90)).save(tmp_path / name / "p.png")
     frames = views.cut(opened(tmp_path / "one", tmp_path / "two"), Panorama.ALWAYS)
     assert len(frames.selected) == 20 and {view.name for view in frames.views.values()} == {"one_p", "two_p"}
+
+
+def test_frames_of_one_moment_stand_together(tmp_path):
+    one, two = folder_of(tmp_path / "left", (1, 2, 3, 4, 5)), folder_of(tmp_path / "right", (6, 7, 8, 9))
+    frames = opened(one, two, start_frame=1, frame_stride=2, mounted_together=True)
+    assert frames.selected == [1, 6, 3, 8]  # left 1, right 1, left 3, right 3
+    assert [(frames.mounted[i].camera, frames.mounted[i].moment) for i in frames.selected] == [
+        (0, 0),
+        (1, 0),
+        (0, 1),
+        (1, 1),
+    ]
+    frames = opened(one, two, mounted_together=True)
+    assert frames.selected == [0, 5, 1, 6, 2, 7, 3, 8, 4] and 4 not in frames.mounted
+    assert any("5, 4 images; the first 4 of each" in warning for warning in frames.warnings)
+    alone = opened(one, mounted_together=True)
+    assert not alone.mounted and any("no effect on one input" in warning for warning in alone.warnings)

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from ....errors import DA3Error
-from ....frames.frame import View
+from ....frames.frame import Mount, View
 from ....monitor import Monitor
 from ....prediction.prediction import Cameras
 from ....settings import Lens
@@ -50,6 +50,7 @@ def job(
     cameras: Cameras | None,
     lens: Lens = Lens.PER_FRAME,
     views: Sequence[View | None] = (),
+    mounts: Sequence[Mount | None] = (),
 ) -> dict[str, Any]:
     """What ``sfm_process.py`` is told.
 
@@ -60,6 +61,7 @@ def job(
     cameras : where they are known
     lens : as in ``structure_from_motion``
     views : of images that look into a panorama; these are rigs, and their focal lengths are exact
+    mounts : of images whose cameras are mounted on each other; each of these cameras has a lens of its own
     """
     scaled = [f and float(f) * sx for f, (sx, _) in zip(focals, scales, strict=True)]
     if lens is not Lens.FIXED:
@@ -86,6 +88,10 @@ def job(
         ways = [
             {"name": "rig", "groups": [*(sensor for one in found for sensor in one["sensors"]), *rest], "angle": None}
         ]
+    mounted = any(mounts) and not found and cameras is None
+    if mounted:
+        own = [mount.camera if mount else -1 for mount in mounts]
+        ways = [{**way, "groups": _split(way["groups"], own)} for way in ways if way["name"] != "lenses"]
     together = {
         image: (k, number)
         for k, one in enumerate(found)
@@ -107,8 +113,18 @@ def job(
         "threads": max(1, min(8, os.cpu_count() or 1)),
         "cameras": known,
         "focal_is_known": lens is Lens.FIXED,
-        "one_lens": lens is not Lens.PER_FRAME,
+        "one_lens": lens is not Lens.PER_FRAME or mounted,
+        "moments": [mount.moment if mount else -1 for mount in mounts] if mounted else None,
     }
+
+
+def _split(groups: list[dict[str, Any]], cameras: Sequence[int]) -> list[dict[str, Any]]:
+    """The groups, each as one group for each camera in it."""
+    return [
+        {**group, "images": [i for i in group["images"] if cameras[i] == camera]}
+        for group in groups
+        for camera in sorted({cameras[i] for i in group["images"]})
+    ]
 
 
 def rigs(

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from ....errors import BadInput, MissingEnvironment
-from ....frames.frame import View
+from ....frames.frame import Mount, View
 from ....geometry.projection import homogeneous, invert_rigid
 from ....monitor import Monitor
 from ....prediction.prediction import Cameras, Tracks
@@ -52,6 +52,7 @@ class SfmResult:
     reasons: dict[int, str] = field(default_factory=dict)  # of images that are not registered, a few words each
     # (N,) float64, mean reprojection error of each image's points, pixels of the original.
     away: np.ndarray | None = None
+    holds_mounts: bool = False  # whether cameras that are mounted on each other keep to each other
     separate: tuple[int, ...] = ()  # images of further models that nothing connects to this one
     pixels: np.ndarray | None = None  # (M, 2) float64, where each point is seen, pixels of the original, distorted
     # Of all images, where these are some of them: (P,) int64 the row of each point, and how many images see it.
@@ -68,7 +69,7 @@ class SfmResult:
         return SfmResult(
             self.registered[rows], self.extrinsics[rows], self.intrinsics[rows], self.distortion[rows],
             self.points[points], self.errors[points], np.stack([own, numbers.reshape(-1)], axis=1), self.way,
-            away=None if self.away is None else self.away[rows],
+            away=None if self.away is None else self.away[rows], holds_mounts=self.holds_mounts,
             pixels=None if self.pixels is None else self.pixels[seen],
             numbers=points if self.numbers is None else self.numbers[points], lengths=self._lengths()[points],
         )  # fmt: skip
@@ -99,6 +100,7 @@ def structure_from_motion(
     device: str = "cpu",
     lens: Lens = Lens.PER_FRAME,
     views: Sequence[View | None] = (),
+    mounts: Sequence[Mount | None] = (),
 ) -> SfmResult:
     """Where the images were taken from, and sparse points.
 
@@ -112,6 +114,8 @@ def structure_from_motion(
     device : where learned features are computed: "cuda", "mps", "cpu"
     lens : whether images of one size share a camera in any case, and whether ``focals`` are exact
     views : of images that look into a panorama, N or none; those of one keep to each other as the rig says
+    mounts : of images whose cameras are mounted on each other, N or none; how these stand to each other is found, and is the
+        same at all moments (``SfmResult.holds_mounts``), unless the images contradict it
 
     Raises
     ------
@@ -135,7 +139,7 @@ def structure_from_motion(
     with tempfile.TemporaryDirectory(prefix="da3_sfm_") as name:
         folder = Path(name)
         sizes, scales = child_input.write_images(images, folder, monitor)
-        job = child_input.job(sizes, scales, focals, cameras, lens, views)
+        job = child_input.job(sizes, scales, focals, cameras, lens, views, mounts)
         ways = _ways(matching, device, job["long_side"], cameras is not None or bool(job["rigs"]))
         best: dict[str, Any] = {}
         for number, way in enumerate(ways):
@@ -253,7 +257,7 @@ def _collect(raw: dict[str, Any], scales: list[tuple[float, float]], count: int,
     errors = raw["errors"] * np.bincount(point, per_pixel[seeing, 0], len(raw["points"])) / seen
     result = SfmResult(
         registered, extrinsics, intrinsics, distortion, raw["points"], errors, raw["observations"], way, reasons,
-        raw["away"][rows] * unscale[:, 0, 0], evidence.sizes[1:], raw["pixels"] * per_pixel[seeing],
+        raw["away"][rows] * unscale[:, 0, 0], bool(raw["holds_mounts"]), evidence.sizes[1:], raw["pixels"] * per_pixel[seeing],
     )  # fmt: skip
     if cameras is None:
         _normalise(result)

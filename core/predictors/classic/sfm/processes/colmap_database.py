@@ -73,7 +73,10 @@ def _import_images(database: Path, folder: Path, groups: list[dict[str, Any]]) -
 
 
 def write_rigs(database: Path, rigs: list[dict[str, Any]]) -> None:
-    """Cameras that keep to each other, instead of each for itself; the first of a rig is what the others refer to."""
+    """Cameras that keep to each other, instead of each for itself; the first of a rig is what the others refer to.
+
+    ``turn`` of a sensor is from the rig's axes to its own; ``shift``, where the rig's origin lies in them (0 by default).
+    """
     if not rigs:
         return
     with pycolmap.Database.open(database) as db:
@@ -101,7 +104,8 @@ def write_rigs(database: Path, rigs: list[dict[str, Any]]) -> None:
             made.add_ref_sensor(sensor(images[first["images"][0]]))
             for other in others:
                 turn = np.array(other["turn"]) @ np.array(first["turn"]).T
-                pose = pycolmap.Rigid3d(np.column_stack([turn, np.zeros(3)]))
+                shift = np.array(other.get("shift", (0.0, 0.0, 0.0)))
+                pose = pycolmap.Rigid3d(np.column_stack([turn, shift]))
                 made.add_sensor(sensor(images[other["images"][0]]), pose)
             write(made, [[images[i] for i in frame] for frame in rig["frames"]])
         for camera in dict.fromkeys(image.camera_id for image in alone):

@@ -32,7 +32,7 @@ def lenses_differ(model: Any) -> bool:
         return False  # EXIF has told images of different focal lengths apart
     apart = _apart(model, {image.image_id for image in placed})
     before = model.compute_mean_reprojection_error()
-    _adjust(apart, refine_focal=True, refine_bending=False)
+    adjust(apart, refine_focal=True, refine_bending=False)
     focals = [camera.params[0] for camera in apart.cameras.values()]
     return max(focals) / min(focals) > LENSES_DIFFER and apart.compute_mean_reprojection_error() < BETTER_APART * before
 
@@ -56,7 +56,7 @@ def _bending(model: Any, count: int, refine_focal: bool) -> Any:
         if count == 2:
             camera.model = pycolmap.CameraModelId.RADIAL
         camera.params = [focal, x, y, *(k1 if count else 0.0, 0.0)[: max(1, count)]]
-    _adjust(own, refine_focal, refine_bending=count > 0)
+    adjust(own, refine_focal, refine_bending=count > 0)
     return own
 
 
@@ -79,7 +79,7 @@ def polish(model: Any, focal_is_known: bool) -> None:
         model.update_point_3d_errors()
 
 
-def _adjust(model: Any, refine_focal: bool, refine_bending: bool) -> None:
+def adjust(model: Any, refine_focal: bool, refine_bending: bool) -> None:
     """Bundle adjustment, with its errors noted."""
     pycolmap.bundle_adjustment(model, _options(refine_focal, refine_bending))
     model.update_point_3d_errors()
@@ -90,6 +90,9 @@ def _options(refine_focal: bool, refine_bending: bool) -> Any:
     options.min_track_length = 2
     options.refine_focal_length = refine_focal
     options.refine_extra_params = refine_bending
+    options.refine_sensor_from_rig = (
+        True  # of cameras that are mounted on each other; the rigs of panoramas come not here
+    )
     options.ceres.solver_options.num_threads = 1
     return options
 

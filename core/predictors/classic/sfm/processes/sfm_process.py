@@ -17,9 +17,11 @@ from typing import Any
 
 import colmap_database as stored
 import lens_checks
+import mounted
 import numpy as np
 import pair_graph
 import pycolmap
+import triangulation
 from child import listen, own_stdout
 from lens_checks import FEW
 
@@ -71,16 +73,21 @@ def main(folder: Path) -> None:
         stored.match(job, folder, database, report)
     stored.write_rigs(database, job["rigs"])
     if job["cameras"] is None:
-        best = _climb(job, folder, database, report)
+        best, groups = _climb(job, folder, database, report)
         if best.model is not None and not job["rigs"]:
+            another = _as_rig if job["moments"] else _uncropped
+            best = another(job, best, groups, folder, database, report)
             lens_checks.polish(best.model, job["focal_is_known"])
     else:
-        best = _outcome("known", _triangulate(job, folder, database), (), database)
+        model = triangulation.from_known(job["cameras"], folder, database, _pipeline_options(job))
+        best = _outcome("known", model, (), database)
     _save(folder, best, database, job)
 
 
-def _climb(job: dict[str, Any], folder: Path, database: Path, report: Callable[[float], None]) -> Outcome:
-    """One rung after another while images are missing; the best outcome of all."""
+def _climb(
+    job: dict[str, Any], folder: Path, database: Path, report: Callable[[float], None]
+) -> tuple[Outcome, list[dict[str, Any]]]:
+    """One rung after another while images are missing; the best outcome of all, and its groups of images."""
     best, groups = Outcome("", None, 0, 0, np.inf), []
     for number, rung in enumerate(job["rungs"]):
         whole = best.placed == job["count"] and not best.torn
@@ -96,7 +103,21 @@ def _climb(job: dict[str, Any], folder: Path, database: Path, report: Callable[[
             found = at_once if at_once.beats(found) else found
         if found.beats(best):
             best, groups = found, rung["groups"]
-    return best if best.model is None or job["rigs"] else _uncropped(job, best, groups, folder, database, report)
+    return best, groups
+
+
+def _as_rig(
+    job: dict[str, Any], best: Outcome, groups: list[dict[str, Any]], folder: Path, database: Path, _report: Any
+) -> Outcome:
+    """The best outcome with its mounted cameras as a rig, unless the images contradict that."""
+    own = database.with_name(f"{database.stem} mounted.db")
+    stored.copy_features(database, own, folder, groups, job["learned"])
+    model = mounted.held(best.model, job["moments"], own, folder, _pipeline_options(job))
+    if model is None:
+        return best
+    found = _outcome(f"{best.rung}{mounted.RUNG}", model, best.sizes, own)
+    fits = found.error <= mounted.WORSE * best.error and found.points >= mounted.FEWER * best.points
+    return found if fits and found.placed >= best.placed else best
 
 
 def _uncropped(
@@ -228,28 +249,6 @@ def _is_sane(model: Any, focals: dict[int, float | None]) -> bool:
     return True
 
 
-def _triangulate(job: dict[str, Any], folder: Path, database: Path) -> Any:
-    """Points from cameras that are known."""
-    model = pycolmap.Reconstruction()
-    with pycolmap.Database.open(database) as db:
-        images = {int(Path(image.name).stem): image for image in db.read_all_images()}
-    for index, image in sorted(images.items()):
-        known = job["cameras"][index]
-        (fx, _, cx), (_, fy, cy), _ = known["intrinsics"]
-        camera = pycolmap.Camera(
-            model="PINHOLE", width=known["width"], height=known["height"], params=[fx, fy, cx, cy],
-            camera_id=image.camera_id,
-        )  # fmt: skip
-        with pycolmap.Database.open(database) as db:
-            db.update_camera(camera)
-        model.add_camera_with_trivial_rig(camera)
-        fresh = pycolmap.Image(name=image.name, camera_id=image.camera_id, image_id=image.image_id)
-        fresh.points2D = pycolmap.Point2DList()
-        pose = pycolmap.Rigid3d(np.array(known["extrinsics"]))
-        model.add_image_with_trivial_frame(fresh, pose)
-    return pycolmap.triangulate_points(model, database, folder, folder, True, _pipeline_options(job), False)
-
-
 def _save(folder: Path, best: Outcome, database: Path, job: dict[str, Any]) -> None:
     indices, extrinsics, intrinsics, distortion, away = [], [], [], [], []
     points, errors, observations, pixels = [], [], [], []
@@ -257,6 +256,8 @@ def _save(folder: Path, best: Outcome, database: Path, job: dict[str, Any]) -> N
         model, seen, errors_of = best.model, _points_seen(best.model), lens_checks.frame_errors(best.model)
         needed = FEWEST_POINTS if job["cameras"] is None else 0
         rigged = {image for rig in job["rigs"] for frame in rig["frames"] for image in frame}
+        if best.rung.endswith(mounted.RUNG):
+            rigged = {i for i, moment in enumerate(job["moments"]) if moment >= 0}
         for image in sorted(model.images.values(), key=lambda i: i.name):
             if not image.has_pose or (seen[image.image_id] < needed and int(Path(image.name).stem) not in rigged):
                 continue
@@ -291,6 +292,7 @@ def _save(folder: Path, best: Outcome, database: Path, job: dict[str, Any]) -> N
         pixels=np.array(pixels, np.float64).reshape(-1, 2), pairs=stored.matched_pairs(database, names),
         features=np.array(features, np.int64), sizes=np.array(best.sizes, np.int64),
         rung=np.array(best.rung), error=np.array(best.error), torn=np.array(best.torn),
+        holds_mounts=np.array(best.rung.endswith(mounted.RUNG)),
     )  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import panorama_room as room
 import pytest
-from da3_blender.core.alignment import rig_fit
+from da3_blender.core.alignment.rigs import panorama as rig_fit
 from da3_blender.core.frames.panorama import rig, views
 from da3_blender.core.frames.source import FrameSource
 from da3_blender.core.geometry.projection import invert_rigid, unproject

@@ -13,19 +13,17 @@ from typing import Any
 
 import numpy as np
 
-from ..frames.panorama import rig
-from ..frames.resizing import Placement, on_canvas
-from ..frames.source import FrameSource
-from ..geometry.projection import invert_rigid, pinhole
-from ..geometry.similarity import mean_rotation
-from ..prediction.prediction import Cameras, Prediction
-from ..prediction.predictor import Predictor
-from ..settings import Settings
-from .blending import AGREE
+from ...frames.panorama import rig
+from ...frames.resizing import Placement, on_canvas
+from ...frames.source import FrameSource
+from ...geometry.projection import invert_rigid, pinhole
+from ...geometry.similarity import mean_pose
+from ...prediction.prediction import SAME_SURFACE, Cameras, Prediction
+from ...prediction.predictor import Predictor
+from ...settings import Settings
 
 FEWEST = 60  # pixels that two views share, for their scales to be compared
 EVEN = 1e-3  # weight of a view at its border, against 1 in its middle
-STEADY = 20  # rounds of reweighting
 SMALLEST_ANGLE = 1e-3  # radians; a view that is off by less counts fully
 SMALLEST_STEP = 1e-3  # of the median depth, likewise
 
@@ -87,15 +85,7 @@ def one_rig(extrinsics: np.ndarray, turns: np.ndarray, unit: float) -> np.ndarra
     (V, 3, 4), world to view
     """
     rotations, centres = turns.transpose(0, 2, 1) @ extrinsics[:, :, :3], invert_rigid(extrinsics)[:, :, 3]
-    rotation, centre = mean_rotation(rotations), centres.mean(axis=0)
-    for _ in range(
-        STEADY
-    ):  # least sum of angles and of distances, by reweighting (Hartley et al. 2013, 5.4; Weiszfeld)
-        cosine = (np.einsum("vij,ij->v", rotations, rotation) - 1.0) / 2.0
-        angles = np.arccos(np.clip(cosine, -1.0, 1.0))
-        rotation = mean_rotation(rotations / np.maximum(angles, SMALLEST_ANGLE)[:, None, None])
-        near = 1.0 / np.maximum(np.linalg.norm(centres - centre, axis=1), SMALLEST_STEP * unit)
-        centre = near @ centres / near.sum()
+    rotation, centre = mean_pose(rotations, centres, SMALLEST_ANGLE, SMALLEST_STEP * unit)
     fitted = turns @ rotation
     return np.concatenate([fitted, -(fitted @ centre)[:, :, None]], axis=2)
 
@@ -255,7 +245,7 @@ def _mixed(looks: Sequence[_Look], own: int, offsets: np.ndarray) -> tuple[np.nd
     weights = np.where(known, np.stack([look.weight for look in looks]), 0.0)
     best = np.where(known[own], own, weights.argmax(axis=0))
     chosen = np.take_along_axis(distances, best[None], axis=0)[0]
-    agree = known & (np.abs(distances - chosen) < AGREE)
+    agree = known & (np.abs(distances - chosen) < SAME_SURFACE)
     weights *= agree
     total = np.where(agree.any(axis=0), weights.sum(axis=0), np.nan)
     conf = np.take_along_axis(np.stack([look.conf for look in looks]), best[None], axis=0)[0]
