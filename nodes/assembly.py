@@ -122,7 +122,7 @@ def batch_steps(
     with Created() as made:
         run.timeline.learn(records)
         places = placing.Places(run, number, made)
-        objects, links, held = [], [], []
+        objects, links, held, followed = [], [], [], []
         for name, part in placing.named(places.prefix, parts):
             if isinstance(part.arrays, MeshArrays):
                 obj = yield from mesh.build_steps(
@@ -130,6 +130,7 @@ def batch_steps(
                 )
             elif isinstance(part.arrays, TrackArrays):
                 obj = yield from point_cloud.tracks_steps(name, part.arrays)
+                followed.append(obj)
             else:
                 obj = yield from point_cloud.build_steps(
                     name, part.arrays, run.tree, material=run.material, threshold=threshold, scale=scale
@@ -168,6 +169,10 @@ def batch_steps(
         for collection, obj in links:
             collection.objects.link(obj)
         places.show()
+        for obj in followed:  # black dots all over the points, until somebody wants them
+            obj.hide_get()  # brings the view layer's list up to date
+            if obj.name in bpy.context.view_layer.objects:
+                obj.hide_set(True)
         if path:
             if moving is None:
                 run.camera = path.camera

@@ -43,6 +43,13 @@ def test_tracks_are_vertices_with_error_and_length(run):
     assert obj.data.attributes["track_length"].data[7].value == 5
 
 
+def test_tracks_are_hidden_until_somebody_wants_them(run):
+    top, _ = run
+    assert look.is_visible(top, look.POINTS) and not look.is_visible(top, look.TRACKS)
+    look.set_visible(top, look.TRACKS, True)
+    assert look.is_visible(top, look.TRACKS)
+
+
 def test_a_picture_of_the_run_does_not_ask_for_the_colour_of_tracks(run, tmp_path, monkeypatch):
     top, _ = run
     given = []
