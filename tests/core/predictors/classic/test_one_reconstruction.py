@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from da3_blender.core import pipeline
 from da3_blender.core.frames.source import FrameSource
 from da3_blender.core.monitor import Monitor
-from da3_blender.core.predictors.classic import ClassicPredictor
+from da3_blender.core.predictors.classic import ClassicPredictor, scene
+from da3_blender.core.predictors.classic.sfm.reconstruction import SfmResult
 from da3_blender.core.settings import BatchMode, Settings
 from da3_blender.streaming import pipeline as streaming
 
@@ -21,6 +24,23 @@ FRAMES = 8  # of the courtyard: passes of 4 share frames
 @pytest.fixture(scope="module")
 def folder() -> Path:
     return Path(__file__).resolve().parents[4] / "sample_images" / "courtyard"
+
+
+@pytest.fixture
+def found_once(monkeypatch: pytest.MonkeyPatch) -> dict[str, SfmResult]:
+    """Structure from motion, done once for the same images: faiss, by which COLMAP matches SIFT, rarely gives another match the
+    second time (COLMAP's pull request 3874), which moves a focal length by 1e-5."""
+    real, made = scene.structure_from_motion, {}
+
+    def find(images: Any, focals: Any, monitor: Monitor, **more: Any) -> SfmResult:
+        pixels = hashlib.sha256(b"".join(image.tobytes() for image in images)).hexdigest()
+        key = f"{pixels} {focals} {sorted(more.items())}"
+        if key not in made:
+            made[key] = real(images, focals, monitor, **more)
+        return made[key]
+
+    monkeypatch.setattr(scene, "structure_from_motion", find)
+    return made
 
 
 def cameras(mode: BatchMode, folder: Path, way: Callable = pipeline.reconstruct) -> dict[int, tuple]:
@@ -39,15 +59,16 @@ def cameras(mode: BatchMode, folder: Path, way: Callable = pipeline.reconstruct)
     return found
 
 
-def test_every_batch_mode_and_streaming_give_the_cameras_of_all_at_once(folder, tmp_path):
+def test_every_batch_mode_and_streaming_give_the_cameras_of_all_at_once(folder, tmp_path, found_once):
     whole = cameras(BatchMode.IGNORE_BATCH_SIZE, folder)
     assert len(whole) == FRAMES
     others = {mode: cameras(mode, folder) for mode in (BatchMode.LAST_FRAME_OVERLAP, BatchMode.NO_OVERLAP)}
     others[BatchMode.DA3_STREAMING] = cameras(
         BatchMode.DA3_STREAMING, folder, functools.partial(streaming.reconstruct, folder=tmp_path / "chunks")
     )
+    assert len(found_once) == 1, "every mode asks for the cameras of the same images"
     for mode, found in others.items():
         assert sorted(found) == sorted(whole), mode
         for index, (extrinsics, focal) in found.items():
             assert np.allclose(extrinsics, whole[index][0], atol=1e-6), f"{mode}, frame {index}"
-            assert focal == pytest.approx(whole[0][1]), f"{mode}: one lens"
+            assert focal == whole[0][1], f"{mode}: one lens"
