@@ -214,7 +214,9 @@ def read_manifest(own: ownership.Folder) -> dict[str, Any]:
     """The manifest as it was written; empty where it is not so, or another version's."""
     about = manifests.read(own.read(MANIFEST), SCHEMA)
     try:
-        if about and about["version"] == VERSION and all(batch["indices"] for batch in about["batches"]):
+        batches = about["batches"] if about else []  # each with frames, and a camera for each of them
+        has_all = all(batch["indices"] and len(batch["records"]) == len(batch["indices"]) for batch in batches)
+        if about and about["version"] == VERSION and has_all:
             Settings.from_strings(about["settings"])
             records = [CameraRecord.from_json(record) for batch in about["batches"] for record in batch["records"]]
             whole = all(

@@ -44,7 +44,8 @@ class Kind:
 
 def work_of(settings: Any) -> str:
     """The model and what else there is to do, as ``Kind.model``; ``settings``: ``Settings``, or the panel's with the same names."""
-    return str(settings.model) + "".join(f"+{name}" for name in EXTRAS if getattr(settings, name))
+    known = "" if str(settings.known_cameras) == "off" else "+known_cameras"  # their cameras take no time
+    return str(settings.model) + "".join(f"+{name}" for name in EXTRAS if getattr(settings, name)) + known
 
 
 def before_a_run(folder: Path | None, work: str, images: int, pixels: int) -> float | None:

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 #: Stages in their order and how long each takes, in parts of a pass. A guess that is wrong makes the bar uneven, nothing
 #: else; measured on a CPU.
 # Once, before all passes, for as many images as all passes have; courtyard: 240 s of cameras to 216 of depth.
-CLASSIC_START = {"cameras": 70.0}
-CLASSIC = {"load": 1.0, "images": 3.0, "depth": 68.0, "alignment": 1.0, "points": 3.0}
+CLASSIC_START = {"load": 1.0, "images": 3.0, "cameras": 70.0}
+CLASSIC = {"images": 3.0, "depth": 68.0, "alignment": 1.0, "points": 3.0}
 NETWORK = {"load": 15.0, "images": 2.0, "model": 75.0, "metric": 2.0, "alignment": 5.0, "points": 3.0}
 
 MIN_ELAPSED = 2.0  # seconds before the time left is worth saying
@@ -27,7 +27,8 @@ class Progress:
     passes : how many passes of the model the job will make
     clock : seconds, monotone
     at_end : stages that come once, after all passes, and how long each takes in the same parts
-    at_start : stages that come once, before all passes, and how long each takes for each pass
+    at_start : stages that come once, before all passes, and how long each takes for each pass; one that comes in passes too
+        is of the start until a later one of that has come
     """
 
     def __init__(
@@ -51,20 +52,22 @@ class Progress:
         self._last = (0.0, 0.0)
         self._stage = ""
         self._pass = 0
+        self._is_starting, self._reached = bool(at_start), 0  # and how far in ``at_start``
         self._expected = 0.0  # seconds of all stages from ``_begun`` on; 0 where nobody knows
 
     def expect(self, seconds: Mapping[str, float]) -> None:
-        """Count from now, with the seconds that each stage took in runs like this one; nothing where none are given."""
-        known = sum(
-            seconds.get(name, 0.0) for name in (*self._at_start, *self._weights, *self._at_end) if name != "load"
-        )
-        if known <= 0.0:
+        """Count from now, with the seconds that each stage took in runs like this one; nothing where these are not known, as
+        after runs that had no such start."""
+        took = {name: value for name, value in seconds.items() if name != "load"}
+        names = dict.fromkeys((*self._at_start, *self._weights, *self._at_end))
+        known = sum(took.get(name, 0.0) for name in names)
+        if known <= 0.0 or any(name not in seconds for name in self._at_start):
             return
         self._expected, self._begun = known, self._clock()
-        took = {name: 0.0 if name == "load" else seconds.get(name, 0.0) for name in self._weights}
-        self._at_start = {name: seconds.get(name, 0.0) / self.passes for name in self._at_start}
-        self._weights = {name: value / self.passes for name, value in took.items()}
-        self._at_end = {name: seconds.get(name, 0.0) for name in self._at_end}
+        in_passes = set(self._weights)  # what comes in both is counted there
+        self._at_start = {n: 0.0 if n in in_passes else took.get(n, 0.0) / self.passes for n in self._at_start}
+        self._weights = {name: took.get(name, 0.0) / self.passes for name in self._weights}
+        self._at_end = {name: took.get(name, 0.0) for name in self._at_end}
 
     def report(self, stage: str, fraction: float) -> bool:
         """Note that ``fraction`` (0 to 1) of ``stage`` is done; True where the stage is a new one."""
@@ -72,6 +75,7 @@ class Progress:
         self._enter(stage)
         if self._begun is None and any(stage in weights for weights in (self._weights, self._at_end, self._at_start)):
             self._begun = self._clock()
+        self._is_starting &= self._is_of_start(stage)
         whole, first = sum(self._weights.values()), self._first
         at_start = {name: weight * self.passes for name, weight in self._at_start.items()}
         for weights, start in (
@@ -81,7 +85,19 @@ class Progress:
                 names = list(weights)
                 before = start + sum(weights[name] for name in names[: names.index(stage)])
                 self._raise_to(before + weights[stage] * min(max(fraction, 0.0), 1.0))
+                if self._is_starting:
+                    break
         return new
+
+    def _is_of_start(self, stage: str) -> bool:
+        """Whether a stage comes before all passes: one that comes in both does until a later one of the start has come."""
+        names = list(self._at_start)
+        if stage not in names:
+            return stage not in self._weights
+        place = names.index(stage)
+        is_again = stage in self._weights and place < self._reached
+        self._reached = max(self._reached, place)
+        return not is_again
 
     def pass_done(self) -> None:
         """One pass of the model is through, its points are delivered."""

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from da3_blender.core.files import ownership
 from da3_blender.core.files.silence import Silence, cpu_seconds, is_stopped
-from da3_blender.core.output.payload import MeshArrays, PointArrays
+from da3_blender.core.output.payload import MeshArrays, PointArrays, TrackArrays
 from da3_blender.core.output.run_keeper import KeptWriter
 from da3_blender.core.settings import Settings
 from da3_blender.core.worker import checking_arrays, protocol
@@ -114,8 +114,9 @@ def test_a_lie_while_the_job_is_being_cancelled_is_a_cancelled_job(client, setti
 
 def test_every_array_that_can_be_sent_is_known_to_the_check():
     known = {*checking_arrays.ROWS, "corners", "uv", "edges", "corner_edges"}
-    sent = {*PointArrays.__dataclass_fields__, *MeshArrays.__dataclass_fields__}
-    assert sent == known and set(PointArrays.__dataclass_fields__) == set(checking_arrays.POINTS)
+    points, tracks = PointArrays.__dataclass_fields__, TrackArrays.__dataclass_fields__
+    assert {*points, *MeshArrays.__dataclass_fields__, *tracks} == known
+    assert set(points) == set(checking_arrays.POINTS) and set(tracks) == set(checking_arrays.TRACKS)
 
 
 def test_a_line_is_read_whole_up_to_its_greatest_length_and_no_further():

@@ -3,7 +3,7 @@
 import pytest
 from da3_blender.core.settings import Settings
 from da3_blender.core.worker import pace
-from da3_blender.core.worker.server.progress import Progress
+from da3_blender.core.worker.server.progress import CLASSIC, CLASSIC_START, Progress
 from da3_blender.streaming.time_left import TimeLeft
 
 
@@ -133,3 +133,45 @@ def test_a_broken_or_foreign_file_teaches_nothing_and_a_foreign_one_stays(tmp_pa
     assert pace.expected(tmp_path, kind) == {}
     pace.learn(tmp_path, kind, {"depth": 4.0})
     assert pace.FORMAT in content or (tmp_path / pace.FILE).read_text() == content
+
+
+def test_what_comes_before_the_cameras_is_no_half_of_a_run(clock):
+    """``classic``: load and images, cameras of all, then passes with images of their own."""
+    progress = Progress(CLASSIC, clock=clock, at_start=CLASSIC_START)
+    seen = []
+    for stage in ("load", "images", "cameras", "images", "depth", "points"):
+        for fraction in (0.0, 0.5, 1.0):
+            progress.report(stage, fraction)
+            seen.append(progress.fraction)
+    assert seen == sorted(seen) and seen[5] < 0.05  # before the cameras
+    assert seen[7] == pytest.approx(0.25, abs=0.05) and seen[8] == pytest.approx(0.5, abs=0.05)  # in them, and after
+    assert seen[-1] == pytest.approx(1.0)
+
+
+def test_runs_without_a_start_say_nothing_of_one_that_has_it(clock):
+    progress = Progress(CLASSIC, clock=clock, at_start=CLASSIC_START)
+    progress.expect({"load": 1.0, "images": 1.0, "depth": 2.0, "points": 1.0})  # of known cameras, say
+    clock.now = 10.0
+    progress.report("cameras", 0.0)
+    clock.now = 20.0
+    progress.report("cameras", 0.5)
+    assert progress.remaining == pytest.approx(30.0, rel=0.1)  # half of the cameras, and as long again for depth
+
+
+def test_the_time_left_of_a_run_like_one_before_counts_its_cameras(clock):
+    progress = Progress(CLASSIC, clock=clock, at_start=CLASSIC_START)
+    progress.report("load", 1.0)
+    progress.expect({"load": 5.0, "images": 2.0, "cameras": 50.0, "depth": 40.0, "alignment": 0.0, "points": 1.0})
+    for second in range(51):
+        clock.now = float(second)
+        progress.report("cameras", second / 50.0)
+        assert progress.remaining == pytest.approx(93.0 - second, abs=1.0)
+    for stage, fraction, left in (("images", 0.0, 43.0), ("images", 1.0, 41.0), ("depth", 0.5, 21.0)):
+        clock.now = 93.0 - left
+        progress.report(stage, fraction)
+        assert progress.remaining == pytest.approx(left, abs=1.0)
+
+
+def test_known_cameras_make_another_kind_of_run():
+    plain = pace.work_of(Settings(model="classic"))
+    assert pace.work_of(Settings(model="classic", known_cameras="colmap")) != plain == "classic"
