@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 import bpy
 
@@ -43,7 +44,8 @@ def point_cloud_tree(material: bpy.types.Material) -> bpy.types.NodeTree:
     display.subtype = "PERCENTAGE"
     display.description = "Part of the points that the viewport shows; a render has all of them"
 
-    CLOSED.add_switch(tree)
+    closed = socket(CLOSED.SWITCH, in_out="INPUT", socket_type="NodeSocketBool")
+    closed.default_value, closed.description = False, CLOSED.HELP
 
     group_in = add_node(tree, "NodeGroupInput", "", (-1200, 0))
     known = add_node(tree, "GeometryNodeInputNamedAttribute", "Footprint of a pixel", (-960, -160))
@@ -82,7 +84,7 @@ def point_cloud_tree(material: bpy.types.Material) -> bpy.types.NodeTree:
     link(group_in.outputs[THRESHOLD], float_input(too_low, "B"))
     link(to_points.outputs["Points"], delete.inputs["Geometry"])
     link(too_low.outputs["Result"], delete.inputs["Selection"])
-    drawn_as = CLOSED.add_branch(tree, group_in, delete.outputs["Geometry"], group_in.outputs[POINT_SIZE], larger)
+    drawn_as = _closed(tree, group_in, delete.outputs["Geometry"], larger)
     link(drawn_as, paint.inputs["Geometry"])
     link(paint.outputs["Geometry"], group_out.inputs["Geometry"])
     return tree
@@ -116,6 +118,44 @@ def _drawn(tree: bpy.types.NodeTree, group_in: bpy.types.Node) -> tuple[bpy.type
     link(next(s for s in chance.outputs if s.type == "BOOLEAN"), drawn.inputs["True"])
     link(larger.outputs["Value"], size.inputs["True"])
     return drawn.outputs["Output"], size.outputs["Output"]
+
+
+def _closed(
+    tree: bpy.types.NodeTree, group_in: bpy.types.Node, points: bpy.types.NodeSocket, larger: bpy.types.NodeSocket
+) -> bpy.types.NodeSocket:
+    """What is drawn: the points as they are, or those that no better one covers as ``CLOSED`` draws them; the geometry.
+
+    ``larger``: the factor of a point's size that is not the person's.
+    """
+    known = add_node(tree, "GeometryNodeInputNamedAttribute", "Size", (0, -480))
+    known.data_type = "FLOAT_VECTOR"
+    known.inputs["Name"].default_value = splat_nodes.SCALE
+    length = add_node(tree, "ShaderNodeVectorMath", "", (240, -480))
+    length.operation = "LENGTH"
+    covered = add_node(tree, "FunctionNodeCompare", "Another covers it", (460, -320))
+    covered.data_type, covered.operation = "FLOAT", "LESS_EQUAL"
+    drop = add_node(tree, "GeometryNodeDeleteGeometry", "", (680, -140))
+    drop.domain = "POINT"
+    both = add_node(tree, "ShaderNodeMath", "Times Point Size", (0, -680))
+    both.operation = "MULTIPLY"
+    sized = add_node(tree, "ShaderNodeVectorMath", "Sized", (460, -560))
+    sized.operation = "SCALE"
+    either = add_node(tree, "GeometryNodeSwitch", f"Dots or {CLOSED.SWITCH.lower()}", (220 + CLOSED.ROOM, 60))
+    either.input_type = "GEOMETRY"
+    link = tree.links.new
+    link(known.outputs["Attribute"], length.inputs[0])
+    link(length.outputs["Value"], float_input(covered, "A"))
+    link(points, drop.inputs["Geometry"])
+    link(covered.outputs["Result"], drop.inputs["Selection"])
+    link(group_in.outputs[POINT_SIZE], both.inputs[0])
+    link(larger, both.inputs[1])
+    link(known.outputs["Attribute"], sized.inputs[0])
+    link(both.outputs["Value"], sized.inputs["Scale"])
+    shown = CLOSED.add_branch(tree, partial(add_node, tree), drop.outputs["Geometry"], sized.outputs["Vector"])
+    link(group_in.outputs[CLOSED.SWITCH], either.inputs["Switch"])
+    link(points, either.inputs["False"])
+    link(shown, either.inputs["True"])
+    return either.outputs["Output"]
 
 
 def playing_tree() -> bpy.types.NodeTree:

@@ -66,12 +66,8 @@ class DA3_PG_run(PropertyGroup):
             point_trees.DISPLAY, 100.0, name="Display", min=0.0, max=100.0, subtype="PERCENTAGE", precision=0,
             description="Part of the points that the viewport shows; a render has all of them",
         ),
-        "splats": _switch(
-            splat_nodes.SWITCH, "Draw the points as Gaussian splats, a picture without holes, instead of dots"
-        ),
-        "discs": _switch(
-            disc_nodes.SWITCH, "Draw the points as flat discs on the surfaces, which leave fewer holes, instead of dots"
-        ),
+        "splats": _switch(splat_nodes.SWITCH, splat_nodes.HELP),
+        "discs": _switch(disc_nodes.SWITCH, disc_nodes.HELP),
         "show_confidence": BoolProperty(
             name="Show Confidence",
             description="Paint the points by their confidence, from red for low to blue for high, instead of their colour",

@@ -17,6 +17,7 @@ from ...frames.source import FrameSource
 from ...geometry.projection import homogeneous, invert_rigid
 from ...geometry.similarity import angles_between, mean_pose
 from ...prediction.batch import Batch
+from . import panorama
 
 ORDINARY_ANGLE = 0.03  # radians, by which a good model's camera may be off: up to there the mean is the plain one
 ORDINARY_STEP = 0.03  # of the median depth, likewise
@@ -47,8 +48,7 @@ class RigKeeper:
         rows = [row for row, index in enumerate(batch.indices) if index in self._mounted]
         if self._is_loose or not rows or prediction.extrinsics is None:
             return
-        known = prediction.depth[rows][prediction.conf[rows] > 0]
-        unit = float(np.median(known)) if len(known) else 1.0
+        unit = panorama.unit(prediction, rows)
         cameras = homogeneous(prediction.extrinsics.astype(np.float64))
         moments: dict[int, dict[int, int]] = {}  # the row of each camera, by moment
         for row in rows:

@@ -64,7 +64,7 @@ def settle(prediction: Prediction, indices: Sequence[int], frames: FrameSource, 
     for panorama, rows in panoramas.items():
         turns = np.stack([frames.views[indices[row]].rotation for row in rows])
         if not prediction.cameras_known:
-            prediction.extrinsics[rows] = one_rig(prediction.extrinsics[rows], turns, _unit(prediction, rows))
+            prediction.extrinsics[rows] = one_rig(prediction.extrinsics[rows], turns, unit(prediction, rows))
         there = [i for i in frames.selected if i in frames.views and frames.views[i].panorama == panorama]
         axes = np.stack([frames.views[i].rotation[2] for i in there])
         _blend(prediction, rows, turns, [there.index(indices[row]) for row in rows], axes, places[rows[0]])
@@ -124,7 +124,7 @@ def _with_cameras(
     )
 
 
-def _unit(prediction: Prediction, rows: Sequence[int]) -> float:
+def unit(prediction: Prediction, rows: Sequence[int]) -> float:
     """Median depth of these frames."""
     known = prediction.depth[rows][prediction.conf[rows] > 0]
     return float(np.median(known)) if len(known) else 1.0
