@@ -12,7 +12,9 @@ from pathlib import Path
 
 import numpy as np
 from da3_blender.core.frames.resizing import place
-from da3_blender.core.prediction.prediction import Prediction
+from da3_blender.core.prediction.prediction import Prediction, Tracks
+
+SHAKEN = 0.02  # by how much the places of ``shaken`` tremble
 
 
 class Plane:
@@ -39,16 +41,34 @@ class Plane:
         _log("unload")
 
 
+class Shaken(Plane):
+    """The same with places that tremble, and points of the wall that were followed: where the cameras truly are, they fit."""
+
+    def predict(self, images, indices, settings, cameras=None):
+        prediction = super().predict(images, indices, settings, cameras)
+        u, v = (grid.ravel() for grid in np.meshgrid(np.linspace(-0.5, 0.5, 5), np.linspace(-0.4, 0.4, 4)))
+        points = np.stack([u, v, np.full(u.shape, 2.0)], axis=1)
+        seen = np.array([(frame, row) for frame in indices for row in range(len(points))])
+        flat = (points[seen[:, 1], :2] - 0.1 * np.stack([seen[:, 0], 0 * seen[:, 0]], axis=1)) / 2.0
+        k = prediction.intrinsics[0]
+        prediction.tracks = Tracks(
+            np.arange(len(points)), points, np.zeros(len(points)), np.full(len(points), len(indices)), seen,
+            flat * k[[0, 1], [0, 1]] + k[:2, 2],
+        )  # fmt: skip
+        prediction.extrinsics[:, :, 3] += np.random.default_rng(0).normal(0.0, SHAKEN, (len(indices), 3))
+        return prediction
+
+
 def _log(line):
     if os.environ.get("DA3_STAND_IN_LOG"):
         with Path(os.environ["DA3_STAND_IN_LOG"]).open("a", encoding="utf-8") as log:
             log.write(line + "\n")
 
 
-def _opener(before):
+def _opener(before, kind=Plane):
     def open_predictor(name, folder, frames, monitor, *, fp16=False, device=None):
         _log(f"load {name}")
-        return Plane(monitor, before)
+        return kind(monitor, before)
 
     return open_predictor
 
@@ -116,6 +136,7 @@ def _leave(_watch):
 
 
 quick = _opener(lambda monitor: None)
+shaken = _opener(lambda monitor: None, Shaken)
 slow = _opener(_blocks)
 steady = _opener(_one_block)
 chatter = _opener(_chatter)
