@@ -138,7 +138,7 @@ def camera_records(batch: Batch, frames: FrameSource, settings: Settings) -> lis
     headers, views = [frames.headers[i] for i in batch.indices], [frames.views.get(i) for i in batch.indices]
     records = blender_arrays.cameras(
         batch.prediction, [frames.place(i) for i in batch.indices], [frames.stem(i) for i in batch.indices],
-        [frames.picture(i) for i in batch.indices], _placements(batch, frames, settings),
+        [frames.picture(i) for i in batch.indices], placements(batch, frames, settings),
         [header.orientation for header in headers], [header.file_size for header in headers],
     )  # fmt: skip
     if frames.inputs:
@@ -201,14 +201,14 @@ def _add_cameras(batch: Batch, frames: FrameSource, settings: Settings) -> bool:
 def hide_transparent(batch: Batch, frames: FrameSource, settings: Settings) -> None:
     """Transparent parts of an image make no points."""
     conf = batch.prediction.conf
-    for i, (index, at) in enumerate(zip(batch.indices, _placements(batch, frames, settings), strict=True)):
+    for i, (index, at) in enumerate(zip(batch.indices, placements(batch, frames, settings), strict=True)):
         opaque = frames.opaque(index)
         if opaque is not None:
             mask = Image.fromarray(opaque).resize((at.width, at.height), Image.Resampling.NEAREST)
             conf[i, at.rows, at.columns][~np.asarray(mask)] = 0.0
 
 
-def _placements(batch: Batch, frames: FrameSource, settings: Settings) -> list[Placement]:
+def placements(batch: Batch, frames: FrameSource, settings: Settings) -> list[Placement]:
     """Where each original lies on the prediction's canvas, in pixels of the prediction."""
     sizes = [(frames.headers[i].width, frames.headers[i].height) for i in batch.indices]
     _, height, width = batch.prediction.depth.shape

@@ -203,7 +203,7 @@ class DA3_OT_tracks_as_empties(_OfRun, Operator):
         assert run
         there = tracks.object_of(run)
         if there is None:
-            self.report({"ERROR"}, f"'{run.name}' has no tracks: only Classic follows points")
+            self.report({"ERROR"}, f"'{run.name}' has no tracks: only Classic and DA3 Streaming follow points")
             return {"CANCELLED"}
         made = tracks.as_empties(there, tracks.selected(there) or tracks.best(there, self.count))
         self.report({"INFO"}, f"{len(made)} tracks became empties")

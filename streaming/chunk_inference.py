@@ -7,7 +7,7 @@ import functools
 from collections.abc import Iterator
 
 from ..core.errors import BadInput
-from ..core.pipeline import drop_empty, hide_transparent
+from ..core.pipeline import drop_empty, hide_transparent, placements
 from ..core.prediction.batch import Batch
 from ..core.prediction.passes import predictions
 from .refinement import refined
@@ -57,10 +57,10 @@ def _begin(run: Run, planned: list[int], batch: Batch) -> Coming:
     """Have a pass made better: by other processes where the predictor has some, else here, once it is asked for."""
     hide_transparent(batch, run.frames, run.settings)
     run.frames.warnings.extend(batch.warnings)
+    work = batch.prediction, batch.indices, placements(batch, run.frames, run.settings), run.settings
     if run.ahead:
-        elsewhere = run.predictor.elsewhere(refined, batch.prediction, run.settings)  # type: ignore[attr-defined]
-        return Coming(planned, batch.indices, elsewhere)
-    return Coming(planned, batch.indices, functools.partial(refined, batch.prediction, run.settings, run.monitor))
+        return Coming(planned, batch.indices, run.predictor.elsewhere(refined, *work))  # type: ignore[attr-defined]
+    return Coming(planned, batch.indices, functools.partial(refined, *work, run.monitor))
 
 
 def _whole(run: Run, things: TrackIds, left: int) -> Iterator[int]:

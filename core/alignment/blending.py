@@ -66,6 +66,10 @@ def blend_into(target: Prediction, row: int, other: Prediction, other_row: int) 
     if target.unfiltered is not None and other.unfiltered is not None:
         target.unfiltered[row] = np.maximum(target.unfiltered[row], other.unfiltered[other_row])
 
+    if target.reprojection_error is not None and other.reprojection_error is not None:
+        known = [e for e in (target.reprojection_error[row], other.reprojection_error[other_row]) if e > 0.0]
+        target.reprojection_error[row] = np.mean(known) if known else 0.0
+
     poses = invert_rigid(np.stack([target.extrinsics[row], other.extrinsics[other_row]]))
     rotation = mean_rotation(poses[:, :, :3])
     centre = poses[:, :, 3].mean(axis=0)

@@ -16,7 +16,8 @@ from scipy.spatial.transform import Rotation
 
 from ...core.geometry.projection import invert_rigid
 from ...core.geometry.similarity import skew
-from ...core.prediction.prediction import Prediction
+from ...core.prediction.prediction import Prediction, Tracks
+from .corner_tracks import as_tracks
 from .feature_tracks import Correspondences, follow, pairs_across, pairs_ahead
 
 PIXELS = 0.3  # error of a corner's place
@@ -31,10 +32,14 @@ UNKNOWNS = 7  # of a frame: turn, shift, logarithm of the factor of its depths
 
 @dataclass(frozen=True)
 class Adjusted:
-    """``extrinsics`` (N, 3, 4), world to camera, and ``factors`` (N,) for the depths of each frame."""
+    """``extrinsics`` (N, 3, 4), world to camera, ``factors`` (N,) for the depths of each frame, and the corners as points.
+
+    ``tracks``: of one chunk, see ``as_tracks``; None of a joint pass, and where nothing was followed.
+    """
 
     extrinsics: np.ndarray
     factors: np.ndarray
+    tracks: Tracks | None = None
 
     def apply_to(self, prediction: Prediction) -> None:
         """Give a prediction of the same frames these cameras and depths."""
@@ -65,12 +70,13 @@ def adjust(prediction: Prediction, first: int | None = None) -> Adjusted:
     ties = follow(prediction, cameras, pairs)
     if ties is None:
         return as_it_was
-    cameras, factors = solve(cameras, ties, unit)
-    return Adjusted(invert_rigid(cameras), factors)
+    cameras, factors, deeper = solve(cameras, ties, unit)
+    tracks = None if first is not None else as_tracks(ties, cameras, factors[ties.source] * deeper, prediction)
+    return Adjusted(invert_rigid(cameras), factors, tracks)
 
 
-def solve(cameras: np.ndarray, ties: Correspondences, unit: float) -> tuple[np.ndarray, np.ndarray]:
-    """Corrected cameras to world, and the factor of each frame's depths.
+def solve(cameras: np.ndarray, ties: Correspondences, unit: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Corrected cameras to world, the factor of each frame's depths, and that of each tie's corner beside it.
 
     Unknown are also the depths of the corners, which are eliminated (Schur's complement).
     """
@@ -120,7 +126,7 @@ def solve(cameras: np.ndarray, ties: Correspondences, unit: float) -> tuple[np.n
         if turns < 1e-5 and shifts < 1e-5 * unit:
             break
     rotations, centres = _corrected(cameras, corrections)
-    return np.concatenate([rotations, centres[:, :, None]], axis=2), np.exp(corrections[:, 6])
+    return np.concatenate([rotations, centres[:, :, None]], axis=2), np.exp(corrections[:, 6]), np.exp(deeper)[corner]
 
 
 def _runs(values: np.ndarray) -> list[slice]:

@@ -6,16 +6,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import truth as truths
+from da3_blender.core.frames.resizing import place
 from da3_blender.core.frames.source import FrameSource
 from da3_blender.core.geometry.projection import points_to_blender
 from da3_blender.core.geometry.similarity import Similarity
 from da3_blender.core.monitor import Monitor
 from da3_blender.core.output.payload import Part, TrackArrays
+from da3_blender.core.pipeline import camera_records
 from da3_blender.core.prediction.compression import packed, unpacked
 from da3_blender.core.prediction.prediction import Prediction, Tracks
 from da3_blender.core.predictors.classic import scene
-from da3_blender.core.settings import Settings
+from da3_blender.core.settings import BatchMode, Settings
 from da3_blender.core.shots.tracks import Gathered
+from da3_blender.streaming.pipeline import Settled, moves_to_blender, reconstruct
 
 SAMPLES = Path(__file__).resolve().parents[3] / "sample_images"
 FRAMES = 6  # of the courtyard
@@ -127,3 +130,51 @@ def test_a_track_of_the_courtyard_lies_on_what_is_there(courtyard):
     good = (there > 0) & (own.length >= 3)[row]
     ratio = seen_from(moved.extrinsics, own)[good, 2] / there[good]
     assert (np.abs(ratio / np.median(ratio) - 1.0) < 0.02).mean() > 0.9
+
+
+class Streamed:
+    """``classic``'s cameras and tracks of each pass, with depths that cost nothing."""
+
+    def __init__(self, sfm):
+        self.sfm = sfm
+
+    def predict(self, images, indices, settings, cameras=None):
+        own = self.sfm.of(list(indices))
+        canvas, valid, placements = place(images, settings.resolution, settings.resize_method)
+        depth, small = (
+            valid.astype(np.float32),
+            [p.to_processed(k) for p, k in zip(placements, own.intrinsics, strict=True)],
+        )
+        return Prediction(
+            depth, depth, own.extrinsics, np.stack(small), canvas, reprojection_error=own.away, distortion=np.pad(own.distortion, ((0, 0), (0, 1))),
+            tracks=own.tracks(indices), cameras_known=True, scale_known=False,
+        )  # fmt: skip
+
+
+def test_a_streamed_run_of_classic_has_the_tracks_of_a_whole_one(courtyard, tmp_path):
+    """Chunks share frames, and their points: each comes once, at its place, and the frames' errors are those that were found."""
+    sfm, _ = courtyard
+    frames = FrameSource.open(SAMPLES / "courtyard", end=FRAMES - 1)
+    settings = Settings(model="classic", batch_mode=BatchMode.DA3_STREAMING, batch_size=4, process_resolution=126)
+    *batches, settled = reconstruct(
+        frames,
+        settings,
+        Streamed(sfm),
+        on_progress=lambda *_: None,
+        cancelled=lambda: False,
+        folder=tmp_path / "chunks",
+    )
+    assert isinstance(settled, Settled) and len(batches) > 1
+    whole, streamed = Gathered(), Gathered()
+    whole.add(prediction(sfm.tracks(range(FRAMES))), [])
+    for batch in batches:
+        streamed.add(batch.prediction, camera_records(batch, frames, settings))
+    moves = list(moves_to_blender(settled.moves))
+    expected, part = whole.part().arrays, streamed.part(moves).arrays
+    order, own = (np.lexsort(arrays.position.T) for arrays in (expected, part))
+    assert part.position[own] == pytest.approx(expected.position[order], abs=1e-5)
+    assert np.array_equal(part.track_length[own], expected.track_length[order])
+    cameras = streamed.cameras(moves)
+    assert [camera.reprojection_error for camera in cameras] == pytest.approx(sfm.away)
+    errors = streamed.errors(cameras, moves)
+    assert list(errors) == list(range(FRAMES)) and list(errors.values()) == pytest.approx(sfm.away, abs=0.05)
