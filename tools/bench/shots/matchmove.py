@@ -1,9 +1,10 @@
 """True marks of a shot on their pixels of the plate, as Blender shows them after Set Up Shot.
 
-    matchmove.py [truth|classic|video|per_frame ...] [--folder FOLDER] [--frames 20]
+    matchmove.py [truth|classic|video|per_frame ...] [--folder FOLDER] [--frames 20] [--resolution 504]
 
 The shot: the scene of the sample set ``walk`` as a plate of 1280 x 720 at 24 frames/s, numbered from 1001, through a lens that
-bends (tools/sample_scenes/plate.py; rendered into FOLDER where it is not there yet, half a minute of the processor a frame). The
+bends (tools/sample_scenes/plate.py; rendered into FOLDER where it is not there yet, 12 s of a core a frame). ``--resolution`` is
+that of the depths, which take no part in what is measured: ``classic`` finds cameras in the photographs' own. The
 run goes through the command line; then, at Blender's own frame k, places of the scene whose pixel in frame k is known exactly are
 looked up through the scene's camera and the clip's lens. The true world is brought into the scene by one similarity: with the
 true cameras by the places where they stand, with a model's by what brings the marks nearest, for it has its own metre and north.
@@ -181,7 +182,7 @@ def rotation(vector: np.ndarray) -> np.ndarray:
     return np.eye(3) + np.sin(angle) * cross + (1.0 - np.cos(angle)) * cross @ cross
 
 
-def run(name: str, plate: Plate, out: Path) -> Path:
+def run(name: str, plate: Plate, out: Path, resolution: int) -> Path:
     """The shot through the command line; the scene."""
     blend = out / f"{name}.blend"
     source = plate.folder / "plate"
@@ -192,6 +193,7 @@ def run(name: str, plate: Plate, out: Path) -> Path:
         subprocess.run([worker, str(tool), str(plate.folder / "plate"), str(source), str(plate.count)], check=True)
     lens = "per_frame" if name == "per_frame" else "shot"
     words = {"input": source, "model": "classic", "animate-sequence": "on", "lens": lens, "output": blend}
+    words["process-resolution"] = resolution
     command = [sys.executable, str(TOOLS / "da3.py"), "generate"]
     for key, value in words.items():
         command += [f"--{key}", str(value)]
@@ -227,9 +229,9 @@ def plates_behind(plate: Plate, scene: Scene, out: Path) -> list[int]:
     return off
 
 
-def measure(name: str, plate: Plate, out: Path, claims: measuring.Claims) -> float:
+def measure(name: str, plate: Plate, out: Path, resolution: int, claims: measuring.Claims) -> float:
     """One way of the shot; its mean reprojection error (pixels of the plate)."""
-    scene = Scene(run(name, plate, out), plate)
+    scene = Scene(run(name, plate, out, resolution), plate)
     similarity = into_scene(plate, scene, by_marks=name != "truth")
     frames = plate.seen[:, 0]
     straight = scene.straight(placed(similarity, points_to_blender(plate.points)[plate.seen[:, 1]]), frames)
@@ -256,13 +258,15 @@ def measure(name: str, plate: Plate, out: Path, claims: measuring.Claims) -> flo
 
 
 def main() -> int:
-    options = measuring.options(__doc__, sets=tuple(CLAIMS), folder=str(measuring.ROOT / "out" / "plate"), frames=20)
+    options = measuring.options(
+        __doc__, sets=tuple(CLAIMS), folder=str(measuring.ROOT / "out" / "plate"), frames=20, resolution=504
+    )
     folder = Path(options.folder).resolve()
     if len(list((folder / "plate").glob("*.jpg"))) < options.frames:
         tool = TOOLS / "sample_scenes" / "plate.py"
         subprocess.run([sys.executable, str(tool), str(folder), "--frames", str(options.frames)], check=True)
     claims = measuring.Claims()
-    errors = {name: measure(name, Plate(folder), folder, claims) for name in options.sets}
+    errors = {name: measure(name, Plate(folder), folder, options.resolution, claims) for name in options.sets}
     if {"classic", "per_frame"} <= errors.keys():
         ratio = errors["classic"] / errors["per_frame"]
         print(claims.at_most("one lens: reprojection error, times that of a lens for each frame", ratio, ONE_LENS))
