@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -177,20 +177,29 @@ def matched_pairs(database: Path, names: dict[int, int]) -> np.ndarray:
     rows = []
     with pycolmap.Database.open(database) as db:
         cameras = {camera.camera_id: camera for camera in db.read_all_cameras()}
-        sizes = {image.image_id: cameras[image.camera_id] for image in db.read_all_images()}
-        for a in sorted(names, key=lambda i: names[i]):
-            for b in names:
-                if names[a] < names[b] and db.exists_matches(a, b):
-                    fitting = db.read_two_view_geometry(a, b).inlier_matches
-                    kind = 0
-                    if len(fitting):
-                        places = [np.asarray(db.read_keypoints(i))[:, :2] for i in (a, b)]
-                        own, other = places[0][fitting[:, 0]], places[1][fitting[:, 1]]
-                        kind = kind_of_motion(
-                            own, other, (sizes[a].width, sizes[a].height), (sizes[b].width, sizes[b].height)
-                        )
-                    rows.append((names[a], names[b], len(db.read_matches(a, b)), len(fitting), kind))
-    return np.array(rows, np.int64).reshape(-1, 5)
+        seen = {image.image_id: cameras[image.camera_id] for image in db.read_all_images()}
+        geometries = {pair: geometry.inlier_matches for pair, geometry in _geometries(db)}
+        places = {i: np.asarray(db.read_keypoints(i))[:, :2] for i in names}
+        for number, count in zip(*db.read_num_matches(), strict=True):
+            a, b = sorted(pycolmap.pair_id_to_image_pair(number))
+            fitting = geometries.get((a, b), np.zeros((0, 2), np.int64))
+            if names[b] < names[a]:
+                (a, b), fitting = (b, a), fitting[:, ::-1]
+            kind = 0
+            if len(fitting):
+                sizes = [(seen[i].width, seen[i].height) for i in (a, b)]
+                kind = kind_of_motion(places[a][fitting[:, 0]], places[b][fitting[:, 1]], *sizes)
+            rows.append((names[a], names[b], count, len(fitting), kind))
+    return np.array(sorted(rows), np.int64).reshape(-1, 5)
+
+
+def _geometries(db: Any) -> list[tuple[tuple[int, int], Any]]:
+    """All verified pairs of images, their numbers in ascending order, and how their matches fit."""
+    found = [
+        (pycolmap.pair_id_to_image_pair(number), geometry)
+        for number, geometry in zip(*db.read_two_view_geometries(), strict=True)
+    ]
+    return sorted(found, key=lambda one: one[0])
 
 
 def _verify(folder: Path, database: Path, pairs: list[tuple[int, int]], learned: bool) -> None:
@@ -228,8 +237,8 @@ def _settle(database: Path) -> None:
     """The matched pairs in order, which threads leave to chance and decides how sums are rounded; contradicting ones emptied."""
     with pycolmap.Database.open(database) as db:
         ids = sorted(image.image_id for image in db.read_all_images())
-        pairs = [(a, b) for a in ids for b in ids if a < b and db.exists_two_view_geometry(a, b)]
-        geometries = [db.read_two_view_geometry(a, b) for a, b in pairs]
+        found = _geometries(db)
+        pairs, geometries = [pair for pair, _ in found], [geometry for _, geometry in found]
         for k in _contradicting(db, ids, pairs, geometries):
             geometries[k] = pycolmap.TwoViewGeometry()
         db.clear_two_view_geometries()
@@ -253,17 +262,29 @@ def _contradicting(db: Any, ids: list[int], pairs: list[tuple[int, int]], geomet
     return [k for k, is_wrong in zip(known, wrong, strict=True) if is_wrong]
 
 
-def turns(database: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of the pairs that fit: (P, 2) the images' numbers, (P, 3, 3) rotations from the first to the second, (P,) matches."""
+def contradicted(model: Any, database: Path) -> float:
+    """Share of the pairs, by their matches, that are turned otherwise in the model than by themselves."""
+    poses = {i: image.cam_from_world().rotation.matrix() for i, image in model.images.items() if image.has_pose}
     with pycolmap.Database.open(database) as db:
-        ids = sorted(image.image_id for image in db.read_all_images())
-        pairs = [(a, b) for a in ids for b in ids if a < b and db.exists_two_view_geometry(a, b)]
-        geometries = [db.read_two_view_geometry(a, b) for a, b in pairs]
-    fit = [k for k, geometry in enumerate(geometries) if len(geometry.inlier_matches) and geometry.cam2_from_cam1]
-    return _turns([pairs[k] for k in fit], [geometries[k] for k in fit])
+        fit = [(pair, geometry) for pair, geometry in _geometries(db) if len(geometry.inlier_matches)]
+        both = [one for one in fit if one[1].cam2_from_cam1 and poses.keys() >= set(one[0])]
+        if not both:
+            return 0.0
+        pairs, rotations, weights = _turns(*zip(*both, strict=True))
+        own = np.array([poses[b] @ poses[a].T for a, b in pairs.tolist()])
+        wrong = pair_graph.angles(own, rotations) > pair_graph.CONTRADICTS
+        for k in np.flatnonzero(wrong).tolist():  # by a guess at the focal length, perhaps: by the model's, then
+            (a, b), geometry = both[k]
+            cameras = [model.images[i].camera for i in (a, b)]
+            places = [np.asarray(db.read_keypoints(i))[:, :2].astype(np.float64) for i in (a, b)]
+            if pycolmap.estimate_two_view_geometry_pose(cameras[0], places[0], cameras[1], places[1], geometry):
+                again = geometry.cam2_from_cam1.rotation.matrix()
+                wrong[k] = pair_graph.angles(own[k, None], again[None])[0] > pair_graph.CONTRADICTS
+    return float(weights[wrong].sum() / weights.sum())
 
 
-def _turns(pairs: list[tuple[int, int]], geometries: list[Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _turns(pairs: Sequence[tuple[int, int]], geometries: Sequence[Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of pairs that fit: (P, 2) the images' numbers, (P, 3, 3) rotations from the first to the second, (P,) matches."""
     rotations = [geometry.cam2_from_cam1.rotation.matrix() for geometry in geometries]
     weights = [float(len(geometry.inlier_matches)) for geometry in geometries]
     return np.array(pairs, np.int64).reshape(-1, 2), np.array(rotations).reshape(-1, 3, 3), np.array(weights)

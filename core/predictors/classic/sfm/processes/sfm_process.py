@@ -19,7 +19,6 @@ import colmap_database as stored
 import lens_checks
 import mounted
 import numpy as np
-import pair_graph
 import pycolmap
 import triangulation
 from child import listen, own_stdout
@@ -98,7 +97,7 @@ def _climb(
             own = database.with_name(f"{database.stem}{number}.db")
             stored.copy_features(database, own, folder, rung["groups"], job["learned"])
         found = _map(job, rung, folder, own, report)
-        if found.torn and not job["rigs"]:
+        if (found.torn or found.placed < job["count"]) and not job["rigs"]:
             at_once = _map_at_once(job, rung, folder, own)
             found = at_once if at_once.beats(found) else found
         if found.beats(best):
@@ -146,6 +145,7 @@ def _pipeline_options(job: dict[str, Any], rung: dict[str, Any] | None = None) -
     options = pycolmap.IncrementalPipelineOptions()
     options.random_seed = options.mapper.random_seed = options.triangulation.random_seed = stored.SEED
     options.num_threads = options.mapper.num_threads = 1  # sums in one order: the same images, the same cameras
+    options.ba_local_function_tolerance = options.ba_global_function_tolerance = lens_checks.CONVERGED
     options.min_model_size = 2
     options.extract_colors = False
     options.ba_refine_sensor_from_rig = False  # how a rig's cameras look is known exactly, and so are their lenses
@@ -188,7 +188,8 @@ def _map(
 
 
 def _map_at_once(job: dict[str, Any], rung: dict[str, Any], folder: Path, database: Path) -> Outcome:
-    """All rotations from all pairs, then all places (COLMAP's global mapper): where one image after another went astray."""
+    """All rotations from all pairs, then all places (COLMAP's global mapper): where one image after another went astray or
+    came to an end."""
     options = pycolmap.GlobalPipelineOptions()
     options.random_seed, options.num_threads = stored.SEED, 1
     out = folder / "models"
@@ -213,21 +214,8 @@ def _outcome(rung: str, model: Any, sizes: tuple[int, ...], database: Path) -> O
     length = sum(point.track.length() for point in model.points3D.values())
     error = sum(point.error * point.track.length() for point in model.points3D.values()) / max(1, length)
     placed = sum(count >= FEWEST_POINTS for count in seen.values())
-    return Outcome(
-        rung, model, placed, model.num_points3D(), float(error), sizes, _contradicted(model, database) > TORN
-    )
-
-
-def _contradicted(model: Any, database: Path) -> float:
-    """Share of the pairs, by their matches, that are turned otherwise in the model than by themselves."""
-    pairs, rotations, weights = stored.turns(database)
-    poses = {i: image.cam_from_world().rotation.matrix() for i, image in model.images.items() if image.has_pose}
-    both = [k for k, (a, b) in enumerate(pairs.tolist()) if a in poses and b in poses]
-    if not both:
-        return 0.0
-    own = np.array([poses[b] @ poses[a].T for a, b in pairs[both].tolist()])
-    wrong = pair_graph.angles(own, rotations[both]) > pair_graph.CONTRADICTS
-    return float(weights[both][wrong].sum() / weights[both].sum())
+    torn = stored.contradicted(model, database) > TORN
+    return Outcome(rung, model, placed, model.num_points3D(), float(error), sizes, torn)
 
 
 def _points_seen(model: Any) -> dict[int, int]:
