@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +19,7 @@ FOLDER = "results_output"
 SAME_SCALE = 1e-6  # a batch whose scale moves by less at the end is left as it was written
 PATH_COLOUR = "255 0 0"  # of the cameras in camera_poses.ply, as the official tool has it
 LOOPS_HEADER = "# Loops that were looked at: frame, frame, trust (0: refused, 1: accepted)\n"
-FRAME_BYTES = 11.1  # per pixel of a frame: depths and pictures mostly do not pack
-THREADS = 4  # that pack frames
-AT_A_TIME = 32  # frames whose packed files are in memory at the end
+FRAME_BYTES = 11.1  # per pixel of a frame
 
 
 class FrameFiles:
@@ -42,25 +39,16 @@ class FrameFiles:
         """The frames of the next batch, N of each."""
         (self._own.path / FOLDER).mkdir(exist_ok=True)
         self._batches.append([])
-        with ThreadPoolExecutor(THREADS, "packing") as pool:  # deflating lets other threads run
-            packed = pool.map(lambda row: npz_files.packed(_arrays(prediction, row)), range(len(indices)))
-            for index, data in zip(indices, packed, strict=True):
-                self._batches[-1].append(self._own.write(f"{FOLDER}/frame_{index}.npz", data))
+        for row, index in enumerate(indices):
+            data = npz_files.file_of(_arrays(prediction, row))
+            self._batches[-1].append(self._own.write(f"{FOLDER}/frame_{index}.npz", data))
 
     def finish(self, moves: NDArray[Any]) -> None:
         """Depths at the scale of the final cameras; ``moves`` (B, 4, 4), a similarity for each batch."""
-        scales = [float(sim3.scale_of(move)) for move in moves]
-        work = [
-            (name, scale)
-            for names, scale in zip(self._batches, scales, strict=True)
-            for name in names
-            if abs(scale - 1.0) >= SAME_SCALE
-        ]
-        with ThreadPoolExecutor(THREADS, "packing") as pool:
-            for begin in range(0, len(work), AT_A_TIME):
-                part = work[begin : begin + AT_A_TIME]
-                for (name, _), data in zip(part, pool.map(self._scaled, *zip(*part, strict=True)), strict=True):
-                    self._own.write(name, data)
+        for names, move in zip(self._batches, moves, strict=True):
+            scale = float(sim3.scale_of(move))
+            for name in names if abs(scale - 1.0) >= SAME_SCALE else ():
+                self._own.write(name, self._scaled(name, scale))
 
     def _scaled(self, name: str, scale: float) -> bytes:
         """A frame's file with its depth times a factor."""
