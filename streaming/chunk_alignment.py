@@ -124,9 +124,10 @@ def fit(
     reference: Prediction, rows: Sequence[int], own: Prediction, own_rows: Sequence[int], settings: Settings
 ) -> overlap.Fit:
     """``overlap.fit`` by the settings, over what stands still; ``rows``, ``own_rows``: the frames that both have."""
-    reference, own = (pass_alignment.without_people(select(p, r)) for p, r in ((reference, rows), (own, own_rows)))
-    every = range(len(rows))
-    return overlap.fit(reference, every, own, every, settings.alignment_method, settings.alignment_library)
+    return overlap.fit(
+        pass_alignment.without_people(reference), rows, pass_alignment.without_people(own), own_rows,
+        settings.alignment_method, settings.alignment_library,
+    )  # fmt: skip
 
 
 def moved(prediction: Prediction, similarity: np.ndarray) -> Prediction:

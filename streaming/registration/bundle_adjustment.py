@@ -118,7 +118,8 @@ def solve(cameras: np.ndarray, ties: Correspondences, unit: float) -> tuple[np.n
         slope = np.bincount(corner, weight * (by_depth * residual).sum(axis=1)) + deeper / DEPTH**2
         of_both = (weighted * by_depth[..., None]).sum(axis=1)
         mixed = csr_matrix((of_both.ravel(), (rows, columns.ravel())), (len(names), size))
-        carried = mixed.multiply(1.0 / of_depth[:, None]).tocsr()
+        carried = mixed.copy()
+        carried.data *= np.repeat(1.0 / of_depth, np.diff(mixed.indptr))
         change = -np.linalg.solve(hessian - (carried.T @ mixed).toarray(), gradient - carried.T @ slope)
         deeper -= (slope + mixed @ change) / of_depth
         corrections += change.reshape(count, UNKNOWNS)

@@ -100,24 +100,26 @@ def follow(prediction: Prediction, cameras: np.ndarray, pairs: Sequence[tuple[in
                 grey[i], other, start, start.copy(), winSize=(size, size), maxLevel=levels,
                 criteria=ENOUGH, flags=cv2.OPTFLOW_USE_INITIAL_FLOW, minEigThreshold=1e-3,
             )  # fmt: skip
-            # What does not find back from close by is not wanted: one level is enough.
-            back, returned, _ = cv2.calcOpticalFlowPyrLK(
-                other, grey[i], found, start.copy(), winSize=(size, size), maxLevel=0,
-                criteria=ENOUGH, flags=cv2.OPTFLOW_USE_INITIAL_FLOW, minEigThreshold=1e-3,
-            )  # fmt: skip
             there = _look_up(where, found)
             at = np.rint(np.clip(there, -1, 1e6)).astype(int)
             inside = (at >= 0).all(axis=1) & (at < (width, height)).all(axis=1)
             near = np.linalg.norm(there - expected[rows], axis=1) < STRAY * width
-            same = np.linalg.norm(back - start, axis=1) < RETURN
-            kept = inside & near & same & (good[:, 0] > 0) & (returned[:, 0] > 0)
-            x, y = at[kept].T
-            kept[kept] = flat[j][y, x]
-            if kept.sum() < FEWEST:
+            left = np.flatnonzero(inside & near & (good[:, 0] > 0))
+            left = left[flat[j][at[left, 1], at[left, 0]]]
+            if len(left) < FEWEST:
+                continue
+            # What does not find back from close by is not wanted: one level is enough.
+            back, returned, _ = cv2.calcOpticalFlowPyrLK(
+                other, grey[i], found[left], start[left], winSize=(size, size), maxLevel=0,
+                criteria=ENOUGH, flags=cv2.OPTFLOW_USE_INITIAL_FLOW, minEigThreshold=1e-3,
+            )  # fmt: skip
+            same = np.linalg.norm(back - start[left], axis=1) < RETURN
+            kept = left[same & (returned[:, 0] > 0)]
+            if len(kept) < FEWEST:
                 continue
             x, y = at[kept].T
             rays = _rays(there[kept] + 0.5, intrinsics[j])[:, :2]
-            number = int(kept.sum())
+            number = len(kept)
             depth = smooth[j][y, x].astype(np.float64)
             named = i * CORNERS + rows[kept]
             parts.append((np.full(number, i), np.full(number, j), points[rows[kept]], rays, depth, named))
