@@ -31,7 +31,8 @@ def apply(prediction: Prediction, settings: Settings) -> None:
 def sky_of(prediction: Prediction) -> np.ndarray:
     """(N, H, W) bool, for a model that does not tell: what is clearly nearer than the farthest is none."""
     depth = prediction.depth
-    farthest = np.array([np.quantile(d[d > 0], FARTHEST) if (d > 0).any() else 0.0 for d in depth])
+    some = depth[:, ::2, ::2]  # of the pixels, a quarter: they tell it as well
+    farthest = np.array([np.quantile(d[d > 0], FARTHEST) if (d > 0).any() else 0.0 for d in some])
     near = (depth > 0) & (depth < NEARER * farthest[:, None, None])
     found = sky.find(prediction.images, near, None, prediction.extrinsics, prediction.intrinsics)
     found[found.mean(axis=(1, 2)) > MOST_SKY] = (

@@ -7,6 +7,8 @@ to what most of them say. It needs one small depth map of each frame, not the fr
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import cv2
@@ -78,10 +80,18 @@ class Agreement:
         self.small.append(Small(depth, facing, intrinsics, extrinsics, step, np.zeros(depth.shape, np.float32)))
 
     def solve(self, monitor: Monitor) -> Noise:
-        """Find the corrections. The frames' ``log_scale`` hold them afterwards."""
+        """Find the corrections, and how far frames were and are from each other; ``log_scale`` holds them afterwards."""
+        spreads = list(self._rounds(monitor))
+        return Noise(spreads[0], spreads[-1])
+
+    def correct(self, monitor: Monitor) -> None:
+        """``solve``, without looking once more how far frames are from each other now."""
+        list(itertools.islice(self._rounds(monitor), ROUNDS))
+
+    def _rounds(self, monitor: Monitor) -> Iterator[float]:
+        """Correct again and again; how far frames are from each other before each, and after the last."""
         together = _Together(self.small)
         neighbours = self._neighbours(together, monitor)
-        before = after = 0.0
         gate = GATE
         for number in range(ROUNDS + 1):
             together.correct(self.small)
@@ -90,15 +100,11 @@ class Agreement:
                 monitor.check()
                 found.append(self._differences(i, neighbours[i], together, gate))
             spread = _spread([f[0][f[1] > 0] for f in found])
-            if number == 0:
-                before = spread
-            after = spread
-            if number == ROUNDS:
-                break
-            gate = float(np.clip(5.0 * spread, 0.01, GATE))
-            for small, (difference, weight) in zip(self.small, found, strict=True):
-                small.log_scale = small.log_scale + _smooth_part(difference, weight)
-        return Noise(before, after)
+            if number < ROUNDS:
+                gate = float(np.clip(5.0 * spread, 0.01, GATE))
+                for small, (difference, weight) in zip(self.small, found, strict=True):
+                    small.log_scale = small.log_scale + _smooth_part(difference, weight)
+            yield spread
 
     def correction(self, number: int, shape: tuple[int, ...]) -> np.ndarray:
         """(H, W) float32, by which the depth of the frame added as ``number`` is multiplied."""
@@ -160,7 +166,7 @@ def bring_together(prediction: Prediction, monitor: Monitor) -> None:
     agreement = Agreement()
     for row in range(len(prediction)):
         agreement.add_row(prediction, row)
-    agreement.solve(monitor)
+    agreement.correct(monitor)
     for i, depth in enumerate(prediction.depth):
         known = depth > 0
         if known.any():
