@@ -9,9 +9,9 @@ import numpy as np
 
 
 def open_predictor(_name, _folder, frames, _monitor, **_):
-    """The truth beside the folder of the plate's frames."""
+    """The truth beside the folder of the plate's frames, or beside the plate as a video."""
     beside = [runpy.run_path(str(Path(__file__).with_name(name))) for name in ("truth.py", "truth_predictor.py")]
-    root = frames.paths[0].parents[1]
+    root = frames.paths[0].parents[0 if frames.is_video else 1]
     bending = json.loads((root / "plate.json").read_text("utf-8"))["bending"]
 
     class PlatePredictor(beside[1]["TruthPredictor"]):

@@ -1,6 +1,6 @@
 """True marks of a shot on their pixels of the plate, as Blender shows them after Set Up Shot.
 
-    matchmove.py [truth|classic|video|per_frame ...] [--folder FOLDER] [--frames 20] [--resolution 504]
+    matchmove.py [truth|truth_video|classic|video|per_frame ...] [--folder FOLDER] [--frames 20] [--resolution 504]
 
 The shot: the scene of the sample set ``walk`` as a plate of 1280 x 720 at 24 frames/s, numbered from 1001, through a lens that
 bends (tools/sample_scenes/plate.py; rendered into FOLDER where it is not there yet, 12 s of a core a frame). ``--resolution`` is
@@ -8,8 +8,8 @@ that of the depths, which take no part in what is measured: ``classic`` finds ca
 run goes through the command line; then, at Blender's own frame k, places of the scene whose pixel in frame k is known exactly are
 looked up through the scene's camera and the clip's lens. The true world is brought into the scene by one similarity: with the
 true cameras by the places where they stand, with a model's by what brings the marks nearest, for it has its own metre and north.
-``video`` is ``classic`` with the plate as a video, ``per_frame`` with a lens that may change from frame to frame: what the one
-lens of the shot costs is the ratio of their reprojection errors.
+``video`` is ``classic`` with the plate as a video, ``truth_video`` likewise; ``per_frame`` is ``classic`` with a lens that may
+change from frame to frame: what the one lens of the shot costs is the ratio of their reprojection errors.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from figures import AT_MOST, record
 
 TOOLS = measuring.ROOT / "tools"
 MARKED = {50: 0.5, 95: 1.5}  # pixels of the plate, by percentile
-CLAIMS = {"truth": {99: 0.1}, "classic": MARKED, "video": MARKED, "per_frame": {}}
+CLAIMS = {"truth": {99: 0.1}, "truth_video": {99: 0.1}, "classic": MARKED, "video": MARKED, "per_frame": {}}
 ONE_LENS = 1.05  # times the reprojection error of a lens for each frame, that one for the shot may have
 LOOKED_AT = 3  # frames that are rendered, to see which plate is behind
 SMALL = 25  # percent of the plate's size, at which they are
@@ -186,7 +186,7 @@ def run(name: str, plate: Plate, out: Path, resolution: int) -> Path:
     """The shot through the command line; the scene."""
     blend = out / f"{name}.blend"
     source = plate.folder / "plate"
-    if name == "video":
+    if name.endswith("video"):
         source = plate.folder / "plate.mp4"
         worker = paths.executable(paths.worker_environment(), "python")
         tool = Path(__file__).with_name("plate_video.py")
@@ -198,7 +198,7 @@ def run(name: str, plate: Plate, out: Path, resolution: int) -> Path:
     for key, value in words.items():
         command += [f"--{key}", str(value)]
     environ = dict(os.environ)
-    if name == "truth":
+    if name.startswith("truth"):
         environ["DA3_PREDICTOR"] = f"{measuring.SUPPORT / 'plate_predictor.py'}:open_predictor"
     subprocess.run(command, env=environ, check=True)
     return blend
@@ -232,7 +232,7 @@ def plates_behind(plate: Plate, scene: Scene, out: Path) -> list[int]:
 def measure(name: str, plate: Plate, out: Path, resolution: int, claims: measuring.Claims) -> float:
     """One way of the shot; its mean reprojection error (pixels of the plate)."""
     scene = Scene(run(name, plate, out, resolution), plate)
-    similarity = into_scene(plate, scene, by_marks=name != "truth")
+    similarity = into_scene(plate, scene, by_marks=not name.startswith("truth"))
     frames = plate.seen[:, 0]
     straight = scene.straight(placed(similarity, points_to_blender(plate.points)[plate.seen[:, 1]]), frames)
     away = np.linalg.norm(scene.bent(straight) - plate.bent, axis=1)
