@@ -28,7 +28,7 @@ from da3_blender.core.frames.source import FrameSource
 from da3_blender.core.geometry import projection
 from da3_blender.core.monitor import Monitor
 from da3_blender.core.predictors.classic.predictor import covered, undistort
-from da3_blender.core.predictors.classic.sfm.reconstruction import structure_from_motion
+from da3_blender.core.predictors.classic.sfm.reconstruction import SfmResult, structure_from_motion
 from da3_blender.core.predictors.classic.stereo.depths import dense
 from da3_blender.core.settings import Settings
 from figures import AT_LEAST, record
@@ -58,31 +58,54 @@ class Figures:
     memory: int = 0  # bytes, peak of this process
 
 
-def run(folder: Path, resolution: int) -> Figures:
-    """Measure one folder of photographs."""
+@dataclass
+class Photographed:
+    """N photographs with their cameras, ready for the depth stage; ``seconds``: the processor's, for the cameras."""
+
+    canvas: np.ndarray  # (N, H, W, 3) uint8
+    valid: np.ndarray  # (N, H, W) bool
+    intrinsics: np.ndarray  # (N, 3, 3)
+    sfm: SfmResult
+    seconds: float
+
+
+def photographed(folder: Path, resolution: int) -> Photographed:
+    """A folder's photographs and the cameras that ``classic`` finds."""
     frames, settings = FrameSource.open(folder), Settings(process_resolution=resolution)
     images = list(frames.images(frames.selected))
     started = _processor_seconds()
     sfm = structure_from_motion(images, [frames.focals[i] for i in frames.selected], Monitor())
-    sfm_seconds = _processor_seconds() - started
+    seconds = _processor_seconds() - started
     straight = [undistort(image, sfm, i) for i, image in enumerate(images)]
     canvas, valid, placements = place(straight, settings.resolution, settings.resize_method)
     for i, at in enumerate(placements):
         valid[i, at.rows, at.columns] &= covered(sfm, i, at)
     intrinsics = np.stack([at.to_processed(k) for at, k in zip(placements, sfm.intrinsics, strict=True)])
+    return Photographed(canvas, valid, intrinsics, sfm, seconds)
+
+
+def without(sfm: SfmResult, held: np.ndarray) -> SfmResult:
+    """The same cameras, of which the held-out ones take no part in the depth stage."""
+    fewer = copy.copy(sfm)
+    fewer.registered = sfm.registered.copy()
+    fewer.registered[held] = False
+    return fewer
+
+
+def run(folder: Path, resolution: int) -> Figures:
+    """Measure one folder of photographs."""
+    seen = photographed(folder, resolution)
+    canvas, valid, intrinsics, sfm = seen.canvas, seen.valid, seen.intrinsics, seen.sfm
     started = _processor_seconds()
     depth, conf, sky = dense(canvas, valid, intrinsics, sfm, Monitor())
     counted = valid & ~sky & sfm.registered[:, None, None]
     figures = Figures(
         len(images), int(sfm.registered.sum()), float((conf > 0)[counted].mean()), float((conf >= 2)[counted].mean()),
-        sfm_seconds, _processor_seconds() - started,
+        seen.seconds, _processor_seconds() - started,
     )  # fmt: skip
     held = np.flatnonzero(sfm.registered)[HELD]
     if len(held) and figures.registered > 3:
-        fewer = copy.copy(sfm)
-        fewer.registered = sfm.registered.copy()
-        fewer.registered[held] = False
-        depth, conf, _ = dense(canvas, valid, intrinsics, fewer, Monitor())
+        depth, conf, _ = dense(canvas, valid, intrinsics, without(sfm, held), Monitor())
         conf[sky] = 0.0
         figures.covered, figures.psnr = _held_out(canvas, depth, conf > 0, counted, intrinsics, sfm.extrinsics, held)
         figures.measured_covered, figures.measured_psnr = _held_out(

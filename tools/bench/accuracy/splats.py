@@ -1,9 +1,12 @@
-"""Measures dots, splats and refined splats of the same points: held-out views of `courtyard`, rendered by Blender 5.3.
+"""Measures dots, splats and refined splats of the same points: held-out views, rendered by Blender 5.3.
 
-    python tools/bench/accuracy/splats.py [truth] [disturbed] [classic] [--samples 16] [--pictures FOLDER]
+    python tools/bench/accuracy/splats.py [truth] [disturbed] [classic] [castle] [kitchen] [--photos FOLDER] [--samples 16] [--pictures FOLDER]
 
-Every fourth photograph is left out and rendered from the others' points through its true camera. PSNR counts the pixels that
-some other photograph sees (by the true depth), over black; coverage the same pixels, where the picture is opaque by half.
+Of `courtyard` every fourth photograph is left out and rendered from the others' points through its true camera. PSNR counts
+the pixels that some other photograph sees (by the true depth), over black; coverage the same pixels, where the picture is
+opaque by half. Of the photographs without truth, `castle` and `kitchen`, all take part in finding the cameras and every fifth
+one that has a camera none in the depth stage; counted are the pixels that the others' points reach (as in real.py), PSNR after
+one gain per channel.
 Two million splats go into Blender, and the file's way through its importer is in tests/blender/nodes/test_splats.py. Runs in
 the worker's environment; without Blender 5.3 (`make test-versions` sets it up) it says so.
 """
@@ -16,12 +19,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import measuring
 import numpy as np
+import real
 import truth as truths
 from da3_blender.core.frames.pixels.colour import srgb
 from da3_blender.core.frames.resizing import Placement
@@ -36,6 +41,7 @@ from da3_blender.core.prediction import filters
 from da3_blender.core.prediction.batch import Batch
 from da3_blender.core.prediction.prediction import Prediction
 from da3_blender.core.predictors.classic import ClassicPredictor
+from da3_blender.core.predictors.classic.stereo.depths import dense
 from da3_blender.core.settings import Settings
 from da3_blender.core.splats.run import refined, views_of
 from disturbed_predictor import Disturbance, DisturbedPredictor
@@ -45,6 +51,7 @@ sys.path.insert(0, str(measuring.ROOT / "tools"))
 import paths
 
 SET, STEP, FIRST = "courtyard", 4, 2
+OF_COURTYARD = ("truth", "disturbed", "classic")
 BETTER, REFINED, COVERED = 3.0, 2.0, 0.97
 SECONDS, LONGEST, POINTS = 0.3, 0.05, 1_900_000
 SAME = 0.02  # of the depth: a photograph sees a place at so nearly its true depth
@@ -64,13 +71,27 @@ def predicted(known: truths.Truth, kept: list[int], kind: str) -> tuple[list[int
         predictor = DisturbedPredictor(known, 0, Disturbance.none() if kind == "truth" else None)
         indices, prediction = kept, predictor.predict([known.images[i] for i in kept], kept, SETTINGS)
         filters.apply(prediction, SETTINGS)
-    own = invert_rigid(prediction.extrinsics)[:, :, 3]
-    fitted = umeyama(own, invert_rigid(known.extrinsics[indices])[:, :, 3])
-    rotations = prediction.extrinsics[:, :, :3] @ fitted.rotation.T
-    shifts = fitted.scale * prediction.extrinsics[:, :, 3] - rotations @ fitted.translation
-    prediction.extrinsics = np.concatenate([rotations, shifts[:, :, None]], axis=-1)
-    prediction.depth = (prediction.depth * fitted.scale).astype(np.float32)
+    bring(prediction, known.extrinsics[indices])
     return indices, prediction
+
+
+def bring(prediction: Prediction, extrinsics: np.ndarray) -> None:
+    """Bring what was predicted to the frame of its true cameras, by their centres and directions.
+
+    The centres alone lie nearly on a line, about which half a millimetre turns the scene by a third of a pixel.
+    """
+    own, true = (invert_rigid(one)[:, :, 3] for one in (prediction.extrinsics, extrinsics))
+    length = float(np.sqrt(np.square(true - true.mean(axis=0)).sum(axis=1).mean()))
+    first = umeyama(own, true)
+    fitted = umeyama(_stands(prediction.extrinsics, length / first.scale), _stands(extrinsics, length))
+    moved = fitted.apply(prediction)
+    prediction.extrinsics, prediction.depth = moved.extrinsics, moved.depth
+
+
+def _stands(extrinsics: np.ndarray, length: float) -> np.ndarray:
+    """(4 N, 3), each camera's centre and the ends of its axes."""
+    to_world = invert_rigid(extrinsics)
+    return np.concatenate([to_world[:, :, 3], *(to_world[:, :, 3] + length * to_world[:, :, k] for k in range(3))])
 
 
 def records(prediction: Prediction, indices: list[int]) -> list[CameraRecord]:
@@ -111,66 +132,124 @@ def rendered(
     return dict(json.loads((folder / "told.json").read_text("utf-8")))
 
 
-def judged(file: Path, photo: np.ndarray, where: np.ndarray) -> tuple[float, float]:
-    """PSNR (dB) over black, laid over it in linear light as Blender does, and coverage, of the pixels ``where``."""
+def judged(file: Path, photo: np.ndarray, where: np.ndarray, *, gain: bool) -> tuple[float, float]:
+    """PSNR (dB) over black, laid over it in linear light as Blender does, and coverage, of the pixels ``where``; ``gain``: after
+    one a channel, as photographs differ in exposure."""
     picture = np.asarray(Image.open(file).convert("RGBA"))
     alpha = picture[..., 3] / 255.0
     over_black = srgb(linear_from_srgb(picture[..., :3]) * alpha[..., None])
+    if gain:
+        some = where & (alpha >= 0.5)
+        over_black *= np.median(photo[some] / 255.0 / np.maximum(over_black[some], 1.0 / 255.0), axis=0)
     error = np.square(over_black - photo / 255.0)[where].mean()
     return float(-10.0 * np.log10(error)), float((alpha[where] >= 0.5).mean())
 
 
+@dataclass
+class Case:
+    """Points of some photographs, and others that were held out: by their frames' numbers, ``photos`` (H, W, 3) uint8 and
+    ``where`` (H, W) bool, the pixels that count."""
+
+    indices: list[int]
+    prediction: Prediction
+    views: list[CameraRecord]
+    photos: dict[int, np.ndarray]
+    where: dict[int, np.ndarray]
+    has_truth: bool
+
+
+def of_courtyard(kind: str) -> Case:
+    """The points that ``kind`` gives of `courtyard`."""
+    known = truths.load(SET)
+    held = list(range(FIRST, len(known), STEP))
+    kept = [i for i in range(len(known)) if i not in held]
+    true = (known.depth[held], known.depth[held], known.extrinsics[held], known.intrinsics[held], known.images[held])
+    where = {i: seen(known, i, kept) for i in held}
+    photos = {i: known.images[i] for i in held}
+    return Case(*predicted(known, kept, kind), records(Prediction(*true), held), photos, where, has_truth=True)
+
+
+def of_photographs(folder: Path) -> Case:
+    """What ``classic`` makes of a folder."""
+    found = real.photographed(folder, SETTINGS.process_resolution)
+    held = np.flatnonzero(found.sfm.registered)[real.HELD]
+    fewer = real.without(found.sfm, held)
+    depth, conf, sky = dense(found.canvas, found.valid, found.intrinsics, fewer, Monitor())
+    conf[sky] = 0.0
+    kept = np.flatnonzero(fewer.registered)
+
+    def of(rows: np.ndarray) -> Prediction:
+        parts = (depth, conf, found.sfm.extrinsics, found.intrinsics, found.canvas, sky)
+        return Prediction(*(part[rows].copy() for part in parts))
+
+    prediction = of(kept)
+    filters.apply(prediction, SETTINGS)
+    seen_points = prediction.conf > 0
+    points = unproject(prediction.depth, prediction.intrinsics, prediction.extrinsics)[seen_points]
+    colors = prediction.images[seen_points].astype(np.float64)
+    where = {
+        int(i): real.draw(points, colors, found.intrinsics[i], found.sfm.extrinsics[i], depth.shape[1:])[1]
+        & found.valid[i]
+        for i in held
+    }
+    photos = {int(i): found.canvas[i] for i in held}
+    numbers = [int(i) for i in held]
+    return Case([int(i) for i in kept], prediction, records(of(held), numbers), photos, where, has_truth=False)
+
+
+def measure(kind: str, case: Case, claims: measuring.Claims, folder: Path, samples: int, python: Path) -> None:
+    """Render the held-out views of a case, and say how good they are."""
+    cloud = deliver(Batch(case.indices, case.prediction), records(case.prediction, case.indices), SETTINGS).clouds[0]
+    told = rendered(folder, list(split(cloud)), case.views, samples, python, ["dots", "splats"])
+    since = time.monotonic()
+    photos = views_of(Batch(case.indices, case.prediction), case.indices)
+    fitted = refined([[Part("_Points", cloud)]], photos, Monitor(), "cpu")
+    took, better = time.monotonic() - since, fitted.parts[0][0].arrays
+    rendered(folder, list(split(better)), case.views, samples, python, ["refined"])
+    assert cloud.scale is not None
+    print(f"{kind}: {len(cloud):,} points, {(cloud.scale[:, 0] > 0).mean():.0%} of them drawn as splats")
+    found: dict[str, list[tuple[float, float]]] = {"dots": [], "splats": [], "refined": []}
+    for i, photo in case.photos.items():
+        for name, figures in found.items():
+            file = folder / f"{i:03d}_{name}.png"
+            figures.append(judged(file, photo, case.where[i], gain=not case.has_truth))
+        told_of = (
+            f"{name} {db:.2f} dB, {cover:.2%}" for name, (db, cover) in ((name, all_[-1]) for name, all_ in found.items())
+        )
+        times = [told["seconds"][f"{i:03d} {name}"] for name in ("dots", "splats")]
+        print(f"  view {i}: {'; '.join(told_of)}; dots in {times[0]:.0f} s, splats in {times[1]:.0f} s", flush=True)
+    means = {name: np.mean(figures, axis=0) for name, figures in found.items()}
+    print("  mean: " + "; ".join(f"{name} {db:.2f} dB, {cover:.2%}" for name, (db, cover) in means.items()))
+    if not case.has_truth:
+        print(f"  of their pixels {np.mean([one.mean() for one in case.where.values()]):.1%} count")
+    gain, more = means["splats"][0] - means["dots"][0], means["refined"][0] - means["splats"][0]
+    print(f"  splats better by {claims.at_least(f'{kind}: dB', float(gain), BETTER, '.2f')} dB")
+    print(f"  refined in {fitted.found.steps} steps, {took:.0f} s; better again by ", end="")
+    print(f"{claims.at_least(f'{kind}: refined', float(more), REFINED, '.2f')} dB")
+    print(f"  coverage {claims.at_least(f'{kind}: coverage', float(means['splats'][1]), COVERED, '.4f')}")
+    per = told["build"] / told["points"] * POINTS
+    print(f"  {POINTS:,} splats into Blender: {claims.at_most('seconds', per, SECONDS)} s, ", end="")
+    print(f"longest step {claims.at_most('step', told['longest'], LONGEST)} s", flush=True)
+
+
 def main() -> int:
-    options = measuring.options(__doc__, kinds=["truth", "disturbed"], samples=16, pictures=Path)
+    options = measuring.options(
+        __doc__, kinds=["truth", "disturbed"], photos=str(real.PHOTOS), samples=16, pictures=Path
+    )
     python = paths.executable(paths.other_environment("5.3"), "python")
     if not python.exists():
         print("SKIPPED: Blender 5.3 is not set up (tools/versions.py 5.3)")
         return 0
-    known, claims = truths.load(SET), measuring.Claims()
-    held = list(range(FIRST, len(known), STEP))
-    kept = [i for i in range(len(known)) if i not in held]
-    views = records(
-        Prediction(
-            known.depth[held], known.depth[held], known.extrinsics[held], known.intrinsics[held], known.images[held]
-        ),
-        held,
-    )
+    claims = measuring.Claims()
     for kind in options.kinds:
-        indices, prediction = predicted(known, kept, kind)
-        cloud = deliver(Batch(indices, prediction), records(prediction, indices), SETTINGS).clouds[0]
+        photographs = Path(options.photos) / kind
+        if kind not in OF_COURTYARD and not photographs.is_dir():
+            print(f"SKIPPED: no photographs in '{photographs}'", flush=True)
+            continue
+        case = of_courtyard(kind) if kind in OF_COURTYARD else of_photographs(photographs)
         with tempfile.TemporaryDirectory() as temporary:
             folder = (options.pictures or Path(temporary)) / kind
-            told = rendered(folder, list(split(cloud)), views, options.samples, python, ["dots", "splats"])
-            since = time.monotonic()
-            photos = views_of(Batch(indices, prediction), indices)
-            fitted = refined([[Part("_Points", cloud)]], photos, Monitor(), "cpu")
-            took, better = time.monotonic() - since, fitted.parts[0][0].arrays
-            rendered(folder, list(split(better)), views, options.samples, python, ["refined"])
-            gains, covers, more = [], [], []
-            assert cloud.scale is not None
-            print(f"{kind}: {len(cloud):,} points, {(cloud.scale[:, 0] > 0).mean():.0%} of them drawn as splats")
-            for i in held:
-                where = seen(known, i, kept)
-                (dots, dots_cover), (splats, cover) = (
-                    judged(folder / f"{i:03d}_{name}.png", known.images[i], where) for name in ("dots", "splats")
-                )
-                refined_db, _ = judged(folder / f"{i:03d}_refined.png", known.images[i], where)
-                gains.append(splats - dots)
-                more.append(refined_db - splats)
-                covers.append(cover)
-                times = [told["seconds"][f"{i:03d} {name}"] for name in ("dots", "splats")]
-                print(
-                    f"  view {i}: dots {dots:.2f} dB, {dots_cover:.2%}, {times[0]:.0f} s; splats {splats:.2f} dB, {cover:.2%}, "
-                    f"{times[1]:.0f} s; refined {refined_db:.2f} dB",
-                    flush=True,
-                )
-        print(f"  splats better by {claims.at_least(f'{kind}: dB', float(np.mean(gains)), BETTER, '.2f')} dB")
-        print(f"  refined in {fitted.found.steps} steps, {took:.0f} s; better again by ", end="")
-        print(f"{claims.at_least(f'{kind}: refined', float(np.mean(more)), REFINED, '.2f')} dB")
-        print(f"  coverage {claims.at_least(f'{kind}: coverage', float(np.mean(covers)), COVERED, '.4f')}")
-        per = told["build"] / told["points"] * POINTS
-        print(f"  {POINTS:,} splats into Blender: {claims.at_most('seconds', per, SECONDS)} s, ", end="")
-        print(f"longest step {claims.at_most('step', told['longest'], LONGEST)} s", flush=True)
+            measure(kind, case, claims, folder, options.samples, python)
     return claims.verdict()
 
 
