@@ -100,7 +100,7 @@ def run(folder: Path, resolution: int) -> Figures:
     depth, conf, sky = dense(canvas, valid, intrinsics, sfm, Monitor())
     counted = valid & ~sky & sfm.registered[:, None, None]
     figures = Figures(
-        len(images), int(sfm.registered.sum()), float((conf > 0)[counted].mean()), float((conf >= 2)[counted].mean()),
+        len(canvas), int(sfm.registered.sum()), float((conf > 0)[counted].mean()), float((conf >= 2)[counted].mean()),
         seen.seconds, _processor_seconds() - started,
     )  # fmt: skip
     held = np.flatnonzero(sfm.registered)[HELD]

@@ -214,7 +214,8 @@ def measure(kind: str, case: Case, claims: measuring.Claims, folder: Path, sampl
             file = folder / f"{i:03d}_{name}.png"
             figures.append(judged(file, photo, case.where[i], gain=not case.has_truth))
         told_of = (
-            f"{name} {db:.2f} dB, {cover:.2%}" for name, (db, cover) in ((name, all_[-1]) for name, all_ in found.items())
+            f"{name} {db:.2f} dB, {cover:.2%}"
+            for name, (db, cover) in ((name, all_[-1]) for name, all_ in found.items())
         )
         times = [told["seconds"][f"{i:03d} {name}"] for name in ("dots", "splats")]
         print(f"  view {i}: {'; '.join(told_of)}; dots in {times[0]:.0f} s, splats in {times[1]:.0f} s", flush=True)
