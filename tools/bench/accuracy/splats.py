@@ -43,6 +43,7 @@ from da3_blender.core.prediction.prediction import Prediction
 from da3_blender.core.predictors.classic import ClassicPredictor
 from da3_blender.core.predictors.classic.stereo.depths import dense
 from da3_blender.core.settings import Settings
+from da3_blender.core.splats.aligning import align
 from da3_blender.core.splats.run import refined, views_of
 from disturbed_predictor import Disturbance, DisturbedPredictor
 from PIL import Image
@@ -155,7 +156,7 @@ class Case:
     views: list[CameraRecord]
     photos: dict[int, np.ndarray]
     where: dict[int, np.ndarray]
-    has_truth: bool
+    true: np.ndarray | None = None  # (N, 3, 4), the points' cameras, where they are known
 
 
 def of_courtyard(kind: str) -> Case:
@@ -166,7 +167,8 @@ def of_courtyard(kind: str) -> Case:
     true = (known.depth[held], known.depth[held], known.extrinsics[held], known.intrinsics[held], known.images[held])
     where = {i: seen(known, i, kept) for i in held}
     photos = {i: known.images[i] for i in held}
-    return Case(*predicted(known, kept, kind), records(Prediction(*true), held), photos, where, has_truth=True)
+    indices, prediction = predicted(known, kept, kind)
+    return Case(indices, prediction, records(Prediction(*true), held), photos, where, known.extrinsics[indices])
 
 
 def of_photographs(folder: Path) -> Case:
@@ -194,7 +196,7 @@ def of_photographs(folder: Path) -> Case:
     }
     photos = {int(i): found.canvas[i] for i in held}
     numbers = [int(i) for i in held]
-    return Case([int(i) for i in kept], prediction, records(of(held), numbers), photos, where, has_truth=False)
+    return Case([int(i) for i in kept], prediction, records(of(held), numbers), photos, where)
 
 
 def measure(kind: str, case: Case, claims: measuring.Claims, folder: Path, samples: int, python: Path) -> None:
@@ -202,8 +204,12 @@ def measure(kind: str, case: Case, claims: measuring.Claims, folder: Path, sampl
     cloud = deliver(Batch(case.indices, case.prediction), records(case.prediction, case.indices), SETTINGS).clouds[0]
     told = rendered(folder, list(split(cloud)), case.views, samples, python, ["dots", "splats"])
     since = time.monotonic()
-    photos = views_of(Batch(case.indices, case.prediction), case.indices)
-    fitted = refined([[Part("_Points", cloud)]], photos, Monitor(), "cpu")
+    batch = Batch(case.indices, case.prediction)
+    given = case.prediction.extrinsics
+    moved = align([batch], Monitor(), "cpu")
+    bring(batch.prediction, given if case.true is None else case.true)
+    aligned = deliver(batch, records(batch.prediction, case.indices), SETTINGS).clouds[0]
+    fitted = refined([[Part("_Points", aligned)]], views_of(batch, case.indices), Monitor(), "cpu")
     took, better = time.monotonic() - since, fitted.parts[0][0].arrays
     rendered(folder, list(split(better)), case.views, samples, python, ["refined"])
     assert cloud.scale is not None
@@ -212,7 +218,7 @@ def measure(kind: str, case: Case, claims: measuring.Claims, folder: Path, sampl
     for i, photo in case.photos.items():
         for name, figures in found.items():
             file = folder / f"{i:03d}_{name}.png"
-            figures.append(judged(file, photo, case.where[i], gain=not case.has_truth))
+            figures.append(judged(file, photo, case.where[i], gain=case.true is None))
         told_of = (
             f"{name} {db:.2f} dB, {cover:.2%}"
             for name, (db, cover) in ((name, all_[-1]) for name, all_ in found.items())
@@ -221,11 +227,13 @@ def measure(kind: str, case: Case, claims: measuring.Claims, folder: Path, sampl
         print(f"  view {i}: {'; '.join(told_of)}; dots in {times[0]:.0f} s, splats in {times[1]:.0f} s", flush=True)
     means = {name: np.mean(figures, axis=0) for name, figures in found.items()}
     print("  mean: " + "; ".join(f"{name} {db:.2f} dB, {cover:.2%}" for name, (db, cover) in means.items()))
-    if not case.has_truth:
+    if case.true is None:
         print(f"  of their pixels {np.mean([one.mean() for one in case.where.values()]):.1%} count")
     gain, more = means["splats"][0] - means["dots"][0], means["refined"][0] - means["splats"][0]
     print(f"  splats better by {claims.at_least(f'{kind}: dB', float(gain), BETTER, '.2f')} dB")
-    print(f"  refined in {fitted.found.steps} steps, {took:.0f} s; better again by ", end="")
+    print(
+        f"  {'aligned, ' if moved else ''}refined in {fitted.found.steps} steps, {took:.0f} s; better again by ", end=""
+    )
     print(f"{claims.at_least(f'{kind}: refined', float(more), REFINED, '.2f')} dB")
     print(f"  coverage {claims.at_least(f'{kind}: coverage', float(means['splats'][1]), COVERED, '.4f')}")
     per = told["build"] / told["points"] * POINTS

@@ -153,7 +153,8 @@ def test_refined_splats_take_the_place_of_those_that_were(generate, rebuild, mon
     after, cameras, told = rebuild(report["run"], "refined", output_splats="ply", output_folder=str(tmp_path / "out"))
     assert [part.name for part in after] == [part.name for part in before]
     assert sorted(cameras) == [0, 1, 2] and told["points"] == plain["points"]
-    np.testing.assert_array_equal(clouds(after), clouds(before))
+    old, new = clouds(before), clouds(after)  # of cameras and depths that err, and are brought into agreement
+    assert 0 < np.median(np.linalg.norm(new - old, axis=1)) < 0.05 * np.median(np.linalg.norm(old, axis=1))
     assert any("Splats refined" in warning for warning in told["warnings"])
     (file,) = map(Path, told["files"])
     drawn = sum(int((part.arrays.scale[:, 0] > 0).sum()) for part in after)
