@@ -151,7 +151,7 @@ def structure_from_motion(
             found = _try(way, job, images, folder, monitor, told, device)
             if not best or _is_better(found, best):
                 best = {**found, "way": way}
-            if (len(best["indices"]) == count and not best["torn"]) or _evidence(found).shows_no_motion:
+            if (len(best["indices"]) == count and _is_firm(best)) or _evidence(found).shows_no_motion:
                 break
     monitor.progress("cameras", 1.0)
     evidence = _evidence(best)
@@ -215,9 +215,14 @@ def _try(
         return dict(arrays)
 
 
+def _is_firm(raw: dict[str, Any]) -> bool:
+    """Whether the pairs do not contradict the cameras, and one image after another could be placed."""
+    return not raw["torn"] and not raw["at_once"]
+
+
 def _is_better(found: dict[str, Any], before: dict[str, Any]) -> bool:
-    """Whether the cameras of other features are taken instead: more of them, that keep what was found or put right what is torn."""
-    if before["torn"] and not found["torn"]:
+    """Whether the cameras of other features are taken instead: more of them, that keep what was found, or as many and firm ones."""
+    if (_is_firm(found) and not _is_firm(before)) or (before["torn"] and not found["torn"]):
         return len(found["indices"]) >= len(before["indices"])
     return len(found["indices"]) > len(before["indices"]) and _agree(before, found)
 

@@ -266,6 +266,20 @@ def test_pairs_judged_by_a_guessed_lens_do_not_speak_against_the_cameras():
     assert abs(found.intrinsics[0, 0, 0] / truth.intrinsics[0, 0, 0] - 1.0) < 0.005
 
 
+@pytest.mark.parametrize(("before", "found", "taken"), [
+    ({"at_once": True}, {}, True), ({"at_once": True}, {"count": 5}, False), ({"at_once": True}, {"at_once": True}, False),
+    ({}, {}, False), ({}, {"count": 7}, True), ({"torn": True}, {"at_once": True}, True),
+])  # fmt: skip
+def test_a_firm_result_of_as_many_images_replaces_one_that_is_not(before, found, taken):
+    """Of the dim walk the global mapper placed as many images as learned features, ten times farther off."""
+
+    def result(count: int = 6, torn: bool = False, at_once: bool = False) -> dict:
+        cameras = np.tile(np.eye(4)[:3], (count, 1, 1))
+        return {"indices": np.arange(count), "extrinsics": cameras, "torn": torn, "at_once": at_once}
+
+    assert reconstruction._is_better(result(**found), result(**before)) == taken
+
+
 def test_who_shares_a_camera():
     groups = lenses.camera_groups([(640, 480)] * 4 + [(480, 640)], [500.0, 505.0, 900.0, None, None])
     assert [g["images"] for g in groups] == [[0, 1], [2], [3], [4]]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,9 @@ class Outcome:
     error: float  # pixels, mean over all observations
     sizes: tuple[int, ...] = ()  # images of each of the models that COLMAP made, largest first
     torn: bool = False  # whether it contradicts too many of the pairs it is made of
+    at_once: bool = (
+        False  # whether only all pairs at once placed them, which few matches are enough for, and less exactly
+    )
 
     def beats(self, other: Outcome) -> bool:
         """Not torn, unless that costs half of the images; more images; of as many, more points, unless they fit worse."""
@@ -98,7 +101,7 @@ def _climb(
             stored.copy_features(database, own, folder, rung["groups"], job["learned"])
         found = _map(job, rung, folder, own, report)
         if (found.torn or found.placed < job["count"]) and not job["rigs"]:
-            at_once = _map_at_once(job, rung, folder, own)
+            at_once = replace(_map_at_once(job, rung, folder, own), at_once=True)
             found = at_once if at_once.beats(found) else found
         if found.beats(best):
             best, groups = found, rung["groups"]
@@ -279,7 +282,7 @@ def _save(folder: Path, best: Outcome, database: Path, job: dict[str, Any]) -> N
         observations=np.array(observations, np.int64).reshape(-1, 2),
         pixels=np.array(pixels, np.float64).reshape(-1, 2), pairs=stored.matched_pairs(database, names),
         features=np.array(features, np.int64), sizes=np.array(best.sizes, np.int64),
-        rung=np.array(best.rung), error=np.array(best.error), torn=np.array(best.torn),
+        rung=np.array(best.rung), error=np.array(best.error), torn=np.array(best.torn), at_once=np.array(best.at_once),
         holds_mounts=np.array(best.rung.endswith(mounted.RUNG)),
     )  # fmt: skip
 
