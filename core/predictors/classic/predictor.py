@@ -15,6 +15,7 @@ from ...prediction.prediction import Cameras, Prediction
 from ...settings import Lens, Settings
 from . import coverage, scene
 from .scene import Scene
+from .sfm.overlays import over_all
 from .sfm.reconstruction import SfmResult, structure_from_motion
 from .stereo.depths import dense
 
@@ -107,6 +108,9 @@ class ClassicPredictor:
         canvas, valid, placements = place(straight, settings.resolution, settings.resize_method)
         for i, at in enumerate(placements):
             valid[i, at.rows, at.columns] &= covered(sfm, i, at)
+        over = over_all(canvas)
+        if over is not None:
+            valid &= ~over
         intrinsics = np.stack([p.to_processed(k) for p, k in zip(placements, sfm.intrinsics, strict=True)])
         depth, conf, sky = dense(canvas, valid, intrinsics, sfm, self.monitor)
         little = coverage.of_little(canvas, valid & ~sky, conf, sfm)

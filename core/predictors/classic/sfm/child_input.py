@@ -16,6 +16,7 @@ from ....monitor import Monitor
 from ....prediction.prediction import Cameras
 from ....settings import Lens
 from .lenses import believable, camera_groups, rungs
+from .overlays import Overlays
 
 LONG_SIDE = 1600  # pixels; beyond it features get slower, not better
 LEARNED_SIDE = 1024  # pixels; what ALIKED and LightGlue were trained for
@@ -26,14 +27,20 @@ EXHAUSTIVE_UP_TO = 40  # images; beyond, only neighbours and images that look al
 def write_images(
     images: Sequence[np.ndarray], folder: Path, monitor: Monitor
 ) -> tuple[list[tuple[int, int]], list[tuple[float, float]]]:
-    """Files for the child; returns their (width, height), and their pixels per original pixel, (x, y)."""
-    sizes, scales = [], []
+    """Files for the child; returns their (width, height), and their pixels per original pixel, (x, y).
+
+    Where something lies over all images of a size, a mask of it lies beside them, ``overlay WIDTHxHEIGHT.png``, 0 there.
+    """
+    sizes, scales, overlays = [], [], Overlays()
     for i, image in enumerate(images):
         monitor.check()
         gray = _resized(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), LONG_SIDE, 1.0)
         _write(folder / f"{i:06d}.png", gray)
+        overlays.look(gray)
         sizes.append((gray.shape[1], gray.shape[0]))
         scales.append((gray.shape[1] / image.shape[1], gray.shape[0] / image.shape[0]))
+    for (width, height), over in overlays.found().items():
+        _write(folder / f"overlay {width}x{height}.png", np.where(over, 0, 255).astype(np.uint8))
     return sizes, scales
 
 

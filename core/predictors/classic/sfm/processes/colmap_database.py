@@ -61,6 +61,9 @@ def _import_images(database: Path, folder: Path, groups: list[dict[str, Any]]) -
         if group["focal"] is not None:
             x, y = group.get("centre", (group["width"] / 2, group["height"] / 2))
             reader.camera_params = f"{group['focal']},{x},{y},0"
+        overlay = folder / f"overlay {group['width']}x{group['height']}.png"
+        if overlay.is_file():
+            reader.camera_mask_path = overlay
         names = [image_name(i) for i in group["images"]]
         pycolmap.import_images(database, folder, pycolmap.CameraMode.SINGLE, names, reader)
         with pycolmap.Database.open(database) as db:

@@ -71,6 +71,11 @@ def _extract(
         scale = torch.tensor([job["sizes"][i][0] / width, job["sizes"][i][1] / height])
         # ALIKED counts from the centre of the first pixel, COLMAP from its corner.
         found[-1]["original"] = (found[-1]["keypoints"] + 0.5) * scale
+        overlay = folder / "overlay {}x{}.png".format(*job["sizes"][i])
+        if overlay.is_file():
+            column, row = found[-1]["original"].long().numpy().T
+            free = torch.from_numpy(cv2.imread(str(overlay), cv2.IMREAD_GRAYSCALE)[row, column] > 0)
+            found[-1] |= {name: found[-1][name][free] for name in ("keypoints", "descriptors", "original")}
         report(EXTRACTED * (i + 1) / count)
     return found
 

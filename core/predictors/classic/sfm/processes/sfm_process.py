@@ -30,6 +30,7 @@ SURE_MATCHES = 15  # learned ones that place an image; COLMAP wants 30 of any ki
 FEWEST_POINTS = 12  # that an image must see to count as placed
 FEWEST_IN_ALL = 50  # points of a model; a few of copies of things fit by chance
 TORN = 0.05  # of the pairs, by their matches, that a model contradicts; one that was put together rightly contradicts 0.03 at most
+MOST = 0.8  # of the images; where fewer are placed one after another, all pairs at once are tried
 EQUAL_ERROR = 1.1  # reprojection errors this near are no reason to prefer one of two models
 
 
@@ -100,7 +101,7 @@ def _climb(
             own = database.with_name(f"{database.stem}{number}.db")
             stored.copy_features(database, own, folder, rung["groups"], job["learned"])
         found = _map(job, rung, folder, own, report)
-        if (found.torn or found.placed < job["count"]) and not job["rigs"]:
+        if (found.torn or found.placed < MOST * job["count"]) and not job["rigs"]:
             at_once = replace(_map_at_once(job, rung, folder, own), at_once=True)
             found = at_once if at_once.beats(found) else found
         if found.beats(best):
