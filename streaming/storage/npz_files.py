@@ -36,7 +36,7 @@ def file_of(arrays: Mapping[str, NDArray[Any]]) -> bytes:
 
 
 def replaced(file: bytes, name: str, array: NDArray[Any]) -> bytes:
-    """A file that ``file_of`` made with another array under one of its names; the others' bytes are taken over.
+    """A file with another array under one of its names; of what ``file_of`` made, the others' bytes are taken over.
 
     Raises
     ------
@@ -59,7 +59,9 @@ def _entries(file: bytes) -> Iterable[_Entry]:
         for info in archive.infolist():
             lengths = _LOCAL.unpack_from(file, info.header_offset)[-2:]
             begin = info.header_offset + _LOCAL.size + sum(lengths)
-            yield _Entry(info.filename.encode(), info.CRC, memoryview(file)[begin : begin + info.file_size])
+            packed = info.compress_type != _STORED  # by a run that was begun with an older version
+            data = archive.read(info) if packed else memoryview(file)[begin : begin + info.file_size]
+            yield _Entry(info.filename.encode(), info.CRC, data)
 
 
 def _file(entries: Iterable[_Entry]) -> bytes:

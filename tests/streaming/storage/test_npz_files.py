@@ -47,6 +47,13 @@ def test_one_array_is_replaced_and_the_others_keep_their_bytes(name):
     assert_same(read(after), given)
 
 
+def test_packed_arrays_of_an_older_version_are_taken_over_too():
+    given, out = arrays(), io.BytesIO()
+    np.savez_compressed(out, **given)
+    given["one"] = np.array(8)
+    assert_same(read(npz_files.replaced(out.getvalue(), "one", given["one"])), given)
+
+
 def test_what_is_cut_off_is_said():
     with pytest.raises(zipfile.BadZipFile):
         npz_files.replaced(npz_files.file_of(arrays())[:-30], "one", np.array(8))
