@@ -26,6 +26,8 @@ import paths
 
 TYPED = ("core", "streaming", "nodes", "operators", "panels")
 IN_WORKER, IN_BLENDER = ("tests/core", "tests/streaming"), "tests/blender"
+# A third of the time of all: where all are run these come after Blender's, which are done long before the rest.
+AFTER_BLENDER = ("tests/core/predictors", "tests/streaming")
 FAST = (  # seconds each, and between them they touch every room
     *("tests/core/test_import_graph.py", "tests/core/test_typing_debt.py", "tests/core/test_settings.py"),
     *(
@@ -61,14 +63,26 @@ def main(arguments: list[str]) -> int:
     count = Count() if chosen else lint()
     if "--lint" not in arguments:
         worker = paths.executable(paths.worker_environment(), "python")
-        checked = FAST if "--check" in arguments else (*IN_WORKER, IN_BLENDER)
+        is_all = not chosen and "--check" not in arguments
+        checked = (*IN_WORKER, IN_BLENDER) if is_all else FAST
         in_worker, in_blender = (
             [name for name in chosen or checked if name.startswith(folders)] for folders in (IN_WORKER, IN_BLENDER)
         )
+        later, first = AFTER_BLENDER if is_all else (), rest
+        if is_all:
+            in_worker = [name for name in in_worker if name not in later]
+            first = [*rest, *(f"--ignore={name}" for name in later)]
+        packages = str(paths.test_packages())
         # Both wait a good part of their time for processes that they started: side by side they take less.
         with ThreadPoolExecutor(1) as beside, tempfile.TemporaryFile() as output:
-            blender = beside.submit(run_tests, in_blender, Path(sys.executable), rest, output if in_worker else None)
-            count += run_tests(in_worker, worker, rest, PYTHONPATH=str(paths.test_packages()))
+
+            def others() -> Count:
+                where = output if in_worker else None
+                done = run_tests(in_blender, Path(sys.executable), rest, where)
+                return done + run_tests(list(later), worker, rest, where, PYTHONPATH=packages)
+
+            blender = beside.submit(others)
+            count += run_tests(in_worker, worker, first, PYTHONPATH=packages)
             count += blender.result()
             output.seek(0)
             print(output.read().decode("utf-8", "replace"), end="", flush=True)
