@@ -1,4 +1,4 @@
-"""What lies over all pictures of a size and stands still while they move: logos, stamps, displays, black bars.
+"""What lies over all pictures of a size and stands still while they move: logos, stamps, displays. Bars and sky show nothing and stay.
 
 Its features match perfectly at no distance, which speaks for a camera that did not move: of six photographs of a statue with a
 logo over a thirtieth of each, the focal length was found 1.7 times too long.
