@@ -29,13 +29,14 @@ def write_images(
 ) -> tuple[list[tuple[int, int]], list[tuple[float, float]]]:
     """Files for the child; returns their (width, height), and their pixels per original pixel, (x, y).
 
+    As PGM, twice the bytes of PNG: packing and unpacking took a thirtieth of the whole.
     Where something lies over all images of a size, a mask of it lies beside them, ``overlay WIDTHxHEIGHT.png``, 0 there.
     """
     sizes, scales, overlays = [], [], Overlays()
     for i, image in enumerate(images):
         monitor.check()
         gray = _resized(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), LONG_SIDE, 1.0)
-        _write(folder / f"{i:06d}.png", gray)
+        _write(folder / f"{i:06d}.pgm", gray)
         overlays.look(gray)
         sizes.append((gray.shape[1], gray.shape[0]))
         scales.append((gray.shape[1] / image.shape[1], gray.shape[0] / image.shape[0]))
@@ -166,7 +167,8 @@ def _resized(image: np.ndarray, side: int, most: float) -> np.ndarray:
 
 
 def _write(path: Path, image: np.ndarray) -> None:
-    ok, data = cv2.imencode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    how = [cv2.IMWRITE_PNG_COMPRESSION, 1] if path.suffix == ".png" else []
+    ok, data = cv2.imencode(path.suffix, image, how)
     if not ok:
         raise DA3Error(
             f"An image of {image.shape[1]} x {image.shape[0]} could not be prepared for structure from motion"

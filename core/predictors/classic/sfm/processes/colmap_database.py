@@ -21,7 +21,7 @@ POOLED = 300  # features of an image that its pooled vector is made from
 
 
 def image_name(index: int) -> str:
-    return f"{index:06d}.png"
+    return f"{index:06d}.pgm"
 
 
 def extract(job: dict[str, Any], folder: Path, database: Path, report: Callable[[float], None]) -> None:

@@ -166,7 +166,7 @@ def frame_errors(model: Any) -> dict[int, float]:
     """Mean reprojection error of each placed image, in pixels, by its number in the model."""
     found = {}
     for i, image in model.images.items():
-        seen = [point for point in image.points2D if point.has_point3D()] if image.has_pose else []
+        seen = image.get_observation_points2D() if image.has_pose else []
         if seen:
             places = np.array([model.points3D[point.point3D_id].xyz for point in seen])
             there = image.camera.img_from_cam(image.cam_from_world() * places)

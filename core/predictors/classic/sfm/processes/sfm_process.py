@@ -1,6 +1,6 @@
 """The child process that runs COLMAP. Started by ``reconstruction.py`` by path; imports nothing of the add-on but files beside it.
 
-``python sfm_process.py FOLDER``. The folder holds ``job.json`` and the images ``000000.png``, ..., and, where features were
+``python sfm_process.py FOLDER``. The folder holds ``job.json`` and the images ``000000.pgm``, ..., and, where features were
 found elsewhere, ``learned.npz``; the file that the job names as ``result`` is left in it. Standard output carries one line of JSON per step and per second,
 ``{"fraction": 0.4}``; everything that COLMAP prints goes to ``log.txt``. Standard input says only one thing: when it ends, the
 parent is gone, and so is this process. The folder is the parent's: it lies in the worker's private one, which goes with it.
