@@ -7,19 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import bpy
 import numpy as np
 from mathutils import Matrix, Quaternion
 
-from ..core.geometry.smoothing import smooth_path
-from ..core.output.calibration import consensus
-from ..core.output.payload import CameraRecord
-from ..core.settings import Settings
 from . import cameras
 from .datablocks.created import Created
 from .datablocks.point_trees import SHOWN_FROM, SHOWN_UNTIL
 from .timeline import Timeline
+
+if TYPE_CHECKING:
+    from ..core.output.payload import CameraRecord
+    from ..core.settings import Settings
 
 CAMERA = "DA3_Camera"
 # Blender's numbers for how values run between two keys.
@@ -77,6 +78,9 @@ def path_steps(
     timeline : says when each frame shows; by default frame k of the input shows at frame k
     reach : frames before and after, over which the way is smoothed
     """
+    from ..core.geometry.smoothing import smooth_path  # late: enabling the add-on should not pay for it
+    from ..core.output.calibration import consensus
+
     by_frame = {record.frame: record for record in reversed(records)}
     ordered = [by_frame[frame] for frame in sorted(by_frame)]
     with Created() as made:

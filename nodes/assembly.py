@@ -23,7 +23,6 @@ SUN = "da3_sun"  # three numbers: the direction to it, in the world that the run
 SMOOTH = "Smooth Path"  # how what is said of it begins
 PLACE_ON_EARTH = "da3_gps_origin"  # latitude, longitude (degrees) and altitude (metres) of the scene's origin
 ORIGIN = "da3_origin"  # three numbers: the scene's origin in the world of the known cameras, Blender's axes
-BUILT = "da3_built"  # values of the modifiers' inputs as they were built, by name: others are the person's
 
 
 @dataclass
@@ -182,7 +181,7 @@ def batch_steps(
                     run.top[plate.CLIP] = clip
                     plate.show(path.camera, clip, records[0])
             animation.follow(path)
-        run.top[BUILT] = {
+        run.top[point_trees.BUILT] = {
             point_trees.THRESHOLD: threshold, point_trees.POINT_SIZE: scale, point_trees.DISPLAY: 100.0,
             mesh_trees.EDGE_LENGTH: edge_length,
             point_trees.CLOSED.SWITCH: float(any("scale" in part.arrays.given() for part in parts)),

@@ -5,16 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import bpy
 import numpy as np
 from mathutils import Matrix
 
 from ..core.frames.pixels.orientation import MIRROR_AND_TURN, UPRIGHT
-from ..core.output.payload import CameraRecord
 from .datablocks import image_materials
 from .datablocks.collections import fitting
 from .datablocks.created import Created
+
+if TYPE_CHECKING:
+    from ..core.output.payload import CameraRecord
 
 SENSOR_WIDTH = 36.0  # mm, a full-frame camera's: lenses read as photographers know them
 # Blender's own limits.

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import bpy
 import numpy as np
 
 from ..core.frames.pixels import kinds
 from ..core.output.calibration import original_intrinsics
-from ..core.output.payload import CameraRecord
 from . import cameras
 from .datablocks import image_materials
 from .datablocks.created import Created
 from .timeline import Timeline
+
+if TYPE_CHECKING:
+    from ..core.output.payload import CameraRecord
 
 CLIP = "da3_clip"  # on a run's collection: its footage
 OURS = "da3_plate"  # on a clip: what it shows when; a person's own clip of the same file is left alone

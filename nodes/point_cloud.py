@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from dataclasses import fields
+from typing import TYPE_CHECKING
 
 import bpy
 import numpy as np
 
-from ..core.output.payload import PointArrays, TrackArrays
 from .datablocks import point_trees, splat_nodes
 from .datablocks.collections import fitting
 from .datablocks.created import Created
+
+if TYPE_CHECKING:
+    from ..core.output.payload import PointArrays, TrackArrays
 
 # Bytes that one step may bring into memory. The arrays are memory-mapped files, and may have to come from the disk: one
 # of 100 MB/s delivers this within the 50 ms of a timer tick.

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..core.files.names import sequence_numbers
-from ..core.output.payload import CameraRecord
+
+if TYPE_CHECKING:
+    from ..core.output.payload import CameraRecord
 
 LAST = 1_048_574  # of Blender's timeline
 

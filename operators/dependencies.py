@@ -5,19 +5,22 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import bpy
 from bpy.types import Context, Event, Operator
 
 from ..core.errors import DA3Error
-from ..core.installer.environment import Environment
-from ..core.installer.torch_builds import Device
 from .jobs.job import Job, JobOperator
 from .jobs.thread_job import Tell, ThreadJob
 from .state.needs import environment_lack
-from .state.places import places
+from .state.places import environment_in, places
 from .state.polling import PollMessage, why_busy
 from .state.session import Session, session
+
+if TYPE_CHECKING:
+    from ..core.installer.environment import Environment
+    from ..core.installer.torch_builds import Device
 
 LOCK_PATIENCE = 2.0  # seconds to wait for another Blender that works on the same environment
 
@@ -75,8 +78,9 @@ class _Installs(JobOperator):
     def make_job(self, context: Context) -> Job:
         here = places(context)
         session(context).close()  # the worker runs from the folder that is made anew
-        environment = Environment(here.environment)
-        return install_job(session(context), environment, here.build, here.wheels, repair=self.repair)
+        return install_job(
+            session(context), environment_in(here.environment), here.build, here.wheels, repair=self.repair
+        )
 
 
 class DA3_OT_set_up_dependencies(_Installs, Operator):
@@ -102,7 +106,7 @@ class DA3_OT_install_ray(_Installs, Operator):
 
     def make_job(self, context: Context) -> Job:
         here = places(context)
-        return ray_job(session(context), Environment(here.environment), here.wheels)
+        return ray_job(session(context), environment_in(here.environment), here.wheels)
 
 
 class DA3_OT_remove_dependencies(PollMessage, Operator):
@@ -126,7 +130,7 @@ class DA3_OT_remove_dependencies(PollMessage, Operator):
         until = time.monotonic() + LOCK_PATIENCE
         session(context).close()
         try:
-            Environment(places(context).environment).remove(cancelled=lambda: time.monotonic() > until)
+            environment_in(places(context).environment).remove(cancelled=lambda: time.monotonic() > until)
         except DA3Error as error:
             self.report({"ERROR"}, f"The dependencies were not removed: {error}")
             return {"CANCELLED"}

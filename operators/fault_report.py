@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import platform
 import re
 import shutil
 import sys
-import sysconfig
-import tomllib
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import bpy
 from bpy.types import Context, Operator
 
-from ..core.devices import support
-from ..core.devices.cards import Graphics, find_graphics
-from ..core.installer.environment import Environment
 from ..core.models import catalogue
-from ..core.worker.protocol import State
 from .jobs.job import Job, JobOperator
 from .jobs.thread_job import Tell, ThreadJob
 from .state.online import allowed
 from .state.places import Places, places
 from .state.session import session
+
+if TYPE_CHECKING:
+    from ..core.devices.cards import Graphics
+    from ..core.worker.protocol import State
 
 MANIFEST = Path(__file__).resolve().parents[1] / "blender_manifest.toml"
 PATH = re.compile(r"""(?:[A-Za-z]:\\|\\\\|(?<![\w/.])/)[^\s'",;)]+""")
@@ -45,6 +43,13 @@ def report(here: Places, device: State | None) -> Callable[[], str]:
     ]
 
     def write() -> str:
+        import sysconfig  # late: enabling the add-on should not pay for it
+        import tomllib
+
+        from ..core.devices import support
+        from ..core.devices.cards import find_graphics
+        from ..core.installer.environment import Environment
+
         manifest = tomllib.loads(MANIFEST.read_text("utf-8"))
         environment = Environment(here.environment)
         status, info = environment.state(), environment.info()
@@ -107,6 +112,8 @@ def free_disk(folder: Path) -> str:
 
 
 def _user() -> str:
+    import getpass  # late, as above
+
     try:
         return getpass.getuser()
     except (OSError, KeyError, ImportError):  # no such user, as in some containers

@@ -8,7 +8,7 @@ from typing import Any
 import bpy
 from bpy.types import Context, Operator
 
-from ..core.worker.protocol import ALL, FUSED, REFINED
+from ..core.worker.requests import ALL, FUSED, REFINED
 from ..nodes.datablocks import splat_nodes
 from ..nodes.edits import transforming
 from .jobs.job import Job, JobOperator

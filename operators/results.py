@@ -6,9 +6,8 @@ import bpy
 from bpy.props import BoolProperty, IntProperty, StringProperty
 from bpy.types import Collection, Context, Object, Operator
 
-from ..core.geometry import upright
 from ..nodes.datablocks import scene as scenes
-from ..nodes.edits import deleting, look, rendering, shot, tracks, transforming
+from ..nodes.edits import look, rendering, transforming
 from .jobs.showing import gray_views, select, show_colours
 from .state.kept_run import why_no_run
 from .state.polling import PollMessage
@@ -92,6 +91,8 @@ class DA3_OT_delete_run(_OfRun, Operator):
     bl_options = {"REGISTER", "UNDO"}
 
     def execute(self, context: Context) -> set[str]:
+        from ..nodes.edits import deleting  # late: enabling the add-on should not pay for it
+
         run = transforming.run_of(context)
         assert run
         name = run.name
@@ -164,6 +165,9 @@ and renders lie over the plate"""
         return why_no_run(context, moves=True)
 
     def execute(self, context: Context) -> set[str]:
+        from ..core.geometry import upright  # late, as above
+        from ..nodes.edits import shot
+
         run = transforming.run_of(context)
         assert run
         camera = _camera(self, run, context)
@@ -199,6 +203,8 @@ class DA3_OT_tracks_as_empties(_OfRun, Operator):
     }
 
     def execute(self, context: Context) -> set[str]:
+        from ..nodes.edits import tracks  # late, as above
+
         run = transforming.run_of(context)
         assert run
         there = tracks.object_of(run)

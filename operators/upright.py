@@ -7,7 +7,6 @@ import numpy as np
 from bpy.props import BoolProperty, FloatProperty, FloatVectorProperty
 from bpy.types import Context, Event, Operator
 
-from ..core.geometry import upright
 from ..nodes.edits import transforming
 from .picking import Picker
 from .state.kept_run import why_no_run
@@ -42,6 +41,8 @@ class DA3_OT_set_upright(_MovesRun, Operator):
         run = transforming.run_of(context)
         assert run
         points = transforming.read_points(run)
+        from ..core.geometry import upright  # late: enabling the add-on should not pay for it
+
         found = upright.find(points, transforming.camera_matrices(run), from_above=self.from_above)
         if found is None:
             self.report({"ERROR"}, f"'{run.name}' has neither cameras nor flat pieces that say where up is")

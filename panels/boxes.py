@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from bpy.types import AddonPreferences, Context, UILayout
 
-from ..core.devices import support
 from ..core.installer.condition import State
-from ..core.installer.place import has_ray
 from ..core.installer.torch_builds import Device
 from ..core.models import catalogue
 from ..core.models.catalogue import NON_COMMERCIAL, ModelInfo
@@ -71,6 +69,8 @@ def draw_online_access(layout: UILayout, context: Context) -> None:
 
 def draw_environment_button(layout: UILayout, context: Context, here: Places) -> None:
     """The one button that makes the environment usable; none where it is."""
+    from ..core.devices import support  # late: enabling the add-on should not pay for it
+
     status = context.window_manager.da3_session.environment_status(here.environment)
     if support.HERE and status.state is State.MISSING and here.wheels is None:
         label(layout, context, tr(support.HERE), "ERROR", nested=1)
@@ -104,7 +104,7 @@ def draw_environment(layout: UILayout, context: Context, chosen: AddonPreference
             draw_outcome(box, context, session.status, nested=1)
         _draw_buttons(box, context, here, status.state)
     box.prop(chosen, "device")
-    if has_ray(here.environment):
+    if here.has_ray():
         box.prop(chosen, "cards")
     elif status.state is State.READY:
         label(box, context, "Several graphics cards at once need Ray: Install Ray", "INFO", nested=1)
@@ -150,7 +150,7 @@ def _draw_buttons(layout: UILayout, context: Context, here: Places, state: State
         if info and info.device is not None and info.device is not here.build and here.build is not Device.AUTO:
             row.operator("da3.set_up_dependencies", text=f"Change to {here.build.label}", icon="FILE_REFRESH")
         row.operator("da3.repair_dependencies", text="Repair", icon="TOOL_SETTINGS")
-        if not has_ray(here.environment):
+        if not here.has_ray():
             row.operator("da3.install_ray", text="Install Ray", icon="NETWORK_DRIVE")
     row.operator("da3.remove_dependencies", text="Remove", icon="TRASH")
 

@@ -15,6 +15,8 @@ THRESHOLD, POINT_SIZE, DISPLAY = "Threshold", "Point Size", "Display"
 # Radius of a dot in scene units at Point Size 1, of points that do not know how large the pixel was that saw them.
 RADIUS = 0.002
 SHOWN_FROM, SHOWN_UNTIL = "shown_from", "shown_until"  # attributes: frames of the timeline
+# Of a run's collection: values of the modifiers' inputs as they were built, by name: others are the person's.
+BUILT = "da3_built"
 #: What closes the gaps between the dots in this Blender.
 CLOSED = splat_nodes if splat_nodes.DRAWN else disc_nodes
 # Until 5.2 a modifier kept the group's inputs as properties of its own.

@@ -9,7 +9,8 @@ from ..datablocks import borrowed, compositing
 from ..datablocks.created import is_there
 from ..plate import CLIP
 from . import shot, tracks, transforming
-from .replacing import is_built, remove
+from .look import is_built
+from .replacing import remove
 
 
 def delete(scene: bpy.types.Scene, run: bpy.types.Collection) -> None:

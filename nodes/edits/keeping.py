@@ -11,7 +11,6 @@ from typing import Any
 import bpy
 from mathutils import Matrix
 
-from ..assembly import BUILT
 from ..datablocks import mesh_trees, point_trees
 from ..datablocks.collections import PART
 from ..datablocks.created import is_there
@@ -44,7 +43,7 @@ def key_of(obj: bpy.types.Object) -> str:
 
 def note(objects: list[bpy.types.Object], run: bpy.types.Collection) -> dict[str, Kept]:
     """What is to be kept of the objects of a run, by what they were built as."""
-    built = dict(run[BUILT].to_dict()) if BUILT in run else {}
+    built = dict(run[point_trees.BUILT].to_dict()) if point_trees.BUILT in run else {}
     own = set(objects)
     active = bpy.context.view_layer.objects.active
     return {key_of(obj): _note(obj, built, own, obj == active) for obj in objects}

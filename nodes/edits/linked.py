@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import bpy
 
-from .replacing import is_built
+from .look import is_built
 
 
 def why_not_local(run: bpy.types.Collection, *, moves: bool) -> str:

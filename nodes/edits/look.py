@@ -9,16 +9,31 @@ from collections.abc import Iterator
 
 import bpy
 
-from ..assembly import BUILT
 from ..datablocks import mesh_trees, point_trees, splat_nodes
 from ..datablocks.materials import NAME as MATERIAL
 from ..datablocks.materials import mix_input
 from ..point_cloud import TRACK_LENGTH
-from .replacing import is_fused
 
 POINTS, MESHES, SURFACE, CAMERAS, MOVING, TRACKS = "points", "meshes", "surface", "cameras", "moving", "tracks"
 KINDS = (POINTS, MESHES, SURFACE, CAMERAS, MOVING, TRACKS)
 MOVING_NAME = "Moving"
+
+
+def is_mesh(made: bpy.types.ID) -> bool:
+    """Whether it is an object with a mesh."""
+    return isinstance(made, bpy.types.Object) and made.type == "MESH"
+
+
+def is_built(obj: bpy.types.Object) -> bool:
+    """Whether an object looks like a run's own: a person's, put into the same collection, is left alone."""
+    if obj.type == "CAMERA":
+        return "placement" in obj
+    return is_mesh(obj) and not {"point_color", TRACK_LENGTH}.isdisjoint(obj.data.attributes.keys())
+
+
+def is_fused(made: bpy.types.ID) -> bool:
+    """Whether it is a surface from all frames: of no frame, and of no one confidence."""
+    return is_mesh(made) and len(made.data.polygons) > 0 and "conf" not in made.data.attributes
 
 
 def objects_of(run: bpy.types.Collection, kind: str) -> list[bpy.types.Object]:
@@ -75,8 +90,8 @@ def thin(run: bpy.types.Collection, most: int, before: float) -> float:
     percent = float(max(1, min(100, round(100.0 * most / max(1, total)))))
     if get(run, point_trees.DISPLAY, before) == before != percent:
         put(run, point_trees.DISPLAY, percent)
-        if BUILT in run:
-            run[BUILT] = {**run[BUILT].to_dict(), point_trees.DISPLAY: percent}
+        if point_trees.BUILT in run:
+            run[point_trees.BUILT] = {**run[point_trees.BUILT].to_dict(), point_trees.DISPLAY: percent}
     return percent
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bpy
 
-from .. import assembly, cameras
+from .. import cameras
 from ..datablocks import borrowed, scene
 
 
@@ -18,6 +18,8 @@ def camera_of(run: bpy.types.Collection, active: bpy.types.Object | None = None)
 
 def use(into: bpy.types.Scene, run: bpy.types.Collection, camera: bpy.types.Object) -> None:
     """Set the scene's camera, size, pixel aspect, range and rate; what was there comes back when the run is deleted."""
+    from .. import assembly  # late: enabling the add-on should not pay for it
+
     borrowed.lend_camera(into, run, camera)
     wanted: dict[str, float] = dict(cameras.picture_of(camera))
     if assembly.RATE in run:

@@ -6,13 +6,13 @@ import re
 
 import bpy
 
-from ..assembly import BUILT, Run
+from ..assembly import Run
 from ..datablocks import point_trees
 from ..datablocks.collections import PART
 from ..datablocks.created import is_there
 from ..plate import CLIP
-from ..point_cloud import TRACK_LENGTH
 from . import keeping
+from .look import is_built, is_fused
 
 NUMBERED = re.compile(r"(.+)\.\d{3,}")
 
@@ -42,23 +42,6 @@ class Seen:
         """Have what shows at its frame only look at which frame it is."""
         if is_there(self._scene):
             self._scene.frame_set(self._frame)
-
-
-def is_mesh(made: bpy.types.ID) -> bool:
-    """Whether it is an object with a mesh."""
-    return isinstance(made, bpy.types.Object) and made.type == "MESH"
-
-
-def is_built(obj: bpy.types.Object) -> bool:
-    """Whether an object looks like a run's own: a person's, put into the same collection, is left alone."""
-    if obj.type == "CAMERA":
-        return "placement" in obj
-    return is_mesh(obj) and not {"point_color", TRACK_LENGTH}.isdisjoint(obj.data.attributes.keys())
-
-
-def is_fused(made: bpy.types.ID) -> bool:
-    """Whether it is a surface from all frames: of no frame, and of no one confidence."""
-    return is_mesh(made) and len(made.data.polygons) > 0 and "conf" not in made.data.attributes
 
 
 def replace(run: Run, top: bpy.types.Collection) -> None:
@@ -127,8 +110,8 @@ def _settle(run: Run, top: bpy.types.Collection) -> None:
             name = _plain(made.name, before, top.name)
             if name != made.name and _is_free(made, name):
                 made.name = name
-    if BUILT in run.top:
-        top[BUILT] = run.top[BUILT].to_dict()
+    if point_trees.BUILT in run.top:
+        top[point_trees.BUILT] = run.top[point_trees.BUILT].to_dict()
     if run.top.get(CLIP) is not None:
         top[CLIP] = run.top[CLIP]
     bpy.data.collections.remove(run.top)

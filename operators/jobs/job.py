@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 
 import bpy
@@ -55,6 +54,8 @@ class Job:
         except DA3Error as error:
             self.fail(error)
         except Exception as error:  # the edge of a job: whatever it was becomes a message and an entry in the log
+            import logging  # late: enabling the add-on should not pay for it
+
             logging.getLogger(__name__).exception("A job failed")
             self.fail(DA3Error(f"Unexpected error in Blender: {type(error).__name__}: {error}"))
 

@@ -139,6 +139,6 @@ class RebuildJob(GenerateJob):
 
     def end(self, message: str) -> None:
         if not self.error and self._what == protocol.FUSED and self._run is not None:
-            faces = sum(len(obj.data.polygons) for obj in self._run.built if is_there(obj) and replacing.is_mesh(obj))
+            faces = sum(len(obj.data.polygons) for obj in self._run.built if is_there(obj) and look.is_mesh(obj))
             message = f"A surface of {faces:,} faces was added to '{self._top_name}'"
         super().end(message)

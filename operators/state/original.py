@@ -8,7 +8,6 @@ from pathlib import Path
 import bpy
 
 from ...core.files import ownership
-from ...core.models import files, moving
 
 SCRIPT = "da3_torch_preload.py"
 #: Words that the script has in every version that was found, and no other script in its place.
@@ -31,6 +30,8 @@ def user_folder() -> Path:
 
 def look(user: Path) -> Left:
     """Look into the folder of this Blender and of other versions beside it; touches nothing of Blender's."""
+    from ...core.models import files, moving  # late: enabling the add-on should not pay for it
+
     scripts = sorted(user.parent.glob("*/scripts"))
     folders = [folder for found in scripts for folder in sorted(found.glob("addons/DA3-blender*/models"))]
     models = []

@@ -6,15 +6,18 @@ import os
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import bpy
 from bpy.types import AddonPreferences, Context
 
 from ...core.files.user_cache import KEPT_BYTES, kept_runs_folder
 from ...core.files.windows import environment_parent
-from ...core.installer import environment
 from ...core.installer.condition import default_folder
 from ...core.installer.torch_builds import Device
+
+if TYPE_CHECKING:
+    from ...core.installer.environment import Environment
 
 ADDON = __package__.partition(".operators")[0]  # "bl_ext.<repository>.da3_blender", or "da3_blender" for the tools
 
@@ -46,6 +49,12 @@ class Places:
         """Whether ``$DA3_WORKER_PYTHON`` names an interpreter to take as it is."""
         return bool(os.environ.get("DA3_WORKER_PYTHON"))
 
+    def has_ray(self) -> bool:
+        """Whether this version's Ray is installed."""
+        from ...core.installer.place import has_ray  # late: enabling the add-on should not pay for it
+
+        return has_ray(self.environment)
+
     def worker_python(self) -> Path:
         """The worker's interpreter: ``$DA3_WORKER_PYTHON`` (development), else the environment's.
 
@@ -56,7 +65,14 @@ class Places:
         """
         if self.is_development:
             return Path(os.environ["DA3_WORKER_PYTHON"])
-        return environment.Environment(self.environment).require()
+        return environment_in(self.environment).require()
+
+
+def environment_in(folder: Path) -> Environment:
+    """The worker's environment there."""
+    from ...core.installer.environment import Environment  # late: enabling the add-on should not pay for it
+
+    return Environment(folder)
 
 
 def places(context: Context) -> Places:

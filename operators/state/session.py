@@ -11,16 +11,16 @@ from bpy.types import Context, WindowManager
 
 from ...core.files.user_cache import KEPT_MARKER
 from ...core.frames import found
-from ...core.installer import condition, environment
 from ...core.models.catalogue import SUFFIX, ModelInfo
 from ...core.models.folder import partial_bytes
 from ...core.worker import pace
 from . import original
 from .looking import Looked
-from .places import Places
+from .places import Places, environment_in
 
 if TYPE_CHECKING:
     from ...core.installer.condition import Info
+    from ...core.installer.condition import Status as EnvironmentStatus
     from ...core.models import files as model_files
     from ...core.worker.client import WorkerClient
     from ...core.worker.protocol import State
@@ -84,14 +84,14 @@ class Session:
         self.command: object = None  # Blender's handle of the command line's registration
         self.device: State | None = None  # what the worker last said of its device, when it was asked
         self._client: WorkerClient | None = None
-        self._environment: tuple[object, condition.Status] | None = None
+        self._environment: tuple[object, EnvironmentStatus] | None = None
         # What drawing asks for.
         self.inputs: Looked[tuple[str, ...], found.Found] = Looked(
             lambda paths: found.look_at_all([Path(path) for path in paths]), waits_first=False
         )
         self.original: Looked[Path, original.Left] = Looked(original.look, waits_first=False)
         self._statuses = Looked(self._environment_status)
-        self._infos: Looked[Path, Info | None] = Looked(lambda folder: environment.Environment(folder).info())
+        self._infos: Looked[Path, Info | None] = Looked(lambda folder: environment_in(folder).info())
         self._folders = Looked(self._folder_contents)
         self._partial: Looked[tuple[Path, str], int] = Looked(lambda key: partial_bytes(*key))
         self._seconds: Looked[tuple[Path, str, int, int], float | None] = Looked(
@@ -129,7 +129,7 @@ class Session:
         if self._client:
             self._client.unload()
 
-    def environment_status(self, folder: Path) -> condition.Status:
+    def environment_status(self, folder: Path) -> EnvironmentStatus:
         """Whether the environment is ready."""
         status = self._statuses.get(folder)
         assert status
@@ -151,12 +151,14 @@ class Session:
         """Whether the folder of a kept run is there and whole."""
         return bool(self._kept.get(folder))
 
-    def _environment_status(self, folder: Path) -> condition.Status:
+    def _environment_status(self, folder: Path) -> EnvironmentStatus:
         """Looked at again only where its marker has changed."""
-        marker = folder / environment.MARKER
+        from ...core.installer.place import MARKER  # late: enabling the add-on should not pay for it
+
+        marker = folder / MARKER
         key = (folder, marker.stat().st_mtime_ns if marker.exists() else None, folder.exists())
         if self._environment is None or self._environment[0] != key:
-            self._environment = (key, environment.Environment(folder).state())
+            self._environment = (key, environment_in(folder).state())
         return self._environment[1]
 
     def forget_environment(self) -> None:

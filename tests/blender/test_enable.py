@@ -23,6 +23,8 @@ new = set(sys.modules) - before
 print(json.dumps({
     "enabled": module is not None,
     "command": hasattr(bpy.types, "DA3_OT_generate"),
+    "late": [m for m in ("core.worker.protocol", "core.output.payload", "core.installer.environment", "nodes.assembly")
+             if f"{name}.{m}" in new],
     "heavy": sorted({"torch", "cv2", "PIL", "scipy", "pycolmap"} & {m.split(".")[0] for m in new}),
 }))
 addon_utils.disable(name)
@@ -52,6 +54,7 @@ def enable(tmp_path):
 def test_enabling_imports_nothing_heavy(enable):
     done = enable()  # how long it takes: tools/bench/speed/enable.py
     assert done["enabled"] and done["command"] and done["heavy"] == []
+    assert done["late"] == []  # what only a run needs is imported by it
 
 
 def test_it_can_be_enabled_and_disabled_again_and_again():

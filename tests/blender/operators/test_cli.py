@@ -281,7 +281,7 @@ def test_doctor_says_what_is_there(capfd):
 
 
 def test_the_report_that_is_sent_names_no_person_machine_or_path(capfd, monkeypatch, tmp_path):
-    monkeypatch.setattr(fault_report.getpass, "getuser", lambda: "Ada")
+    monkeypatch.setattr("getpass.getuser", lambda: "Ada")
     monkeypatch.setattr(fault_report.platform, "node", lambda: "adas-pc")
     assert cli.main(["doctor", "--report"]) == 0
     said = capfd.readouterr().out
@@ -317,7 +317,7 @@ def test_the_report_that_is_sent_names_no_person_machine_or_path(capfd, monkeypa
     ],
 )
 def test_a_sentence_is_sent_without_what_tells_who(monkeypatch, said, sent):
-    monkeypatch.setattr(fault_report.getpass, "getuser", lambda: "Ada")
+    monkeypatch.setattr("getpass.getuser", lambda: "Ada")
     monkeypatch.setattr(fault_report.platform, "node", lambda: "adas-pc")
     here = Places(Path("/home/ada lovelace/env"), Path("/models of mine"))
     assert fault_report.anonymous(said, here) == sent

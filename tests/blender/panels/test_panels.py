@@ -9,6 +9,7 @@ import bpy
 import pytest
 from addon_fixtures import new_run, step_until
 from da3_blender import addon
+from da3_blender.core.installer import place
 from da3_blender.core.installer.condition import State
 from da3_blender.core.settings import options
 from da3_blender.core.worker import pace
@@ -309,7 +310,7 @@ def test_places_come_from_the_preferences_and_the_environment(enabled, monkeypat
 
 @pytest.mark.parametrize("ray", [False, True])
 def test_all_cards_can_be_chosen_where_ray_is_installed_and_else_the_button_is_told_of(enabled, monkeypatch, ray):
-    monkeypatch.setattr(boxes, "has_ray", lambda environment: ray)
+    monkeypatch.setattr(place, "has_ray", lambda environment: ray)
     ready = SimpleNamespace(state=State.READY, reason="Ready", warning="")
     monkeypatch.setattr(enabled, "environment_status", lambda folder: ready)
     drawn = MagicMock()
