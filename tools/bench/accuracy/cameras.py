@@ -109,7 +109,7 @@ def measure(name: str, matching: Any) -> Row:
 
 
 def main() -> None:
-    options = measuring.options(__doc__, sets=("courtyard", "courtyard-dim", "walk", "walk-dim"))
+    options = measuring.options(__doc__, sets=["courtyard", "courtyard-dim", "walk", "walk-dim"])
     print("| set | matching | registered | position | rotation | focal length | way | time |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     for name in options.sets:
