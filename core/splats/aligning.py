@@ -8,8 +8,8 @@ A run whose cameras are known stays. It is taken only where pixels that were not
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -19,15 +19,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
-from ..geometry.projection import cameras_to_blender
 from ..monitor import Monitor
-from ..output.payload import CameraRecord
 from ..prediction.batch import Batch
 
 Array = NDArray[Any]
 
 STAGE = "splats"  # as ``refining.STAGE``
-FEWEST, MOST = 3, 40  # frames
 STEPS = 120
 SIDE = 320  # pixels, the longer side of the pictures that are compared
 SAMPLES = 1200  # pixels of each frame and step
@@ -53,34 +50,6 @@ class _Seen:
     lens: Tensor
     pose: Tensor
     where: list[Array]
-
-
-def aligned(
-    batches: Iterator[Batch], cameras: Callable[[Batch], list[CameraRecord]], monitor: Monitor, device: str
-) -> Iterator[tuple[Batch, list[CameraRecord]]]:
-    """The batches and their cameras, brought into agreement; as they were, one by one, where there are too few or many frames."""
-    first: list[Batch] = []
-    own: list[list[CameraRecord]] = []
-    while sum(len(batch.indices) for batch in first) <= MOST and (batch := next(batches, None)) is not None:
-        first.append(batch)
-        own.append(cameras(batch))
-    frames = [record.frame for records in own for record in records]
-    sizes = {batch.prediction.depth.shape[1:] for batch in first}
-    is_one_set = FEWEST <= len(frames) <= MOST and len(set(frames)) == len(frames) and len(sizes) == 1
-    if is_one_set and align(first, monitor, device):
-        own = [_moved(records, batch) for records, batch in zip(own, first, strict=True)]
-    yield from zip(first, own, strict=True)
-    for batch in batches:
-        yield batch, cameras(batch)
-
-
-def _moved(records: Sequence[CameraRecord], batch: Batch) -> list[CameraRecord]:
-    assert batch.prediction.extrinsics is not None
-    matrices = cameras_to_blender(batch.prediction.extrinsics)
-    return [
-        replace(record, camera_to_world=tuple(matrix.ravel().tolist()))
-        for record, matrix in zip(records, matrices, strict=True)
-    ]
 
 
 def align(batches: Sequence[Batch], monitor: Monitor, device: str) -> bool:

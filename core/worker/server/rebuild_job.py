@@ -207,13 +207,13 @@ def send_refined(
 ) -> list[PointArrays]:
     """A run's batches with their splats refined, all at its end; ``records`` as ``filtered`` fills them. Its points."""
     from ...devices.choosing import choose
-    from ...splats.aligning import aligned  # late, all three: they bring torch
+    from ...splats.preparing import prepared  # late, all three: they bring torch
     from ...splats.run import refined, views_of
 
     choice = choose(device)
     warnings.extend([choice.warning] * bool(choice.warning))
     made, views = [], []
-    for batch, cameras in aligned(batches, lambda one: records.pop(one.indices[0]), monitor, str(choice.device)):
+    for batch, cameras in prepared(batches, lambda one: records.pop(one.indices[0]), monitor, str(choice.device)):
         made.append(sender.make(batch, cameras))
         views += views_of(batch, [record.frame for record in cameras])
         progress.pass_done()

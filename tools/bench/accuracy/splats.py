@@ -44,6 +44,7 @@ from da3_blender.core.predictors.classic import ClassicPredictor
 from da3_blender.core.predictors.classic.stereo.depths import dense
 from da3_blender.core.settings import Settings
 from da3_blender.core.splats.aligning import align
+from da3_blender.core.splats.filling import fill
 from da3_blender.core.splats.run import refined, views_of
 from disturbed_predictor import Disturbance, DisturbedPredictor
 from PIL import Image
@@ -208,6 +209,7 @@ def measure(kind: str, case: Case, claims: measuring.Claims, folder: Path, sampl
     given = case.prediction.extrinsics
     moved = align([batch], Monitor(), "cpu")
     bring(batch.prediction, given if case.true is None else case.true)
+    filled = fill([batch], Monitor()) / batch.prediction.depth.size
     aligned = deliver(batch, records(batch.prediction, case.indices), SETTINGS).clouds[0]
     fitted = refined([[Part("_Points", aligned)]], views_of(batch, case.indices), Monitor(), "cpu")
     took, better = time.monotonic() - since, fitted.parts[0][0].arrays
@@ -232,8 +234,10 @@ def measure(kind: str, case: Case, claims: measuring.Claims, folder: Path, sampl
     gain, more = means["splats"][0] - means["dots"][0], means["refined"][0] - means["splats"][0]
     print(f"  splats better by {claims.at_least(f'{kind}: dB', float(gain), BETTER, '.2f')} dB")
     print(
-        f"  {'aligned, ' if moved else ''}refined in {fitted.found.steps} steps, {took:.0f} s; better again by ", end=""
+        f"  {'aligned, ' if moved else ''}{filled:.1%} filled, refined in {fitted.found.steps} steps, {took:.0f} s; ",
+        end="",
     )
+    print("better again by ", end="")
     print(f"{claims.at_least(f'{kind}: refined', float(more), REFINED, '.2f')} dB")
     print(f"  coverage {claims.at_least(f'{kind}: coverage', float(means['splats'][1]), COVERED, '.4f')}")
     per = told["build"] / told["points"] * POINTS
