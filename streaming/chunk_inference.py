@@ -7,8 +7,10 @@ import functools
 from collections.abc import Iterator
 
 from ..core.errors import BadInput
+from ..core.monitor import Beside
 from ..core.pipeline import drop_empty, hide_transparent, placements
 from ..core.prediction.batch import Batch
+from ..core.prediction.executor import PATIENCE
 from ..core.prediction.passes import predictions
 from .refinement import refined
 from .run import Coming, Run
@@ -54,20 +56,26 @@ def chunks(run: Run) -> Iterator[int]:
 
 
 def _begin(run: Run, planned: list[int], batch: Batch) -> Coming:
-    """Have a pass made better: by other processes where the predictor has some, else here, once it is asked for."""
+    """Have a pass made better: by other processes where the predictor has some, on a thread beside the chunks before it where a
+    card computes, else here, once it is asked for."""
     hide_transparent(batch, run.frames, run.settings)
     run.frames.warnings.extend(batch.warnings)
     work = batch.prediction, batch.indices, placements(batch, run.frames, run.settings), run.settings
-    if run.ahead:
+    if run.helpers:
         return Coming(planned, batch.indices, run.predictor.elsewhere(refined, *work))  # type: ignore[attr-defined]
-    return Coming(planned, batch.indices, functools.partial(refined, *work, run.monitor))
+    here = functools.partial(refined, *work, run.monitor)
+    if not run.on_card:
+        return Coming(planned, batch.indices, here)
+    thread = Beside(here, "refinement")
+    return Coming(planned, batch.indices, functools.partial(thread.result, run.monitor, PATIENCE), thread.stop)
 
 
 def _whole(run: Run, things: TrackIds, left: int) -> Iterator[int]:
     """Numbers of chunks as they get whole on disk, until only so many are still to come."""
     while len(run.coming) > left and not run.store.failure:
-        coming = run.coming.popleft()
+        coming = run.coming[0]
         prediction = coming.take()
+        run.coming.popleft()  # until then it is known to the one who has to stop it
         names = {**run.store.notes.get("names", {}), **things.adopt(coming.indices, prediction)}
         run.store.save(
             coming.indices, prediction, coming.planned, names=names, batch_size=run.planner.batch_size,

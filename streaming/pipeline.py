@@ -90,7 +90,7 @@ def reconstruct(
             refused, failed = len(loops.tried) - accepted, (*failures, *emitter.failures)
             yield Settled(moves, accepted, refused, failed, emitter.dropped)
         finally:
-            run.executor.close()
+            run.close()
             frames.release()
         if not settings.save_debug and not failures:
             run.store.remove()

@@ -38,6 +38,7 @@ class Coming:
     planned: list[int]
     indices: list[int]
     take: Callable[[], Prediction]
+    stop: Callable[[], None] = lambda: None  # nobody wants it any more; comes back once nothing works on it in this process
 
 
 @dataclass
@@ -91,8 +92,24 @@ class Run:
 
     @property
     def ahead(self) -> int:
-        """Passes that other processes make better at the same time; 0 where there are none."""
+        """Passes that are made better beside what else is done: by other processes, or by a thread where a card computes."""
+        return self.helpers or int(self.on_card)
+
+    @property
+    def helpers(self) -> int:
+        """Other processes that make passes better; 0 where there are none."""
         return int(getattr(self.predictor, "helpers", 0))
+
+    @property
+    def on_card(self) -> bool:
+        """Whether the processor is free while passes are computed, so that two threads of it serve better than one."""
+        return self.beside and bool(getattr(self.predictor, "computes_beside", False))
+
+    def close(self) -> None:
+        """Stop what was begun; comes back once nothing works any more in this process."""
+        self.executor.close()
+        while self.coming:
+            self.coming.popleft().stop()
 
     def following(self) -> list[int]:
         """Frames of the pass that will be the next chunk, as planned now."""
