@@ -138,16 +138,17 @@ def _probability(image: NDArray[Any], seed: NDArray[Any], other: NDArray[Any]) -
     """How much more a pixel's colour is that of the seed than that of the rest, 0 to 1."""
     if not seed.any():
         return np.zeros(seed.shape, np.float32)
-    r, g, b = ((channel // (256 // LEVELS)).astype(np.intp) for channel in cv2.split(image))
+    r, g, b = ((channel // (256 // LEVELS)).astype(np.uint16) for channel in cv2.split(image))
     index = (r * LEVELS + g) * LEVELS + b
     tables = []
     for mask in (seed, other & ~seed):
         table = np.bincount(index[mask], minlength=LEVELS**3).astype(np.float32).reshape((LEVELS,) * 3)
         for axis in range(3):  # neighbouring colours are alike
-            padded = np.pad(table, [(1, 1) if a == axis else (0, 0) for a in range(3)])
-            table = 0.5 * table + 0.25 * (
-                np.take(padded, range(LEVELS), axis) + np.take(padded, range(2, LEVELS + 2), axis)
-            )
+            along = np.moveaxis(0.5 * table, axis, 0)
+            quarter = np.moveaxis(0.25 * table, axis, 0)
+            along[1:] += quarter[:-1]
+            along[:-1] += quarter[1:]
+            table = np.moveaxis(along, 0, axis)
         tables.append(table.ravel())
     share = tables[0] / (tables[0] + tables[1] + 0.5)
     return np.asarray(share.take(index), np.float32)

@@ -92,10 +92,15 @@ def solve(cameras: np.ndarray, ties: Correspondences, unit: float) -> tuple[np.n
         axis=1,
     )
     width = 2 * UNKNOWNS
-    rows = np.repeat(corner, width)
+    # Which place of each corner's row of mixed derivatives each of them goes to: the same in all steps.
+    places, place = np.unique((corner[:, None] * size + columns).ravel(), return_inverse=True)
+    starts = np.searchsorted(places, size * np.arange(len(names) + 1))
+    pattern = places % size, starts
     pair = np.unique(ties.source * count + ties.target, return_inverse=True)[1]
     share = np.minimum(1.0, SURFACES / np.bincount(pair))[pair]
     parts = _runs(pair)
+    blocks = [columns[part.start] for part in parts]
+    squares = [np.ix_(own, own) for own in blocks]
     for step in range(STEPS):
         # How far this model does err is seen by the corrections themselves.
         off = np.array([np.sqrt((part**2).mean()) for part in np.split(corrections, kinds, axis=1)])
@@ -107,19 +112,18 @@ def solve(cameras: np.ndarray, ties: Correspondences, unit: float) -> tuple[np.n
         weight = share / (1.0 + (residual**2).sum(axis=1) / wide)
         weighted = jacobian * weight[:, None, None]
         hessian, gradient = np.zeros((size, size)), np.zeros(size)
-        for part in parts:  # all of whose corners have the same two frames
-            own = columns[part.start]
+        for part, own, square in zip(parts, blocks, squares, strict=True):  # all of its corners have the same two frames
             by_own = weighted[part].reshape(-1, width).T
-            hessian[np.ix_(own, own)] += by_own @ jacobian[part].reshape(-1, width)
+            hessian[square] += by_own @ jacobian[part].reshape(-1, width)
             gradient[own] += by_own @ residual[part].ravel()
         hessian[np.arange(size), np.arange(size)] += 1.0 / spread**2
         gradient += corrections.ravel() / spread**2
         of_depth = np.bincount(corner, weight * (by_depth**2).sum(axis=1)) + 1.0 / DEPTH**2
         slope = np.bincount(corner, weight * (by_depth * residual).sum(axis=1)) + deeper / DEPTH**2
         of_both = (weighted * by_depth[..., None]).sum(axis=1)
-        mixed = csr_matrix((of_both.ravel(), (rows, columns.ravel())), (len(names), size))
-        carried = mixed.copy()
-        carried.data *= np.repeat(1.0 / of_depth, np.diff(mixed.indptr))
+        of_place = np.bincount(place, of_both.ravel())
+        mixed = csr_matrix((of_place, *pattern), (len(names), size))
+        carried = csr_matrix((of_place * np.repeat(1.0 / of_depth, np.diff(starts)), *pattern), mixed.shape)
         change = -np.linalg.solve(hessian - (carried.T @ mixed).toarray(), gradient - carried.T @ slope)
         deeper -= (slope + mixed @ change) / of_depth
         corrections += change.reshape(count, UNKNOWNS)

@@ -20,6 +20,7 @@ AHEAD = (1, 3, 7)  # frames later in which a frame's corners are looked for
 ACROSS = 3  # frames of a joint pass's other side likewise
 COARSE = 4  # pixels between those of a surface that are placed in another view
 CORNERS = 120  # of a frame
+HALVED = 240  # rows of a picture from which its corners are looked for at half the size, in a quarter of the time
 FEWEST = 8  # corners that a pair of frames needs
 STRAY = 0.1  # of the image's width: a corner farther from where it was expected is another one
 STEEP = 1.2  # ratio of depths around a place beyond which there is more than one surface
@@ -80,11 +81,9 @@ def follow(prediction: Prediction, cameras: np.ndarray, pairs: Sequence[tuple[in
 
     def of_frame(i: int) -> list[tuple[np.ndarray, ...]]:
         parts: list[tuple[np.ndarray, ...]] = []
-        usable = flat[i].astype(np.uint8)
-        corners = cv2.goodFeaturesToTrack(grey[i], CORNERS, 0.01, max(3, width // 40), mask=usable)
-        if corners is None or len(corners) < FEWEST:
+        corners = _corners(grey[i], flat[i])
+        if len(corners) < FEWEST:
             return parts
-        corners = corners.reshape(-1, 2)
         column, row = np.rint(corners).astype(int).T
         points = _rays(corners + 0.5, intrinsics[i]) * smooth[i][row, column].astype(np.float64)[:, None]
         surface = _surface(smooth[i], intrinsics[i], cameras[i])
@@ -132,6 +131,23 @@ def follow(prediction: Prediction, cameras: np.ndarray, pairs: Sequence[tuple[in
         return None
     source, target, places, rays, depth, corner = (np.concatenate(column) for column in zip(*parts, strict=True))
     return Correspondences(source, target, places, rays, depth, corner, 1.0 / intrinsics[0, 0, 0])
+
+
+def _corners(grey: np.ndarray, usable: np.ndarray) -> np.ndarray:
+    """(P, 2) float32, pixels that are found again well; in a picture that is large enough they are looked for at half its size.
+
+    Parameters
+    ----------
+    usable : (H, W) bool, where they may be
+    """
+    halved = 2 if len(grey) >= HALVED else 1
+    if halved == 2:
+        height, width = (n // 2 for n in grey.shape)
+        grey = cv2.resize(grey[: 2 * height, : 2 * width], (width, height), interpolation=cv2.INTER_AREA)
+        usable = usable[: 2 * height : 2, : 2 * width : 2]
+    apart = max(3, grey.shape[1] // 40)
+    found = cv2.goodFeaturesToTrack(grey, CORNERS, 0.01, apart, mask=usable.astype(np.uint8))
+    return np.zeros((0, 2), np.float32) if found is None else halved * found.reshape(-1, 2)
 
 
 def _surface(depth: np.ndarray, intrinsics: np.ndarray, camera: np.ndarray) -> np.ndarray:

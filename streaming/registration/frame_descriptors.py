@@ -15,6 +15,7 @@ DIRECTIONS = 8
 PARTS = (2.0, 0.7, 0.5, 0.7)  # weight of palette, coarse picture, gradients, colours by place
 COLORS = 8  # bins of hue
 FINE = (18, 4, 4)  # bins of hue, saturation and value of the palette, which does not care where in the image a thing is
+_FINE_BINS = [np.arange(256) * count // most for count, most in zip(FINE, (180, 256, 256), strict=True)]  # of each tone
 
 
 def describe(images: np.ndarray) -> np.ndarray:
@@ -43,12 +44,13 @@ def _one(image: np.ndarray) -> np.ndarray:
     tiny = cv2.resize(small, TINY, interpolation=cv2.INTER_AREA).astype(np.float32).reshape(-1, 3)
     gx, gy = cv2.Sobel(gray, cv2.CV_32F, 1, 0), cv2.Sobel(gray, cv2.CV_32F, 0, 1)
     turn = (np.arctan2(gy, gx) / np.pi % 1.0 * DIRECTIONS).astype(int) % DIRECTIONS  # a light edge is like a dark one
-    hsv = cv2.cvtColor(small, cv2.COLOR_RGB2HSV).astype(np.float32)
+    tones = cv2.cvtColor(small, cv2.COLOR_RGB2HSV)
+    hsv = tones.astype(np.float32)
     hue = (hsv[..., 0] / 180.0 * COLORS).astype(int) % COLORS
-    fine = hsv // (180.0 / FINE[0], 256.0 / FINE[1], 256.0 / FINE[2])
-    palette = (fine[..., 0] * FINE[1] + fine[..., 1]) * FINE[2] + fine[..., 2]
+    fine = [bins.take(tones[..., n]) for n, bins in enumerate(_FINE_BINS)]
+    palette = (fine[0] * FINE[1] + fine[1]) * FINE[2] + fine[2]
     parts = [
-        np.sqrt(np.bincount(palette.astype(int).clip(0, np.prod(FINE) - 1).ravel(), minlength=int(np.prod(FINE)))),
+        np.sqrt(np.bincount(palette.clip(0, np.prod(FINE) - 1).ravel(), minlength=int(np.prod(FINE)))),
         (tiny - tiny.mean(axis=0)).ravel(),
         np.sqrt(_histograms(turn, np.hypot(gx, gy), DIRECTIONS)),
         np.sqrt(_histograms(hue, hsv[..., 1] * hsv[..., 2], COLORS)),

@@ -25,6 +25,7 @@ CANDIDATES = 80  # of a frame, those that look at the nearest places
 PROBES = 64  # pixels of a frame that tell whether another sees the same
 LEAST_SHARED = 0.2  # of a frame's probes, for a neighbour
 ROUNDS = 4
+ROUNDS_OF_A_PASS = 2  # its few frames see each other at once: what is left after four is no less (docs/streaming.md)
 SMOOTH = 0.06  # standard deviation of the window that tells the smooth part from noise, in widths of the image
 GATE = 0.12  # relative; places that differ by more at first are different surfaces
 MOST_UNEVEN = 3.0  # how much more exact than another one view can be taken to be
@@ -84,9 +85,9 @@ class Agreement:
         spreads = list(self._rounds(monitor))
         return Noise(spreads[0], spreads[-1])
 
-    def correct(self, monitor: Monitor) -> None:
+    def correct(self, monitor: Monitor, rounds: int = ROUNDS) -> None:
         """``solve``, without looking once more how far frames are from each other now."""
-        list(itertools.islice(self._rounds(monitor), ROUNDS))
+        list(itertools.islice(self._rounds(monitor), rounds))
 
     def _rounds(self, monitor: Monitor) -> Iterator[float]:
         """Correct again and again; how far frames are from each other before each, and after the last."""
@@ -142,17 +143,18 @@ class Agreement:
         if not len(row) or not len(others):
             return total, weight
         z = own.depth[row, column] * np.exp(own.log_scale[row, column])
-        pixel, reached, inside = together.project(_world(own, row, column, z), others)
-        theirs = np.where(inside, together.depth[pixel], np.float32(0))
-        their_facing, away = together.facing[pixel], own.facing[row, column] * z
-        even = np.clip(away / np.maximum(their_facing * theirs, 1e-9), 1.0 / MOST_UNEVEN, MOST_UNEVEN) ** 2
+        pixel, reached, inside = together.seen_from(own, row, column, z, others)
+        theirs = together.depth.take(pixel) * inside
+        their_facing, away = together.facing.take(pixel), own.facing[row, column] * z
+        even = np.clip(away / np.maximum(their_facing * theirs, 1e-9), 1.0 / MOST_UNEVEN, MOST_UNEVEN)
         # What the difference along the other's ray means along the own one, on a surface that both see.
         difference = theirs - reached
         along = difference * their_facing / np.maximum(away, 1e-9)
         near = (theirs > 0) & (np.abs(difference) < gate * theirs) & (np.abs(along) < gate)
-        w = np.where(near, even, np.float32(0))
+        w = even * even * near
         weights = w.sum(axis=0)
-        sums = (w * np.log1p(np.where(near, along, np.float32(0)))).sum(axis=0)
+        # 32 bits of 1 + along are finer than what is looked for, and log1p takes ten times as long.
+        sums = (w * np.log(np.where(near, np.float32(1) + along, np.float32(1)))).sum(axis=0)
         total[row, column] = sums / np.maximum(weights, 1e-9)
         weight[row, column] = weights
         return total, weight
@@ -166,7 +168,7 @@ def bring_together(prediction: Prediction, monitor: Monitor) -> None:
     agreement = Agreement()
     for row in range(len(prediction)):
         agreement.add_row(prediction, row)
-    agreement.correct(monitor)
+    agreement.correct(monitor, ROUNDS_OF_A_PASS)
     for i, depth in enumerate(prediction.depth):
         known = depth > 0
         if known.any():
@@ -198,18 +200,29 @@ class _Together:
     def project(self, points: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Places (P, 3) in some frames (M,): pixel in the row, depth (float32), and whether the frame has it in view; (M, P)
         each. A pixel is always one of the frame's."""
-        a, b = self._rotation[others][..., None], self._shift[others][..., None]
-        x, y, depth = (
-            a[:, n, 0] * points[:, 0] + a[:, n, 1] * points[:, 1] + a[:, n, 2] * points[:, 2] + b[:, n]
-            for n in range(3)
-        )
+        return self._pixels(points.T, self._rotation[others], self._shift[others], others)
+
+    def seen_from(
+        self, own: Small, row: np.ndarray, column: np.ndarray, z: np.ndarray, others: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """``project`` of P pixels of a frame, at depths ``z``; from its own camera on, so that 32 bits are enough anywhere."""
+        k, pose = own.intrinsics, own.extrinsics
+        places = np.stack([(column + 0.5 - k[0, 2]) / k[0, 0], (row + 0.5 - k[1, 2]) / k[1, 1], np.ones(len(z))])
+        turn = self._rotation[others] @ pose[:, :3].T
+        return self._pixels(places.astype(np.float32) * z, turn, self._shift[others] - turn @ pose[:, 3], others)
+
+    def _pixels(
+        self, places: np.ndarray, turn: np.ndarray, shift: np.ndarray, others: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """``project`` of ``places`` (3, P), by what brings them to each frame's image, (M, 3, 3) and (M, 3)."""
+        turned = turn.reshape(-1, 3).astype(places.dtype) @ places
+        x, y, depth = np.swapaxes(turned.reshape(len(others), 3, -1) + shift.astype(places.dtype)[..., None], 0, 1)
         safe = np.maximum(depth, 1e-9)
         u, v = x / safe, y / safe
         width, height = self._width[others][:, None], self._height[others][:, None]
-        inside = (depth > 0) & (u >= 0) & (u < width) & (v >= 0) & (v < height)
-        column = np.clip(u, 0, width - 1).astype(np.int64)
-        row = np.clip(v, 0, height - 1).astype(np.int64)
-        return self._begin[others][:, None] + row * width + column, depth.astype(np.float32), inside
+        inside = (depth > 0) & (u >= 0) & (u < width.astype(u.dtype)) & (v >= 0) & (v < height.astype(u.dtype))
+        column, row = (np.where(inside, at, 0).astype(np.int64) for at in (u, v))
+        return self._begin[others][:, None] + row * width + column, depth.astype(np.float32, copy=False), inside
 
 
 def _row(maps: list[np.ndarray]) -> np.ndarray:
