@@ -38,7 +38,7 @@ class Coming:
     planned: list[int]
     indices: list[int]
     take: Callable[[], Prediction]
-    stop: Callable[[], None] = lambda: None  # nobody wants it any more; comes back once nothing works on it in this process
+    stop: Callable[[], None] = lambda: None  # for good; comes back once nothing in this process works on it
 
 
 @dataclass

@@ -112,7 +112,7 @@ def solve(cameras: np.ndarray, ties: Correspondences, unit: float) -> tuple[np.n
         weight = share / (1.0 + (residual**2).sum(axis=1) / wide)
         weighted = jacobian * weight[:, None, None]
         hessian, gradient = np.zeros((size, size)), np.zeros(size)
-        for part, own, square in zip(parts, blocks, squares, strict=True):  # all of its corners have the same two frames
+        for part, own, square in zip(parts, blocks, squares, strict=True):  # its corners have the same two frames
             by_own = weighted[part].reshape(-1, width).T
             hessian[square] += by_own @ jacobian[part].reshape(-1, width)
             gradient[own] += by_own @ residual[part].ravel()
