@@ -16,6 +16,7 @@ PIXEL_TOLERANCE = 1.5  # pixels between a pixel and where it comes back to by wa
 SEE_THROUGH = 0.03  # relative; another view that sees this much farther through a point contradicts it
 ALIKE = 8.0  # grey values of each channel, by which two views' pictures of one place may differ
 SAMPLED, ENOUGH = 7, 50  # pixels between those, and least number, by which two pictures' exposures are compared
+FITS, MOST_EXPOSED = 4, 2.0  # rounds; how much more contrast one picture may have
 BROKEN = 0.02  # relative; where neighbouring depths differ by more there is an edge, and nothing to interpolate
 
 
@@ -85,6 +86,7 @@ def unknown_elsewhere(
     view: int,
     others: Sequence[int],
     own: np.ndarray,
+    one_surface: bool = False,
 ) -> np.ndarray:
     """(H, W) bool, places of a view: another one shows the same colour there and knows nothing either, and none sees through.
 
@@ -96,6 +98,7 @@ def unknown_elsewhere(
     wall : (N, H, W) bool, sky and what is no picture
     colour : N times (H, W, 3) float32, 0 to 255, a little blurred
     own : (H, W), the depths of the places, 0 where there are none
+    one_surface : the places are many and of one surface; the pictures' exposures are compared by them, too
     """
     rows, columns = np.nonzero(own > 0.0)
     z, here = own[rows, columns], colour[view][rows, columns]
@@ -112,10 +115,30 @@ def unknown_elsewhere(
         at, there, inside = _moved(transform, rows, columns, z, own.shape)
         against |= inside & (sure[other][at] > there * (1.0 + SEE_THROUGH))
         alike = np.abs(colour[other][at] * gain - here).max(axis=-1) <= ALIKE
-        found |= inside & (depth[other][at] <= 0.0) & ~wall[other][at] & alike
+        usable = inside & (depth[other][at] <= 0.0) & ~wall[other][at]
+        if one_surface and usable.sum() >= ENOUGH:
+            alike |= np.abs(_exposed(colour[other][at], here, usable) - here).max(axis=-1) <= ALIKE
+        found |= usable & alike
     out = np.zeros(own.shape, bool)
     out[rows, columns] = found & ~against
     return out
+
+
+def _exposed(there: np.ndarray, here: np.ndarray, usable: np.ndarray) -> np.ndarray:
+    """(P, 3) colours ``there`` as a picture with the exposure and the stray light of ``here`` shows them, by the usable places.
+
+    A line for each channel; what differs counts little (Cauchy's weights).
+    """
+    a, b, weight = there[usable], here[usable], np.ones((usable.sum(), 1))
+    for _ in range(FITS):
+        total = weight.sum()
+        mean_a, mean_b = (weight * a).sum(axis=0) / total, (weight * b).sum(axis=0) / total
+        spread = (weight * (a - mean_a) ** 2).sum(axis=0)
+        slope = (weight * (a - mean_a) * (b - mean_b)).sum(axis=0) / np.maximum(spread, 1e-6)
+        slope = slope.clip(1.0 / MOST_EXPOSED, MOST_EXPOSED)
+        away = np.abs((a - mean_a) * slope + mean_b - b).max(axis=-1, keepdims=True)
+        weight = 1.0 / (1.0 + (away / ALIKE) ** 2)
+    return (there - mean_a) * slope + mean_b
 
 
 def _moved(

@@ -20,17 +20,19 @@ from ..sfm.reconstruction import MODELS_HINT, SfmResult
 from .consistency import Agreement, check, unknown_elsewhere
 from .edges import trim, without_islands
 from .filling import SPREAD, fill
+from .ground.plane import find, sampled
 from .parallel import run_all
 from .plane_sweep import Matcher, Ray, relative
 from .regions import planes, regions
 from .view_depth import Stereo
 from .view_selection import CHECKED, MATCHED, View, inverse_depths, plan
 
-SWEPT, ADOPTED, CONFIRMED, COMPLETED = 0.6, 0.74, 0.82, 0.92  # of the time for depth, where each stage ends
+SWEPT, ADOPTED, CONFIRMED, COMPLETED, CUT = 0.6, 0.74, 0.82, 0.91, 0.98  # of the time for depth, where each stage ends
 TOP_CONFIDENCE = 10.0  # DA3's confidences go about as far
 FULL_QUALITY = 6.0  # agreement that earns it
 GUESSED, MEASURED = 1.5, 2.0
 OF_A_REGION = 1.2  # confidence of a plane that is continued within a region of one colour
+OF_THE_GROUND = 1.1  # confidence of the plane that everything stands on
 SOFT = 1.0  # pixels, blur of the pictures whose colours are compared
 ISLAND, ISLAND_OF_ONE = 20, 60  # pixels; smaller patches with nothing known around them are chance
 TRUSTED = 0.1  # correlation by which another view's surface may be worse than the own: it is known to be there
@@ -102,7 +104,9 @@ def finish(scene: Scene, swept: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.
     sky = find_sky(scene.canvas, conf >= MEASURED, scene.valid, scene.extrinsics, scene.intrinsics)
     wall = sky | ~scene.valid
     complete(scene, depth, conf, swept, silent, wall)
-    complete_regions(scene, depth, conf, wall)
+    soft = [cv2.GaussianBlur(picture, (0, 0), SOFT).astype(np.float32) for picture in scene.canvas]
+    complete_regions(scene, depth, conf, wall, soft)
+    complete_ground(scene, depth, conf, wall, soft)
     return depth, conf, sky
 
 
@@ -235,13 +239,14 @@ def complete(
     scene.each(continue_surfaces, CONFIRMED, COMPLETED)
 
 
-def complete_regions(scene: Scene, depth: np.ndarray, conf: np.ndarray, wall: np.ndarray) -> None:
+def complete_regions(
+    scene: Scene, depth: np.ndarray, conf: np.ndarray, wall: np.ndarray, soft: Sequence[np.ndarray]
+) -> None:
     """Continue planes within regions of one colour, in place, at a confidence of ``OF_A_REGION``.
 
     Only where another view shows the same colour at the same place, knows nothing there either, and none sees through it.
     """
     before, sure = depth.copy(), np.where(conf >= MEASURED, depth, np.float32(0.0))
-    soft = [cv2.GaussianBlur(picture, (0, 0), SOFT).astype(np.float32) for picture in scene.canvas]
 
     def continue_planes(view: View, watch: Monitor) -> None:
         i, others = view.index, view.neighbours[:CHECKED]
@@ -254,7 +259,31 @@ def complete_regions(scene: Scene, depth: np.ndarray, conf: np.ndarray, wall: np
         depth[i] = np.where(new, guess, depth[i])
         conf[i] = np.where(new, np.float32(OF_A_REGION), conf[i])
 
-    scene.each(continue_planes, COMPLETED, 1.0)
+    scene.each(continue_planes, COMPLETED, CUT)
+
+
+def complete_ground(
+    scene: Scene, depth: np.ndarray, conf: np.ndarray, wall: np.ndarray, soft: Sequence[np.ndarray]
+) -> None:
+    """Continue the ground into what is unknown, in place, at a confidence of ``OF_THE_GROUND``, by the rules of the regions."""
+    index = [view.index for view in scene.views]
+    sure = np.where((conf >= MEASURED) & ~wall, depth, np.float32(0.0))
+    known = sampled(sure[index], sure[index] > 0.0, scene.intrinsics[index], scene.extrinsics[index])
+    ground = find(known, scene.extrinsics[index])
+    if ground is None:
+        return
+    before = depth.copy()
+
+    def continue_ground(view: View, _watch: Monitor) -> None:
+        i, k, e = view.index, scene.intrinsics, scene.extrinsics
+        there = ground.inverse_depth(k[i], e[i], before.shape[1:])
+        unknown = (conf[i] <= 0.0) & ~wall[i] & (there > 1.0 / view.farthest)
+        guess = inverse(np.where(unknown, there, np.float32(0.0)))
+        new = unknown_elsewhere(before, sure, wall, soft, k, e, i, view.neighbours[:CHECKED], guess, one_surface=True)
+        depth[i] = np.where(new, guess, depth[i])
+        conf[i] = np.where(new, np.float32(OF_THE_GROUND), conf[i])
+
+    scene.each(continue_ground, CUT, 1.0)
 
 
 def inverse(x: np.ndarray) -> np.ndarray:

@@ -1,0 +1,1 @@
+"""The ground: one plane of the whole scene, under everything."""
