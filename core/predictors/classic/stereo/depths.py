@@ -34,6 +34,8 @@ GUESSED, MEASURED = 1.5, 2.0
 OF_A_REGION = 1.2  # confidence of a plane that is continued within a region of one colour
 OF_THE_GROUND = 1.1  # confidence of the plane that everything stands on
 SOFT = 1.0  # pixels, blur of the pictures whose colours are compared
+STANDS = 0.97  # times the depth of the ground: something on it
+ITS_FOOT = np.ones((7, 7), np.uint8)  # pixels around that it may own
 ISLAND, ISLAND_OF_ONE = 20, 60  # pixels; smaller patches with nothing known around them are chance
 TRUSTED = 0.1  # correlation by which another view's surface may be worse than the own: it is known to be there
 ALIKE = 0.3  # correlation it must have
@@ -280,6 +282,8 @@ def complete_ground(
         unknown = (conf[i] <= 0.0) & ~wall[i] & (there > 1.0 / view.farthest)
         guess = inverse(np.where(unknown, there, np.float32(0.0)))
         new = unknown_elsewhere(before, sure, wall, soft, k, e, i, view.neighbours[:CHECKED], guess, one_surface=True)
+        things = (before[i] > 0.0) & ~wall[i] & (before[i] * there < STANDS)
+        new &= cv2.dilate(things.astype(np.uint8), ITS_FOOT) == 0
         depth[i] = np.where(new, guess, depth[i])
         conf[i] = np.where(new, np.float32(OF_THE_GROUND), conf[i])
 
