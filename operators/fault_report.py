@@ -18,7 +18,7 @@ from ..core.models import catalogue
 from .jobs.job import Job, JobOperator
 from .jobs.thread_job import Tell, ThreadJob
 from .state.online import allowed
-from .state.places import Places, places
+from .state.places import Places, environment_in, places
 from .state.session import session
 
 if TYPE_CHECKING:
@@ -48,10 +48,9 @@ def report(here: Places, device: State | None) -> Callable[[], str]:
 
         from ..core.devices import support
         from ..core.devices.cards import find_graphics
-        from ..core.installer.environment import Environment
 
         manifest = tomllib.loads(MANIFEST.read_text("utf-8"))
-        environment = Environment(here.environment)
+        environment = environment_in(here.environment)
         status, info = environment.state(), environment.info()
         lines = [
             f"{manifest['name']} {manifest['version']}", *blender,
