@@ -74,3 +74,12 @@ def test_the_pages_have_a_place_for_the_table():
     for page in ("README.md", "docs/benchmarks.md"):
         text = (BENCH.parents[1] / page).read_text("utf-8")
         assert text.count("<!-- figures of make bench -->") == text.count("<!-- end of the figures -->") == 1
+
+
+def test_what_needs_an_argument_is_part_of_another_benchmark_and_not_run_alone():
+    sys.path.append(str(BENCH.parent))
+    import run_all
+
+    files = {file.stem: file.read_text("utf-8") for file in BENCH.glob("*/*.py")}
+    assert {name for name, text in files.items() if "sys.argv[1]" in text} <= set(run_all.NOT_ALONE) <= set(files)
+    assert set(run_all.SHORT) <= set(files) - set(run_all.NOT_ALONE)

@@ -27,19 +27,20 @@ import paths
 HERE = Path(__file__).resolve().parent
 PAGE, README = paths.ROOT / "docs" / "benchmarks.md", paths.ROOT / "README.md"
 START, END = "<!-- figures of make bench -->", "<!-- end of the figures -->"
-NOT_ALONE = ("open3d_fusion", "splats_render", "street", "throughput_run")  # parts of another
+NOT_ALONE = ("open3d_fusion", "plate_video", "splats_render", "street", "throughput_run")  # parts of another
 SHORT = {  # arguments where all run
-    "alignment": ["--seeds", "1"],
+    "alignment": ["last_frame_overlap", "no_overlap", "--seeds", "1"],
     "cameras": ["courtyard-dim"],
     "fusion": ["quality", "--seeds", "1"],
-    "growth": ["--frames", "32"],
-    "large": ["depth", "--frames", "32"],
+    "growth": ["--frames", "64"],
+    "large": ["depth", "--frames", "24"],
     "matchmove": ["truth", "--frames", "3"],
     "meshes": ["--runs", "1"],
-    "motion": ["--seeds", "1"],
+    "motion": ["passer_by", "speed", "--seeds", "1"],
+    "peers": ["--turns", "1"],
     "real": ["castle"],
     "segmentation": ["--seeds", "1"],
-    "splats": ["truth", "--samples", "4"],
+    "splats": ["truth", "--unrefined"],
     "streaming": ["walk", "graph", "--seeds", "2"],
     "streaming_run": ["cost"],
     "throughput": ["batches", "--frames", "200", "--turns", "1"],
