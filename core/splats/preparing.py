@@ -13,13 +13,18 @@ from .aligning import align
 from .filling import fill
 
 FEWEST, MOST = 3, 40  # frames
+WORTH_A_WORD = 0.0005  # share of the pixels that were filled
 
 
 def prepared(
-    batches: Iterator[Batch], cameras: Callable[[Batch], list[CameraRecord]], monitor: Monitor, device: str
+    batches: Iterator[Batch],
+    cameras: Callable[[Batch], list[CameraRecord]],
+    monitor: Monitor,
+    device: str,
+    warnings: list[str],
 ) -> Iterator[tuple[Batch, list[CameraRecord]]]:
-    """The batches and their cameras, brought into agreement and filled; as they were, one by one, where there are too few or
-    many frames."""
+    """The batches and their cameras, brought into agreement and filled, which ``warnings`` hear of; as they were, one by one,
+    where there are too few or many frames."""
     first: list[Batch] = []
     own: list[list[CameraRecord]] = []
     while sum(len(batch.indices) for batch in first) <= MOST and (batch := next(batches, None)) is not None:
@@ -31,7 +36,12 @@ def prepared(
     if is_one_set and align(first, monitor, device):
         own = [_moved(records, batch) for records, batch in zip(own, first, strict=True)]
     if len(frames) <= MOST:
-        fill(first, monitor)
+        share = fill(first, monitor) / max(1, sum(batch.prediction.depth.size for batch in first))
+        if share >= WORTH_A_WORD:
+            warnings.append(
+                f"Splats refined: {share:.1%} of the images' pixels had no depth and go on with the surface beside them; they are "
+                "guesses, which Min Confidence 1.1 leaves out"
+            )
     yield from zip(first, own, strict=True)
     for batch in batches:
         yield batch, cameras(batch)

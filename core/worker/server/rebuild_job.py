@@ -213,7 +213,8 @@ def send_refined(
     choice = choose(device)
     warnings.extend([choice.warning] * bool(choice.warning))
     made, views = [], []
-    for batch, cameras in prepared(batches, lambda one: records.pop(one.indices[0]), monitor, str(choice.device)):
+    ready = prepared(batches, lambda one: records.pop(one.indices[0]), monitor, str(choice.device), warnings)
+    for batch, cameras in ready:
         made.append(sender.make(batch, cameras))
         views += views_of(batch, [record.frame for record in cameras])
         progress.pass_done()

@@ -64,7 +64,7 @@ def test_cameras_and_depths_come_nearer_to_the_truth(known, one_thread, monkeypa
     places = [Placement(0, 0, 160, 107, 160, 107)] * 4
     records = cameras(prediction, batch.indices, list("abcd"), [""] * 4, places)
     before = wrong(prediction, known)
-    ((_, moved),) = preparing.prepared(iter([batch]), lambda _: records, Monitor(), "cpu")
+    ((_, moved),) = preparing.prepared(iter([batch]), lambda _: records, Monitor(), "cpu", [])
     after = wrong(batch.prediction, known)
     assert after[0] < 0.4 * before[0] and after[1] < 0.5 * before[1], (before, after)
     seen = cameras_from_blender(np.reshape([one.camera_to_world for one in moved], (4, 4, 4)))

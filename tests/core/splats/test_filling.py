@@ -7,6 +7,7 @@ from da3_blender.core.monitor import Monitor
 from da3_blender.core.prediction.batch import Batch
 from da3_blender.core.prediction.prediction import Prediction
 from da3_blender.core.splats.filling import GUESSED, fill
+from da3_blender.core.splats.preparing import prepared
 
 FRAMES = [2, 4, 6]
 FLOOR, STATUE = np.s_[300:420, 60:160], np.s_[170:215, 285:335]  # rows and columns of the middle photograph
@@ -50,3 +51,14 @@ def test_what_a_filter_dropped_and_the_sky_stay_away(known):
     assert fill([Batch(FRAMES, known)], Monitor()) == 0
     np.testing.assert_array_equal(known.depth, before[0])
     np.testing.assert_array_equal(known.conf, before[1])
+
+
+def test_how_much_is_a_guess_is_said(known):
+    known.cameras_known = True  # they stay where they are
+    for array in (known.depth, known.conf, known.unfiltered):
+        array[1][FLOOR] = 0.0
+    said: list[str] = []
+    list(prepared(iter([Batch(FRAMES, known)]), lambda _: [], Monitor(), "cpu", said))
+    (sentence,) = said
+    share = (known.conf == GUESSED).mean()
+    assert f" {share:.1%} of the images' pixels" in sentence and "Min Confidence 1.1" in sentence
