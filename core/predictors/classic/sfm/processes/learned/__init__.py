@@ -1,0 +1,1 @@
+"""The networks of ``features_process.py``, made fast: ALIKED and LightGlue."""
