@@ -20,7 +20,9 @@ from ..sfm.reconstruction import MODELS_HINT, SfmResult
 from .consistency import Agreement, check, unknown_elsewhere
 from .edges import trim, without_islands
 from .filling import SPREAD, fill
+from .ground.pictures import Pictures
 from .ground.plane import find, sampled
+from .ground.search import agreed
 from .parallel import run_all
 from .plane_sweep import Matcher, Ray, relative
 from .regions import planes, regions
@@ -272,6 +274,9 @@ def complete_ground(
     sure = np.where((conf >= MEASURED) & ~wall, depth, np.float32(0.0))
     known = sampled(sure[index], sure[index] > 0.0, scene.intrinsics[index], scene.extrinsics[index])
     ground = find(known, scene.extrinsics[index])
+    if ground is None:
+        pictures = Pictures(scene.gray, (conf <= 0.0) & ~wall, scene.intrinsics, scene.extrinsics, scene.views)
+        ground = agreed(pictures, known, scene.monitor.check)
     if ground is None:
         return
     before = depth.copy()
