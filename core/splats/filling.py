@@ -1,13 +1,15 @@
 """What a photograph shows where no depth is known: the nearest plane is continued into it, so that splats leave no black holes.
 
 A pixel goes on from the known one that is nearest to it, counted over steps that are long where the colour changes, on the plane
-that fits the inverse depth around that one. What another frame sees through, or as sky, is given up. It is a guess: the points
-have the lowest confidence there is.
+that fits the inverse depth around that one. What another frame sees through, or as sky, is given up, and so is what would hide
+another frame's guess, or comes nearer without a frame that says the same. It is a guess: the points have the lowest confidence
+there is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -33,6 +35,11 @@ STEEPEST = 0.02  # of the inverse depth for each pixel: what lies farther off is
 FLAT = 0.3  # pixels squared, that a plane is held back by where few pixels tell it
 NEAREST, DEEPEST = 3.0, 0.4  # of the inverse depth that a plane starts with: so far it may lead
 BEHIND = 0.97  # of another frame's depth: what is nearer than that would hide what the frame sees
+BEFORE = 0.8  # of another frame's guess: what is nearer than that would hide it
+APPROACH, SAME = (
+    1.05,
+    0.1,
+)  # of what is gone on from: a guess so much nearer needs another frame that knows or guesses the same
 RIM = 5  # pixels, twice as far from the sky, and one more: what lies there is mixed with it, or sky that was not found
 SMOOTHED, ALIKE = 5, 0.05  # pixels, and share of the inverse depth, of neighbours that are averaged
 
@@ -45,7 +52,7 @@ def fill(batches: Sequence[Batch], monitor: Monitor) -> int:
     """
     known = [_known(batch) for batch in batches]
     skies = [filters.sky_of(b.prediction) if b.prediction.sky is None else b.prediction.sky for b in batches]
-    found: list[tuple[Prediction, int, Array, Array]] = []
+    found: list[_Guess] = []
     for batch, sure, sky in zip(batches, known, skies, strict=True):
         p = batch.prediction
         if p.gaussians is not None or p.extrinsics is None or p.intrinsics is None:
@@ -54,19 +61,60 @@ def fill(batches: Sequence[Batch], monitor: Monitor) -> int:
             monitor.check()
             rim = cv2.dilate(sky[k].astype(np.uint8), np.ones((RIM, RIM), np.uint8)) > 0
             wanted = _wanted(batch, k) & ~rim
+            guess = _Guess(p, k, np.zeros_like(wanted), np.zeros_like(p.depth[k]), np.zeros_like(wanted))
+            found.append(guess)
             if not wanted.any() or not sure[k].any():
                 continue
-            inverse, reached = continued(p.depth[k], sure[k], ~sky[k], wanted, p.images[k])
-            depth = np.zeros_like(p.depth[k])
-            depth[reached] = 1.0 / inverse[reached]
-            points = unproject(depth[None], p.intrinsics[k : k + 1], p.extrinsics[k : k + 1])[0][reached]
+            inverse, guess.reached, nearer = continued(p.depth[k], sure[k], ~sky[k], wanted, p.images[k])
+            guess.depth[guess.reached], guess.nearer = 1.0 / inverse[guess.reached], nearer > APPROACH
             for other, other_sure, other_sky in zip(batches, known, skies, strict=True):
-                reached[reached] = stands = ~_refuted(points, other.prediction, other_sure, other_sky)
-                points = points[stands]
-            found.append((p, k, reached, depth))
-    for p, k, reached, depth in found:  # at the end: no guess is held against another
-        p.depth[k][reached], p.conf[k][reached] = depth[reached], GUESSED
-    return sum(int(reached.sum()) for _, _, reached, _ in found)
+                stands = ~_refuted(guess.points(), other.prediction, other_sure, other_sky)
+                guess.keep(stands)
+    stand = [_stands(guess, [other for other in found if other is not guess]) for guess in found]
+    for guess, stands in zip(found, stand, strict=True):  # at the end: each is held against all that the others guess
+        guess.keep(stands)
+        guess.frames.depth[guess.k][guess.reached] = guess.depth[guess.reached]
+        guess.frames.conf[guess.k][guess.reached] = GUESSED
+    return sum(int(guess.reached.sum()) for guess in found)
+
+
+@dataclass
+class _Guess:
+    """What is guessed of one frame, number ``k`` of ``frames``."""
+
+    frames: Prediction
+    k: int
+    reached: Array  # (H, W) bool
+    depth: Array  # (H, W), 0 where nothing is guessed
+    nearer: Array  # (H, W) bool, than what it goes on from
+
+    def points(self) -> Array:
+        """(M, 3) of what is reached."""
+        p, one = self.frames, slice(self.k, self.k + 1)
+        assert p.extrinsics is not None and p.intrinsics is not None
+        points: Array = unproject(self.depth[None], p.intrinsics[one], p.extrinsics[one])[0][self.reached]
+        return points
+
+    def keep(self, stands: Array) -> None:
+        """Give up the others of what is reached; ``stands``: (M,) bool."""
+        self.reached[self.reached] = stands
+        self.depth[~self.reached] = 0.0
+
+
+def _stands(guess: _Guess, others: Sequence[_Guess]) -> Array:
+    """(M,) bool, which points of a guess no other frame's guess lies behind, and some frame confirms if they come nearer."""
+    points = guess.points()
+    hides, confirmed = np.zeros((2, len(points)), bool)
+    for other in others:
+        rows, x, y, away = _shown(points, other.frames, other.k)
+        guessed = other.depth[y, x]
+        hides[rows] |= away < BEFORE * guessed
+        there = np.maximum(
+            guessed, np.where(other.frames.conf[other.k, y, x] > 0, other.frames.depth[other.k, y, x], 0)
+        )
+        confirmed[rows] |= np.abs(away - there) < SAME * there
+    stands: Array = ~hides & (confirmed | ~guess.nearer[guess.reached])
+    return stands
 
 
 def _known(batch: Batch) -> Array:
@@ -84,7 +132,7 @@ def _wanted(batch: Batch, k: int) -> Array:
     return empty if batch.moving is None else empty & ~batch.moving[k]
 
 
-def continued(depth: Array, known: Array, passable: Array, wanted: Array, image: Array) -> tuple[Array, Array]:
+def continued(depth: Array, known: Array, passable: Array, wanted: Array, image: Array) -> tuple[Array, Array, Array]:
     """Inverse depth of one frame, its planes continued into what is wanted.
 
     Parameters
@@ -97,6 +145,7 @@ def continued(depth: Array, known: Array, passable: Array, wanted: Array, image:
     -------
     inverse : (H, W) float32
     reached : (H, W) bool, where it is new
+    nearer : (H, W) float32, there: how many times nearer than the known pixel that it goes on from; else 0
     """
     inverse = np.zeros(depth.shape, np.float32)
     np.divide(1.0, depth, out=inverse, where=known)
@@ -104,8 +153,9 @@ def continued(depth: Array, known: Array, passable: Array, wanted: Array, image:
     far = cv2.distanceTransform((~known).astype(np.uint8), cv2.DIST_L2, 5) > FARTHEST * max(depth.shape)
     reached = wanted & ~known & (source >= 0) & ~far
     rows, own = np.unique(source[reached], return_inverse=True)
+    nearer = np.zeros_like(inverse)
     if not len(rows):
-        return inverse, reached
+        return inverse, reached, nearer
     starts, by_u, by_v = _planes(inverse, known, rows)
     v, u = np.nonzero(reached)
     from_v, from_u = np.divmod(rows[own], depth.shape[1])
@@ -118,7 +168,8 @@ def continued(depth: Array, known: Array, passable: Array, wanted: Array, image:
         mean = cv2.blur(inverse * there, (SMOOTHED, SMOOTHED)) / shares
         alike = reached & (np.abs(mean - inverse) < ALIKE * inverse)
         inverse[alike] = mean[alike]
-    return inverse, reached
+    nearer[reached] = inverse[reached] / first
+    return inverse, reached, nearer
 
 
 def _sources(known: Array, passable: Array, image: Array) -> Array:
@@ -175,14 +226,18 @@ def _planes(inverse: Array, known: Array, rows: Array) -> tuple[Array, Array, Ar
 
 def _refuted(points: Array, p: Prediction, known: Array, sky: Array) -> Array:
     """(M,) bool, which of (M, 3) points some frame sees through: what it knows lies behind them, or the sky does."""
-    assert p.extrinsics is not None and p.intrinsics is not None
     out = np.zeros(len(points), bool)
-    height, width = known.shape[1:]
     for k in range(len(p.depth)):
-        pixels, depth = project(points, p.intrinsics[k], p.extrinsics[k])
-        u, v = (np.nan_to_num(pixels[:, axis], nan=-1.0, posinf=-1.0, neginf=-1.0) for axis in (0, 1))
-        rows = np.flatnonzero((depth > 0) & (u >= 0) & (v >= 0) & (u < width) & (v < height))
-        x, y = u[rows].astype(int), v[rows].astype(int)
-        through = known[k, y, x] & (depth[rows] < BEHIND * p.depth[k, y, x])
-        out[rows] |= through | sky[k, y, x]
+        rows, x, y, away = _shown(points, p, k)
+        out[rows] |= (known[k, y, x] & (away < BEHIND * p.depth[k, y, x])) | sky[k, y, x]
     return out
+
+
+def _shown(points: Array, p: Prediction, k: int) -> tuple[Array, Array, Array, Array]:
+    """Which of (M, 3) points are in a frame's picture: their rows, pixels x and y, and z-depths."""
+    assert p.extrinsics is not None and p.intrinsics is not None
+    height, width = p.depth.shape[1:]
+    pixels, depth = project(points, p.intrinsics[k], p.extrinsics[k])
+    u, v = (np.nan_to_num(pixels[:, axis], nan=-1.0, posinf=-1.0, neginf=-1.0) for axis in (0, 1))
+    rows = np.flatnonzero((depth > 0) & (u >= 0) & (v >= 0) & (u < width) & (v < height))
+    return rows, u[rows].astype(int), v[rows].astype(int), depth[rows]

@@ -45,6 +45,18 @@ def test_nothing_is_put_before_what_another_frame_sees(known):
     assert new.mean() > 0.5 and (known.depth[1][STATUE] < 0.9 * true)[new].mean() < 0.005  # 0.013 without asking them
 
 
+def test_a_guess_does_not_hide_what_other_frames_guess(known):
+    """Nobody knows the floor in front; in the middle photograph what it goes on from leans towards the camera."""
+    true, hole, lean = known.depth.copy(), np.s_[:, 330:], np.s_[1, 300:330]
+    known.depth[lean] *= np.linspace(1.0, 0.8, 30)[:, None]
+    for array in (known.depth, known.conf, known.unfiltered):
+        array[hole] = 0.0
+    fill([Batch(FRAMES, known)], Monitor())
+    new = known.conf == GUESSED
+    # Without asking them a third of the guesses: all in the middle photograph.
+    assert new[[0, 2]].sum() > 10_000 and (known.depth < 0.75 * true)[new].mean() < 0.01
+
+
 def test_what_a_filter_dropped_and_the_sky_stay_away(known):
     known.conf[1][FLOOR] = 0.0
     before = known.depth.copy(), known.conf.copy()

@@ -274,8 +274,8 @@ def complete_ground(
     sure = np.where((conf >= MEASURED) & ~wall, depth, np.float32(0.0))
     known = sampled(sure[index], sure[index] > 0.0, scene.intrinsics[index], scene.extrinsics[index])
     ground = find(known, scene.extrinsics[index])
-    if ground is None:
-        pictures = Pictures(scene.gray, (conf <= 0.0) & ~wall, scene.intrinsics, scene.extrinsics, scene.views)
+    pictures = Pictures(scene.gray, (conf <= 0.0) & ~wall, scene.intrinsics, scene.extrinsics, scene.views)
+    if ground is None or not pictures.show(ground):
         ground = agreed(pictures, known, scene.monitor.check)
     if ground is None:
         return

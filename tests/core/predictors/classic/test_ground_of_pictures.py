@@ -32,7 +32,7 @@ def seen(lawns: list[np.ndarray]) -> Pictures:
     gray, unknown = [], []
     for e, lawn in zip(extrinsics, lawns, strict=True):
         inverse = GROUND.inverse_depth(INTRINSICS, e, SIZE)
-        x, _y, z = (rays / np.maximum(inverse.ravel(), 1e-6)).reshape(3, *SIZE) - e[:, 3, None, None]
+        x, _y, z = (rays / np.maximum(inverse.ravel(), 0.1)).reshape(3, *SIZE) - e[:, 3, None, None]
         at = [(p * 150.0 + 300.0).astype(np.float32) for p in (x, z - 1.0)]
         gray.append(cv2.remap(lawn, at[0], at[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT))
         unknown.append(inverse > 0.4)
@@ -57,3 +57,10 @@ def test_the_plane_of_a_lawn_is_found_from_its_pictures_alone():
 
 def test_pictures_that_show_different_lawns_tell_no_plane():
     assert agreed(seen([lawn(k) for k in range(5)]), THINGS, lambda: None) is None
+
+
+def test_a_plane_of_sure_points_goes_on_only_where_the_pictures_show_it():
+    lower = Plane(GROUND.normal, 1.6 * GROUND.offset)
+    pictures = seen([lawn(0)] * 5)
+    assert pictures.show(GROUND) and not pictures.show(lower)
+    assert not seen([lawn(k) for k in range(5)]).show(GROUND)

@@ -12,6 +12,8 @@ from typing import Protocol
 import cv2
 import numpy as np
 
+from .plane import Plane
+
 DETAILS = ((0.7, 2.0), (1.5, 5.0), (4.0, 14.0))  # pixels, deviations of the two blurs between which they are
 FINE, MIDDLE, COARSE = range(len(DETAILS))
 VIEWS, PARTNERS = 12, 3  # that are compared, and with how many others each
@@ -20,6 +22,7 @@ RIM = 5  # pixels; nothing known and no sky is within two of what is compared
 DARKEST = 0.015
 BEYOND = 1.5  # times the farthest point, as far as planes are compared
 LEAST = 50  # pixels that two views have in common
+SHOWN = 0.2  # correlation of the finest details on a plane of sure points that goes on where nothing is sure
 
 
 class Seen(Protocol):
@@ -89,6 +92,13 @@ class Pictures:
     def over_all_cameras(self, m: np.ndarray) -> bool:
         """Whether the plane is not under all of them."""
         return bool(((self.centres[list(self.views)] - self.middle) @ m).min() <= -1.0)
+
+    def show(self, plane: Plane) -> bool:
+        """Whether a plane goes on in what is unknown: the pictures are alike on it."""
+        if not self.pairs:
+            return False
+        away = float(plane.normal @ self.middle) + plane.offset
+        return away > 0.0 and float(self.likeness(plane.normal / away)[0][FINE]) >= SHOWN
 
     def likeness(self, m: np.ndarray, pairs: slice = slice(None), most: int = PIXELS) -> tuple[np.ndarray, int]:
         """(3,) correlation of the pictures on a plane, in each size of details, and over how many pixels."""
