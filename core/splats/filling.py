@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import dijkstra
 
-from ..geometry.projection import project, unproject
+from ..geometry.projection import invert_rigid, project, unproject
 from ..monitor import Monitor
 from ..prediction import filters
 from ..prediction.batch import Batch
@@ -36,6 +36,10 @@ FLAT = 0.3  # pixels squared, that a plane is held back by where few pixels tell
 NEAREST, DEEPEST = 3.0, 0.4  # of the inverse depth that a plane starts with: so far it may lead
 BEHIND = 0.97  # of another frame's depth: what is nearer than that would hide what the frame sees
 BEFORE = 0.8  # of another frame's guess: what is nearer than that would hide it
+AMONG, DISTANT = (
+    0.6,
+    1.3,
+)  # of a camera's median depth: no guess comes so near to it, if its own frame has it as far away as that
 APPROACH, SAME = (
     1.05,
     0.1,
@@ -95,6 +99,16 @@ class _Guess:
         points: Array = unproject(self.depth[None], p.intrinsics[one], p.extrinsics[one])[0][self.reached]
         return points
 
+    def usual(self) -> float:
+        """The median of the depths that the frame knows."""
+        known = self.frames.depth[self.k][self.frames.conf[self.k] > 0]
+        return float(np.median(known)) if len(known) else 0.0
+
+    def centre(self) -> Array:
+        """(3,) of the camera."""
+        assert self.frames.extrinsics is not None
+        return invert_rigid(self.frames.extrinsics[self.k : self.k + 1])[0, :, 3]
+
     def keep(self, stands: Array) -> None:
         """Give up the others of what is reached; ``stands``: (M,) bool."""
         self.reached[self.reached] = stands
@@ -102,8 +116,13 @@ class _Guess:
 
 
 def _stands(guess: _Guess, others: Sequence[_Guess]) -> Array:
-    """(M,) bool, which points of a guess no other frame's guess lies behind, and some frame confirms if they come nearer."""
+    """(M,) bool, which points of a guess no other frame's guess lies behind, and some frame confirms if they come nearer.
+
+    Nor do they hang among the cameras, as what is behind a table does for those on its other side.
+    """
     points = guess.points()
+    distant = guess.depth[guess.reached] > DISTANT * guess.usual()
+    among = np.zeros(len(points), bool)
     hides, confirmed = np.zeros((2, len(points)), bool)
     for other in others:
         rows, x, y, away = _shown(points, other.frames, other.k)
@@ -113,7 +132,8 @@ def _stands(guess: _Guess, others: Sequence[_Guess]) -> Array:
             guessed, np.where(other.frames.conf[other.k, y, x] > 0, other.frames.depth[other.k, y, x], 0)
         )
         confirmed[rows] |= np.abs(away - there) < SAME * there
-    stands: Array = ~hides & (confirmed | ~guess.nearer[guess.reached])
+        among |= np.linalg.norm(points - other.centre(), axis=1) < AMONG * other.usual()
+    stands: Array = ~hides & ~(among & distant) & (confirmed | ~guess.nearer[guess.reached])
     return stands
 
 

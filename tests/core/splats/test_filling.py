@@ -74,3 +74,18 @@ def test_how_much_is_a_guess_is_said(known):
     (sentence,) = said
     share = (known.conf == GUESSED).mean()
     assert f" {share:.1%} of the images' pixels" in sentence and "Min Confidence 1.1" in sentence
+
+
+@pytest.mark.parametrize(("aside", "is_filled"), [(-0.9, False), (-3.0, True)])
+def test_what_is_behind_a_table_does_not_hang_before_those_on_its_other_side(aside, is_filled):
+    """One camera looks over the table at a wall two units away; the other looks back from beside that wall."""
+    depth = np.ones((2, 60, 80), np.float32)
+    depth[0, :, :26], depth[0, 20:40, 5:15] = 2.0, 0.0
+    conf = np.where(depth > 0, 5.0, 0.0).astype(np.float32)
+    poses = np.tile(np.eye(4)[:3], (2, 1, 1))
+    poses[1, :, :3] = np.diag([-1.0, 1.0, -1.0])
+    poses[1, :, 3] = -poses[1, :, :3] @ [aside, 0.0, 2.1]
+    lens = np.tile([[60.0, 0.0, 40.0], [0.0, 60.0, 30.0], [0.0, 0.0, 1.0]], (2, 1, 1))
+    images = np.full((*depth.shape, 3), 128, np.uint8)
+    room = Prediction(depth, conf, poses, lens, images, sky=np.zeros(depth.shape, bool), unfiltered=conf.copy())
+    assert fill([Batch([0, 1], room)], Monitor()) == (200 if is_filled else 0)
