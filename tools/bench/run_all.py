@@ -37,7 +37,6 @@ SHORT = {  # arguments where all run
     "matchmove": ["truth", "--frames", "3"],
     "meshes": ["--runs", "1"],
     "motion": ["passer_by", "speed", "--seeds", "1"],
-    "peers": ["--frames", "4"],
     "real": ["castle"],
     "segmentation": ["--seeds", "1"],
     "splats": ["truth", "--unrefined"],
