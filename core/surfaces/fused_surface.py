@@ -192,17 +192,19 @@ def _voxel(found: _Found, wanted: float, monitor: Monitor) -> float:
 
 def _blocks(found: _Found, voxel: float, monitor: Monitor) -> int:
     """How many blocks the small depth maps say there will be; counted up to four times the budget."""
-    keys = np.zeros(0, np.int64)
+    keys, fresh = np.zeros(0, np.int64), []
     for small in found.agreement.small:
         monitor.check()
         depth = small.depth * np.exp(small.log_scale)
         depth[depth > _farthest(found, voxel, small.intrinsics[0, 0] * small.step)] = 0.0
         view = View(depth, depth, small.facing, NOISY * found.noise.after, small.intrinsics,
                     small.extrinsics)  # fmt: skip
-        keys = np.union1d(keys, surface_blocks(view, found.origin, voxel, BAND * voxel))
-        if len(keys) > 4 * MOST_BLOCKS:
-            break
-    return len(keys)
+        fresh.append(surface_blocks(view, found.origin, voxel, BAND * voxel))
+        if sum(map(len, fresh)) > MOST_BLOCKS:
+            keys, fresh = np.unique(np.concatenate([keys, *fresh])), []
+            if len(keys) > 4 * MOST_BLOCKS:
+                break
+    return len(np.unique(np.concatenate([keys, *fresh])))
 
 
 def _corrected(

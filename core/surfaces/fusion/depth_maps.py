@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import cv2
@@ -16,6 +18,7 @@ Pieces = Callable[[], Iterable[tuple[Sequence[int], Prediction]]]
 STRAY = 0.03  # relative; a pixel that differs by more from the median of the 5 x 5 around it is a stray one
 GRAZING = 0.03  # least ``facing``: below it a depth says little about where the surface is, or it is an edge
 WHOLE = (slice(None), slice(None))  # of a picture
+AHEAD = 2  # frames that are made ready before they are asked for
 MOST_TRUSTED = 2.0  # times the frame's median confidence
 
 
@@ -43,7 +46,7 @@ class Frame:
 
 
 def frames(pieces: Pieces, least_confidence: float) -> Iterator[Frame]:
-    """All frames, piece by piece.
+    """All frames, piece by piece; the next ones are made ready on a thread meanwhile.
 
     Parameters
     ----------
@@ -55,6 +58,15 @@ def frames(pieces: Pieces, least_confidence: float) -> Iterator[Frame]:
     DA3Error
         A prediction has no cameras.
     """
+    made = _frames(pieces, least_confidence)
+    with ThreadPoolExecutor(1, "frames") as thread:
+        ready = deque(thread.submit(next, made, None) for _ in range(AHEAD))
+        while frame := ready.popleft().result():
+            ready.append(thread.submit(next, made, None))
+            yield frame
+
+
+def _frames(pieces: Pieces, least_confidence: float) -> Iterator[Frame]:
     for indices, prediction in pieces():
         if prediction.extrinsics is None or prediction.intrinsics is None:
             raise DA3Error("Frames without cameras cannot be fused to one surface: choose a model that finds cameras")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 
 from ...monitor import Monitor
 from . import marching_cubes_table
-from .tsdf_volume import SIDE, VOXELS, Volume
+from .tsdf_volume import MOST_THREADS, SIDE, VOXELS, Volume
 
 CHUNK = 512  # blocks at once
 LEAST = 0.02  # of a voxel's edge, between a vertex and the voxels: no triangle gets a side of no length
@@ -28,12 +31,16 @@ def extract(volume: Volume, least_weight: float, monitor: Monitor) -> tuple[np.n
     vertices (V, 3) float64, world; faces (F, 3) int32, anticlockwise seen from the positive side
     """
     count, table = marching_cubes_table.triangles()
-    ids, shares = [], []
-    for begin in range(0, len(volume), CHUNK):
+
+    def of_chunk(begin: int) -> tuple[np.ndarray, np.ndarray]:
         monitor.check()
-        found = _chunk(volume, np.arange(begin, min(begin + CHUNK, len(volume))), least_weight, count, table)
-        ids.append(found[0])
-        shares.append(found[1])
+        return _chunk(volume, np.arange(begin, min(begin + CHUNK, len(volume))), least_weight, count, table)
+
+    volume.finish()
+    with ThreadPoolExecutor(min(MOST_THREADS, os.cpu_count() or 1), "triangles") as threads:
+        found = list(threads.map(of_chunk, range(0, len(volume), CHUNK)))
+    ids, shares = [part[0] for part in found], [part[1] for part in found]
+    del found
     if not sum(map(len, ids)):
         return np.zeros((0, 3)), np.zeros((0, 3), np.int32)
     corners = np.concatenate(ids)

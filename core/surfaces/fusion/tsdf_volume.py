@@ -7,8 +7,7 @@ the weighted mean of its signed distances to the surfaces that the frames see, p
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,6 +79,7 @@ class Volume:
         self._before = torch.get_num_threads()
         torch.set_num_threads(1)
         self._threads = ThreadPoolExecutor(count, "fusion", initializer=torch.set_num_threads, initargs=(1,))
+        self._running: list[Future[None]] = []  # of the last frame
         cells = np.stack(np.meshgrid(*[np.arange(SIDE)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
         self._cells = cells * self.voxel  # (VOXELS, 3), from a block's first voxel; z runs fastest
 
@@ -92,11 +92,13 @@ class Volume:
         torch.set_num_threads(self._before)
 
     def integrate(self, view: View) -> None:
-        """Add what a frame sees.
+        """Add what a frame sees; threads may still be at it afterwards, while the next frame is made ready.
 
         Raises
         ------
         VolumeFull
+        RuntimeError
+            Torch's, of this frame or of the one before.
         """
         slots = self._touched(view)
         if not len(slots):
@@ -116,7 +118,20 @@ class Volume:
             part = torch.from_numpy(rows).to(self.device)
             self._add(page, at, base[:, part], others, pixels, size)
 
-        self._each(slots, add)
+        self.finish()  # two frames at once would lose what one of them says
+        self._running = [self._threads.submit(add, rows) for rows in self._pieces(slots)]
+
+    def finish(self) -> None:
+        """Wait until all frames are in the field: before anything is taken from it.
+
+        Raises
+        ------
+        RuntimeError
+            Torch's.
+        """
+        running, self._running = self._running, []
+        for done in running:
+            done.result()
 
     def take(self, slots: np.ndarray, part: tuple[slice, ...] = WHOLE) -> tuple[np.ndarray, np.ndarray]:
         """Distances, in scene units, and weights of blocks or of a part of each, (B, 8, 8, 8) float32 each or less."""
@@ -174,17 +189,15 @@ class Volume:
         found = depth * facing / reach, facing / reach, np.where(depth > 0, weight, 0), reach
         return [torch.from_numpy(part.astype(np.float32).reshape(-1)).to(self.device) for part in found]
 
-    def _each(self, slots: np.ndarray, work: Callable[[np.ndarray], None]) -> None:
-        """Do ``work`` for rows of ``slots`` (sorted), a chunk of one page at a time, on all cores."""
+    def _pieces(self, slots: np.ndarray) -> list[np.ndarray]:
+        """Rows of ``slots`` (sorted), a chunk of one page at a time."""
         bounds = np.searchsorted(slots, np.arange(0, len(self._distance) + 1) * PAGE)
         chunk = CHUNK if self.device.type == "cpu" else PAGE
-        pieces = [
+        return [
             np.arange(start, min(start + chunk, end))
             for begin, end in zip(bounds[:-1], bounds[1:], strict=True)
             for start in range(begin, end, chunk)
         ]
-        for done in [self._threads.submit(work, piece) for piece in pieces]:
-            done.result()
 
     def _add(
         self,
@@ -225,28 +238,33 @@ def surface_blocks(view: View, origin: np.ndarray, voxel: float, band: float) ->
     depth = view.depth[stride // 2 :: stride, stride // 2 :: stride]
     row, column = np.nonzero(depth)
     z = depth[row, column].astype(np.float64)
-    to_world = view.extrinsics[:, :3].T @ np.linalg.inv(view.intrinsics)
+    to_world = view.extrinsics[:, :3].T @ np.linalg.inv(view.intrinsics) / edge
     center = -view.extrinsics[:, :3].T @ view.extrinsics[:, 3]
-    places = np.stack([column, row, np.zeros_like(row)], axis=-1) * float(stride) + (stride // 2 + 0.5)
-    places[:, 2] = 1.0
-    rays = turned(places, to_world / edge)
-    start = (center - origin) / edge
+    u, v = (n * float(stride) + (stride // 2 + 0.5) for n in (column, row))
+    rays = [u * a + v * b + c for a, b, c in to_world]  # axis by axis: thin arrays take NumPy several times as long
     reach = np.maximum(band, view.band * z)
     # Along the ray a band is longer than across the surface.
     facing = view.facing[stride // 2 :: stride, stride // 2 :: stride][row, column]
     reach = reach / np.maximum(facing, 0.5)
-    steps = int(np.ceil(2.0 * float(np.quantile(reach, 0.9)) / (0.6 * edge))) + 1
-    found = []
-    for share in np.linspace(-1.0, 1.0, max(2, steps)):
-        numbers = np.floor(rays * (z + share * reach)[:, None] + start)
-        found.append(block_keys(numbers[(np.abs(numbers) < _HALF).all(axis=1)]))
-    return np.unique(np.concatenate(found))
+    steps = max(2, int(np.ceil(2.0 * float(np.quantile(reach, 0.9)) / (0.6 * edge))) + 1)
+    along = z + np.linspace(-1.0, 1.0, steps)[:, None] * reach
+    numbers = [np.floor(ray * along + begin) for ray, begin in zip(rays, (center - origin) / edge, strict=True)]
+    farthest = max(max(-float(n.min()), float(n.max())) for n in numbers)
+    if farthest >= _HALF:
+        near = np.max(np.abs(numbers), axis=0) < _HALF
+        numbers = [n[near] for n in numbers]
+    return np.unique(_keys(*numbers))
 
 
 def block_keys(numbers: np.ndarray) -> np.ndarray:
     """(K,) int64, one for each block number (K, 3)."""
-    x, y, z = (np.asarray(numbers, np.int64) + _HALF).T
-    return (x << 2 * _BITS) | (y << _BITS) | z
+    return _keys(*np.asarray(numbers).T)
+
+
+def _keys(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
+    """``block_keys`` of whole numbers along the axes, of any shape."""
+    x, y, z = (axis.astype(np.int64) + _HALF for axis in (x, y, z))
+    return ((x << 2 * _BITS) | (y << _BITS) | z).reshape(-1)
 
 
 def block_numbers(keys: np.ndarray) -> np.ndarray:

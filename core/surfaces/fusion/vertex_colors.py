@@ -10,6 +10,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from .depth_maps import Frame, turned
+from .tsdf_volume import block_keys
 
 SHARPNESS = 4  # power of a view's weight: the best views count, and none changes abruptly into another
 CELL = 32.0  # voxels along the edge of the cells that vertices are looked for in
@@ -33,8 +34,9 @@ class Coloring:
     """
 
     def __init__(self, vertices: np.ndarray, normals: np.ndarray, voxel: float):
-        cell = np.floor(vertices / (CELL * voxel)).astype(np.int64)
-        _, label = np.unique(cell, axis=0, return_inverse=True)
+        # By one number of each: the rows of thin arrays take NumPy ten times as long to sort.
+        cell = block_keys(np.floor(vertices / (CELL * voxel)))
+        _, label = np.unique(cell, return_inverse=True)
         # In the order of cells, so that what a frame has in view is a few runs of vertices.
         self._order = np.argsort(label.reshape(-1), kind="stable")
         placed = vertices[self._order]

@@ -87,6 +87,9 @@ class Field:
     def __len__(self):
         return len(self.numbers)
 
+    def finish(self):
+        """Nothing runs."""
+
     def find(self, numbers):
         inside = ((numbers >= 0) & (numbers < self._count)).all(axis=1)
         return np.where(inside, numbers @ [self._count[1] * self._count[2], self._count[2], 1], -1)
@@ -239,6 +242,15 @@ def test_the_size_of_the_pieces_does_not_matter(exact):
     meshes = [fuse(few, piece=piece) for piece in (1, 4)]
     assert np.array_equal(meshes[0].vertices, meshes[1].vertices)
     assert np.array_equal(meshes[0].faces, meshes[1].faces)
+
+
+def test_frames_that_cannot_be_read_stop_it(exact):
+    def pieces():
+        yield [0], rows_of(exact, [0])
+        raise BadInput("the disk is gone")
+
+    with pytest.raises(BadInput, match="the disk is gone"):
+        fused_surface.fuse(pieces, Settings(), Monitor())
 
 
 def test_a_wished_number_of_faces_is_kept_and_stays_manifold(exact):
