@@ -1,29 +1,38 @@
 """Cameras of hard versions of the sample sets against their truth, by Feature Matching: SIFT, learned, automatic.
 
     cameras.py [SET ...]     sets: walk, courtyard, walk-dim, courtyard-dim, zoomed, cropped, enlarged; the first four by default
+    cameras.py courtyard-modes walk-modes     batches and streaming against all at once: all images, through the pipeline
 
 Few views: every fourth image of the walk, every third of the courtyard. Dim: with 60 % less contrast, and noise. The others are
 the courtyard's first six: two of them zoomed by 2 without EXIF, one cut at the right and below, and that one enlarged to the size
-of the others, without EXIF. Run it with the worker's Python.
+of the others, without EXIF. The modes share what structure from motion finds of the same images: a hundred take minutes. Exits 1 where a batch mode misses its claim. Run it with the worker's Python.
 """
 
 from __future__ import annotations
 
+import hashlib
 import sys
+import tempfile
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import measuring
 import cv2
 import numpy as np
 import truth as truths
+from da3_blender.core import pipeline
 from da3_blender.core.errors import BadInput
+from da3_blender.core.frames.source import FrameSource
 from da3_blender.core.geometry import projection
 from da3_blender.core.monitor import Monitor
-from da3_blender.core.predictors.classic import structure_from_motion
-from da3_blender.core.settings import FeatureMatching
+from da3_blender.core.predictors.classic import ClassicPredictor, SfmResult, scene, structure_from_motion
+from da3_blender.core.settings import BatchMode, FeatureMatching, Settings
+from da3_blender.streaming import chunk_alignment
+from da3_blender.streaming import pipeline as streaming
 from evo.core import metrics
 from evo.core.trajectory import PosePath3D
 from figures import AT_LEAST, AT_MOST, record
@@ -31,6 +40,11 @@ from figures import AT_LEAST, AT_MOST, record
 STRIDE = {"walk": 4, "courtyard": 3}
 OTHER_LENSES = {"zoomed": (1, 3), "cropped": (2,), "enlarged": (2,)}  # which of the six images
 SIX = 6
+MODES = (BatchMode.IGNORE_BATCH_SIZE, BatchMode.LAST_FRAME_OVERLAP, BatchMode.DA3_STREAMING)  # the first: all at once
+BATCH, RESOLUTION = 10, 140
+AS_GOOD = 1.05  # claim: times the position error of all at once
+ONE_LENS = 1.0 + 1e-6  # claim: the largest focal length over the smallest
+OF_MODES = "-modes"
 CONTRAST, NOISE = 0.4, 6.0  # of the original's; standard deviation in grey levels of 255
 
 
@@ -93,26 +107,109 @@ def measure(name: str, matching: Any) -> Row:
         return Row(0, len(images), np.nan, np.nan, np.nan, "none", np.nan)
     rows = np.flatnonzero(found.registered)
     own = projection.homogeneous(projection.invert_rigid(found.extrinsics[rows]))
-    true = truth.camera_to_world[[chosen[i] for i in rows]]
-    estimate, reference = PosePath3D(poses_se3=list(own)), PosePath3D(poses_se3=list(true))
-    errors = [np.nan, np.nan]
-    if len(rows) >= 3:
-        estimate.align(reference, correct_scale=True)
-        for k, relation in enumerate((metrics.PoseRelation.translation_part, metrics.PoseRelation.rotation_angle_deg)):
-            ape = metrics.APE(relation)
-            ape.process_data((reference, estimate))
-            errors[k] = ape.get_statistic(metrics.StatisticsType.rmse)
+    errors = off(own, truth.camera_to_world[[chosen[i] for i in rows]])
     path = truth.camera_to_world[chosen if name in OTHER_LENSES else slice(None), :3, 3]
     extent = float(np.linalg.norm(np.ptp(path, axis=0)))
     focal = float(np.median(found.intrinsics[rows, 0, 0]) / truth.intrinsics[0, 0, 0]) - 1.0
     return Row(len(rows), len(images), errors[0] / extent, errors[1], abs(focal), found.way, seconds)
 
 
-def main() -> None:
+def off(own: np.ndarray, true: np.ndarray) -> tuple[float, float]:
+    """RMSE of places and of rotations, degrees, of (N, 4, 4) cameras to world after a similarity; of fewer than three, nothing."""
+    if len(own) < 3:
+        return np.nan, np.nan
+    estimate, reference = PosePath3D(poses_se3=list(own)), PosePath3D(poses_se3=list(true))
+    estimate.align(reference, correct_scale=True)
+    errors = []
+    for relation in (metrics.PoseRelation.translation_part, metrics.PoseRelation.rotation_angle_deg):
+        ape = metrics.APE(relation)
+        ape.process_data((reference, estimate))
+        errors.append(ape.get_statistic(metrics.StatisticsType.rmse))
+    return errors[0], errors[1]
+
+
+def whole_run(truth: Any, mode: BatchMode, store: Path) -> tuple[dict[int, np.ndarray], dict[int, float], str]:
+    """Each frame's camera to world (3, 4) and focal length, as the run leaves them, and what gave them."""
+    settings = Settings(
+        input=str(truth.folder), model="classic", batch_mode=mode, batch_size=BATCH, process_resolution=RESOLUTION
+    )
+    frames = FrameSource.open(truth.folder)
+    stream = partial(streaming.reconstruct, folder=store)
+    way: Any = stream if mode is BatchMode.DA3_STREAMING else pipeline.reconstruct
+    predictor = ClassicPredictor(frames.focals, Monitor())
+    batches, moves = [], None
+    for found in way(frames, settings, predictor, on_progress=lambda *_: None, cancelled=lambda: False):
+        if isinstance(found, streaming.Settled):
+            moves = found.moves
+            continue
+        p = found.prediction
+        batches.append((found.indices, projection.invert_rigid(p.extrinsics), p.intrinsics[:, 0, 0]))
+    cameras, focals = {}, {}
+    for number, (indices, own, lenses) in enumerate(batches):
+        move = np.eye(4) if moves is None else moves[number]
+        for row, index in enumerate(indices):
+            cameras[index], focals[index] = chunk_alignment.moved_camera(own[row], move), float(lenses[row])
+    return cameras, focals, frames.cameras_by
+
+
+def found_once(made: dict[str, SfmResult]) -> Any:
+    """Structure from motion that keeps its results in ``made``, and does not look at the same images twice."""
+
+    def find(images: Any, focals: Any, monitor: Monitor, **more: Any) -> SfmResult:
+        pixels = hashlib.sha256(b"".join(image.tobytes() for image in images)).hexdigest()
+        key = f"{pixels} {focals} {sorted(more.items())}"
+        if key not in made:
+            made[key] = structure_from_motion(images, focals, monitor, **more)
+        return made[key]
+
+    return patch.object(scene, "structure_from_motion", find)
+
+
+def modes(name: str, claims: measuring.Claims) -> None:
+    """Whether batches and streaming give cameras as good as all images at once, with one lens."""
+    print("| set | mode | cameras | position | rotation | largest focal length over the smallest | way | time |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
+    truth, at_once, made = truths.load(name), np.nan, dict[str, SfmResult]()
+    extent = float(np.linalg.norm(np.ptp(truth.camera_to_world[:, :3, 3], axis=0)))
+    for mode in MODES:
+        with tempfile.TemporaryDirectory() as folder, found_once(made):
+            run = partial(whole_run, truth, mode, Path(folder) / "store")
+            (cameras, focals, way), seconds = measuring.timed(run)
+        order = sorted(cameras)
+        own = projection.homogeneous(np.stack([cameras[i] for i in order]))
+        position, rotation = off(own, truth.camera_to_world[order])
+        position, said, label = position / extent, f"{position / extent:.4%}", f"{name}, {mode.label}"
+        if mode is MODES[0]:
+            at_once = position
+            record(f"{label}: position, % of the extent", 100 * position, AT_MOST)
+        else:
+            times = claims.at_most(f"{label}: position error, times all at once", position / at_once, AS_GOOD)
+            said += f", times all at once: {times}"
+        widest = max(focals.values()) / min(focals.values())
+        lens = claims.at_most(f"{label}: largest focal length over the smallest", widest, ONE_LENS, ".7f")
+        print(
+            f"| {name} | {mode.label} | {len(order)} of {len(truth)} | {said} | {rotation:.4f} deg | {lens} | {way} "
+            f"| {seconds:.0f} s |",
+            flush=True,
+        )
+    print(f"reconstructions: {claims.at_most(f'{name}: reconstructions for all modes', len(made), 1, '.0f')}")
+
+
+def main() -> int:
     options = measuring.options(__doc__, sets=["courtyard", "courtyard-dim", "walk", "walk-dim"])
+    claims = measuring.Claims()
+    for name in (n for n in options.sets if n.endswith(OF_MODES)):
+        modes(name.removesuffix(OF_MODES), claims)
+    if of_matching := [name for name in options.sets if not name.endswith(OF_MODES)]:
+        matchings(of_matching)
+    return claims.verdict()
+
+
+def matchings(sets: list[str]) -> None:
+    """SIFT, learned features and both, on each set."""
     print("| set | matching | registered | position | rotation | focal length | way | time |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
-    for name in options.sets:
+    for name in sets:
         for matching in (FeatureMatching.SIFT, FeatureMatching.LEARNED, FeatureMatching.AUTOMATIC):
             row = measure(name, matching)
             record(f"{name}, {matching.label}: registered", row.registered, AT_LEAST)
@@ -125,4 +222,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -122,6 +122,13 @@ def test_pictures_of_no_one_scene_give_no_geometry_but_the_right_sentence(name):
         structure_from_motion(images, [None] * len(images), Monitor(), matching=FeatureMatching.SIFT)
 
 
+def test_learned_features_do_not_make_a_scene_of_mirror_images():
+    """They match a mirrored picture, to which an epipolar geometry fits; SIFT does not."""
+    image = small("courtyard")
+    with pytest.raises(BadInput, match="mirrored"):
+        structure_from_motion([image, image[:, ::-1].copy()], [None] * 2, Monitor(), matching=FeatureMatching.LEARNED)
+
+
 def test_two_turned_pictures_among_others_are_no_scene():
     seen = evidence(pairs=[(0, 1, 60, 40, MOVED), (1, 2, 300, 250, TURNED), (0, 2, 60, 40, MOVED)])
     assert not seen.shows_no_motion and seen.among(np.array([1, 2])).shows_no_motion
