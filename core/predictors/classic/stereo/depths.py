@@ -20,8 +20,9 @@ from ..sfm.reconstruction import MODELS_HINT, SfmResult
 from .consistency import Agreement, check, unknown_elsewhere
 from .edges import trim, without_islands
 from .filling import SPREAD, fill
+from .ground.parts import Parts
 from .ground.pictures import Pictures
-from .ground.plane import find, sampled
+from .ground.plane import clear_of_things, find, sampled
 from .ground.search import agreed
 from .parallel import run_all
 from .plane_sweep import Matcher, Ray, relative
@@ -36,8 +37,6 @@ GUESSED, MEASURED = 1.5, 2.0
 OF_A_REGION = 1.2  # confidence of a plane that is continued within a region of one colour
 OF_THE_GROUND = 1.1  # confidence of the plane that everything stands on
 SOFT = 1.0  # pixels, blur of the pictures whose colours are compared
-STANDS = 0.97  # times the depth of the ground: something on it
-ITS_FOOT = np.ones((7, 7), np.uint8)  # pixels around that it may own
 ISLAND, ISLAND_OF_ONE = 20, 60  # pixels; smaller patches with nothing known around them are chance
 TRUSTED = 0.1  # correlation by which another view's surface may be worse than the own: it is known to be there
 ALIKE = 0.3  # correlation it must have
@@ -270,25 +269,26 @@ def complete_ground(
     scene: Scene, depth: np.ndarray, conf: np.ndarray, wall: np.ndarray, soft: Sequence[np.ndarray]
 ) -> None:
     """Continue the ground into what is unknown, in place, at a confidence of ``OF_THE_GROUND``, by the rules of the regions."""
-    index = [view.index for view in scene.views]
-    sure = np.where((conf >= MEASURED) & ~wall, depth, np.float32(0.0))
-    known = sampled(sure[index], sure[index] > 0.0, scene.intrinsics[index], scene.extrinsics[index])
-    ground = find(known, scene.extrinsics[index])
-    pictures = Pictures(scene.gray, (conf <= 0.0) & ~wall, scene.intrinsics, scene.extrinsics, scene.views)
+    index, k, e = [view.index for view in scene.views], scene.intrinsics, scene.extrinsics
+    before, sure = depth.copy(), np.where((conf >= MEASURED) & ~wall, depth, np.float32(0.0))
+    known, unknown = sampled(sure[index], sure[index] > 0.0, k[index], e[index]), (conf <= 0.0) & ~wall
+    ground, parts = find(known, e[index]), None
+    pictures = Pictures(scene.gray, unknown, k, e, scene.views)
     if ground is None or not pictures.show(ground):
-        ground = agreed(pictures, known, scene.monitor.check)
+        instead = agreed(pictures, known, scene.monitor.check)
+        parts = Parts(scene.gray, unknown, k, e) if ground is not None and instead is None else None
+        ground = instead or ground
     if ground is None:
         return
-    before = depth.copy()
 
     def continue_ground(view: View, _watch: Monitor) -> None:
-        i, k, e = view.index, scene.intrinsics, scene.extrinsics
+        i = view.index
         there = ground.inverse_depth(k[i], e[i], before.shape[1:])
-        unknown = (conf[i] <= 0.0) & ~wall[i] & (there > 1.0 / view.farthest)
-        guess = inverse(np.where(unknown, there, np.float32(0.0)))
+        guess = inverse(np.where(unknown[i] & (there > 1.0 / view.farthest), there, np.float32(0.0)))
         new = unknown_elsewhere(before, sure, wall, soft, k, e, i, view.neighbours[:CHECKED], guess, one_surface=True)
-        things = (before[i] > 0.0) & ~wall[i] & (before[i] * there < STANDS)
-        new &= cv2.dilate(things.astype(np.uint8), ITS_FOOT) == 0
+        seen = np.where(wall[i], np.float32(0.0), before[i])
+        new &= clear_of_things(seen, there)
+        new = new if parts is None else parts.of(ground, view, seen, new)
         depth[i] = np.where(new, guess, depth[i])
         conf[i] = np.where(new, np.float32(OF_THE_GROUND), conf[i])
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from da3_blender.core.predictors.classic.stereo.ground.parts import Parts
 from da3_blender.core.predictors.classic.stereo.ground.pictures import Pictures
 from da3_blender.core.predictors.classic.stereo.ground.plane import Plane, Points
 from da3_blender.core.predictors.classic.stereo.ground.search import agreed
@@ -24,20 +25,27 @@ class View:
     farthest: float = 2.5
 
 
-def seen(lawns: list[np.ndarray]) -> Pictures:
-    """Views of the ground, each with its own lawn lying on it."""
-    extrinsics = np.stack([np.concatenate([np.eye(3), [[-x], [-y], [0.0]]], axis=1) for x, y in PLACES])
+EXTRINSICS = np.stack([np.concatenate([np.eye(3), [[-x], [-y], [0.0]]], axis=1) for x, y in PLACES])
+VIEWS = [View(i, sorted(set(range(5)) - {i}, key=lambda j: abs(j - i))) for i in range(5)]
+
+
+def pictured(lawns: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Views of the ground, each with its own lawn lying on it: (5, H, W) float32, and bool where it is near enough."""
     v, u = np.mgrid[0 : SIZE[0], 0 : SIZE[1]] + 0.5
     rays = np.linalg.inv(INTRINSICS) @ np.stack([u.ravel(), v.ravel(), np.ones(u.size)])
-    gray, unknown = [], []
-    for e, lawn in zip(extrinsics, lawns, strict=True):
+    gray, near = [], []
+    for e, lawn in zip(EXTRINSICS, lawns, strict=True):
         inverse = GROUND.inverse_depth(INTRINSICS, e, SIZE)
         x, _y, z = (rays / np.maximum(inverse.ravel(), 0.1)).reshape(3, *SIZE) - e[:, 3, None, None]
         at = [(p * 150.0 + 300.0).astype(np.float32) for p in (x, z - 1.0)]
         gray.append(cv2.remap(lawn, at[0], at[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT))
-        unknown.append(inverse > 0.4)
-    others = [View(i, sorted(set(range(5)) - {i}, key=lambda j: abs(j - i))) for i in range(5)]
-    return Pictures(np.stack(gray), np.stack(unknown), np.stack([INTRINSICS] * 5), extrinsics, others)
+        near.append(inverse > 0.4)
+    return np.stack(gray), np.stack(near)
+
+
+def seen(lawns: list[np.ndarray]) -> Pictures:
+    """These views, of which nothing is known."""
+    return Pictures(*pictured(lawns), np.stack([INTRINSICS] * 5), EXTRINSICS, VIEWS)
 
 
 def lawn(seed: int) -> np.ndarray:
@@ -64,3 +72,18 @@ def test_a_plane_of_sure_points_goes_on_only_where_the_pictures_show_it():
     pictures = seen([lawn(0)] * 5)
     assert pictures.show(GROUND) and not pictures.show(lower)
     assert not seen([lawn(k) for k in range(5)]).show(GROUND)
+
+
+def test_a_table_goes_on_beside_what_is_known_of_it_and_not_into_the_room_behind():
+    (table, unknown), (room, _) = pictured([lawn(0)] * 5), pictured([lawn(k) for k in range(5)])
+    sides = np.where(np.arange(SIZE[1]) < 60, table, room)  # on the right each view shows something else
+    known = np.zeros(SIZE, np.float32)
+    known[75:80, 20:40] = 1.0 / GROUND.inverse_depth(INTRINSICS, EXTRINSICS[2], SIZE)[75:80, 20:40]
+    unknown[2] &= known == 0.0
+    parts = Parts(sides, unknown, np.stack([INTRINSICS] * 5), EXTRINSICS)
+    of = parts.of(GROUND, VIEWS[2], known, unknown[2])
+    left, right = (unknown[2][:, side] for side in (slice(0, 40), slice(80, None)))
+    # The windows of 41 pixels reach over the border at 60; at the picture's edges the others see nothing.
+    assert of[:, 10:40].mean() > 0.6 * left[:, 10:].mean() and of[:, 80:].sum() < 0.01 * right.sum()
+    nothing = np.zeros(SIZE, np.float32)  # that it would continue
+    assert not parts.of(GROUND, VIEWS[2], nothing, unknown[2]).any()

@@ -73,7 +73,7 @@ class Pictures:
         self.values: dict[int, np.ndarray] = {}  # (P, 3)
         for i in sorted({i for pair in self.pairs for i in pair}):
             usable = cv2.erode(unknown[i].astype(np.uint8), rim)
-            self.shown[i] = np.dstack([_details(gray[i]), usable.astype(np.float32)])
+            self.shown[i] = np.dstack([details(gray[i]), usable.astype(np.float32)])
             if i not in self.views:
                 continue
             flat = np.flatnonzero(usable)
@@ -168,7 +168,7 @@ class Pictures:
         return out
 
 
-def _details(gray: np.ndarray) -> np.ndarray:
+def details(gray: np.ndarray) -> np.ndarray:
     """(H, W, 3) of each size; of the logarithm, so that exposures do not matter."""
     brightness = np.log(np.maximum(gray, DARKEST))
     blurred = {s: cv2.GaussianBlur(brightness, (0, 0), s) for s in {s for pair in DETAILS for s in pair}}

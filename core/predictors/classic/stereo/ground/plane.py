@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 OF_EACH = 1500  # sure pixels of each view
@@ -17,6 +18,8 @@ ON, BELOW = 0.004, 0.02  # of the distance: on the plane, and clearly below it
 FEW_BELOW = 0.006  # share of the points that may be
 SURE = 0.04  # share of the points that has to be on the plane
 LEAST = 25  # points under the cameras
+STANDS = 0.97  # times the depth of the ground: something on it
+ITS_FOOT = np.ones((7, 7), np.uint8)  # pixels around that it may own
 AT_ONCE = 500  # planes; so few fit into the processor's cache
 
 
@@ -46,6 +49,12 @@ class Plane:
         slope = -(self.normal @ extrinsics[:, :3].T @ np.linalg.inv(intrinsics)) / (self.normal @ centre + self.offset)
         u, v = np.arange(size[1]) + 0.5, np.arange(size[0])[:, None] + 0.5
         return np.maximum(slope[0] * u + slope[1] * v + slope[2], 0.0).astype(np.float32)
+
+
+def clear_of_things(depth: np.ndarray, there: np.ndarray) -> np.ndarray:
+    """(H, W) bool: not beside something known (depth, 0 where nothing is) that stands before a plane (inverse depth)."""
+    things = (depth > 0.0) & (depth * there < STANDS)
+    return cv2.dilate(things.astype(np.uint8), ITS_FOOT) == 0
 
 
 def sampled(depth: np.ndarray, sure: np.ndarray, intrinsics: np.ndarray, extrinsics: np.ndarray) -> Points:
