@@ -17,6 +17,8 @@ PAIRS_PER_STEP = 16  # image pairs matched between two reports
 # Where the parts of the work begin and end on the way from 0 to 1, by the time they take on 16 images.
 EXTRACTED, MATCHED = 0.35, 0.65
 FEWEST_FITTING, FITTING = 25, 0.6  # learned matches of a pair that have to fit one geometry, and their share
+# How far a match may lie from its pair's geometry. COLMAP's 4 pixels are so many of 252 that a plane fits a video's neighbours, and leaves open which of two turns.
+FARTHEST, OF_SIDE, NEAREST = 4.0, 4.0 / 1600, 1.0  # pixels; share of the long side; pixels, the features' own errors
 POOLED = 300  # features of an image that its pooled vector is made from
 
 
@@ -33,8 +35,7 @@ def extract(job: dict[str, Any], folder: Path, database: Path, report: Callable[
     readers = _import_images(database, folder, groups)
     done, total = 0, sum(len(group["images"]) for group in groups)
     for group, reader in zip(groups, readers, strict=True):
-        names = [image_name(i) for i in group["images"]]
-        for some in _slices(names, max(2, job["threads"])):
+        for some in _slices([image_name(i) for i in group["images"]], max(2, job["threads"])):
             pycolmap.extract_features(
                 database,
                 folder,
@@ -138,7 +139,7 @@ def take_learned(groups: list[dict[str, Any]], folder: Path, database: Path) -> 
         ends = np.cumsum(learned["match_counts"])
         for (a, b), end, count in zip(learned["pairs"].tolist(), ends, learned["match_counts"], strict=True):
             db.write_matches(numbers[a], numbers[b], learned["matches"][end - count : end])
-    _verify(folder, database, [(a, b) for a, b in learned["pairs"].tolist()], learned=True)
+    _verify(folder, database, [(a, b) for a, b in learned["pairs"].tolist()], _verification(groups, learned=True))
 
 
 def copy_features(source: Path, database: Path, folder: Path, groups: list[dict[str, Any]], learned: bool) -> None:
@@ -156,13 +157,13 @@ def copy_features(source: Path, database: Path, folder: Path, groups: list[dict[
                     matches = old.read_matches(before[a.name], before[b.name])
                     new.write_matches(a.image_id, b.image_id, matches)
                     pairs.append((int(Path(a.name).stem), int(Path(b.name).stem)))
-    _verify(folder, database, pairs, learned)
+    _verify(folder, database, pairs, _verification(groups, learned))
 
 
 def match(job: dict[str, Any], folder: Path, database: Path, report: Callable[[float], None]) -> None:
     matching = pycolmap.FeatureMatchingOptions()
     matching.num_threads = job["threads"]
-    verification = _verification()
+    verification = _verification(job["rungs"][0]["groups"])
     steps = list(_slices(job["pairs"] or _likely_pairs(job, database), PAIRS_PER_STEP))
     for k, pairs in enumerate(steps):
         pairing = pycolmap.ImportedPairingOptions()
@@ -205,13 +206,14 @@ def _geometries(db: Any) -> list[tuple[tuple[int, int], Any]]:
     return sorted(found, key=lambda one: one[0])
 
 
-def _verify(folder: Path, database: Path, pairs: list[tuple[int, int]], learned: bool) -> None:
-    pycolmap.verify_matches(database, _listing(folder, pairs), _verification(learned))
+def _verify(folder: Path, database: Path, pairs: list[tuple[int, int]], options: Any) -> None:
+    pycolmap.verify_matches(database, _listing(folder, pairs), options)
     _settle(database)
 
 
-def _verification(learned: bool = False) -> Any:
+def _verification(groups: list[dict[str, Any]], learned: bool = False) -> Any:
     options = pycolmap.TwoViewGeometryOptions()
+    options.ransac.max_error = min(FARTHEST, max(NEAREST, OF_SIDE * max(max(g["width"], g["height"]) for g in groups)))
     if learned:  # where images share nothing LightGlue still pairs a few details, and some of these fit by chance
         options.min_num_inliers, options.min_inlier_ratio = FEWEST_FITTING, FITTING
     options.ransac.random_seed = SEED
