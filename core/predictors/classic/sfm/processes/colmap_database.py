@@ -18,7 +18,7 @@ PAIRS_PER_STEP = 16  # image pairs matched between two reports
 EXTRACTED, MATCHED = 0.35, 0.65
 FEWEST_FITTING, FITTING = 25, 0.6  # learned matches of a pair that have to fit one geometry, and their share
 # How far a match may lie from its pair's geometry. COLMAP's 4 pixels are so many of 252 that a plane fits a video's neighbours, and leaves open which of two turns.
-FARTHEST, OF_SIDE, NEAREST = 4.0, 4.0 / 1600, 1.0  # pixels; share of the long side; pixels, the features' own errors
+FARTHEST, OF_SIDE, NEAREST = 4.0, 4.0 / 1000, 1.0  # pixels; share of the long side; pixels, the features' own errors
 POOLED = 300  # features of an image that its pooled vector is made from
 
 
