@@ -237,6 +237,8 @@ def surface_blocks(view: View, origin: np.ndarray, voxel: float, band: float) ->
     stride = int(np.clip(SPACING * edge / footprint, 1, 8))
     depth = view.depth[stride // 2 :: stride, stride // 2 :: stride]
     row, column = np.nonzero(depth)
+    if not len(row):
+        return np.zeros(0, np.int64)  # what is known lies between the pixels looked at
     z = depth[row, column].astype(np.float64)
     to_world = view.extrinsics[:, :3].T @ np.linalg.inv(view.intrinsics) / edge
     center = -view.extrinsics[:, :3].T @ view.extrinsics[:, 3]

@@ -160,6 +160,14 @@ def test_memory_follows_the_surface_and_not_the_box_around_it():
     assert blocks((0, 0, 0), (0, 0, 0)) == one  # nor does it follow the number of frames
 
 
+def test_a_frame_with_hardly_a_pixel_is_no_trouble():
+    depth = np.zeros((80, 120), np.float32)
+    depth[0, 0] = 4.0
+    volume = Volume(0.5, np.zeros(3), 0.15, 10)
+    volume.integrate(View(depth, depth, depth, 0.0, CAMERA, np.eye(4)[:3]))
+    assert len(volume) == 0
+
+
 def test_a_volume_has_a_budget():
     volume = Volume(0.05, np.zeros(3), 0.15, 10)
     depth = np.full((80, 120), 4.0, np.float32)

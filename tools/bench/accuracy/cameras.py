@@ -10,32 +10,30 @@ of the others, without EXIF. The modes share what structure from motion finds of
 
 from __future__ import annotations
 
-import hashlib
 import sys
 import tempfile
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import measuring
 import cv2
 import numpy as np
 import truth as truths
+from classic import off
 from da3_blender.core import pipeline
 from da3_blender.core.errors import BadInput
 from da3_blender.core.frames.source import FrameSource
 from da3_blender.core.geometry import projection
 from da3_blender.core.monitor import Monitor
-from da3_blender.core.predictors.classic import ClassicPredictor, SfmResult, scene, structure_from_motion
+from da3_blender.core.predictors.classic import ClassicPredictor, structure_from_motion
 from da3_blender.core.settings import BatchMode, FeatureMatching, Settings
 from da3_blender.streaming import chunk_alignment
 from da3_blender.streaming import pipeline as streaming
-from evo.core import metrics
-from evo.core.trajectory import PosePath3D
 from figures import AT_LEAST, AT_MOST, record
+from sfm_once import sfm_once
 
 STRIDE = {"walk": 4, "courtyard": 3}
 OTHER_LENSES = {"zoomed": (1, 3), "cropped": (2,), "enlarged": (2,)}  # which of the six images
@@ -114,20 +112,6 @@ def measure(name: str, matching: Any) -> Row:
     return Row(len(rows), len(images), errors[0] / extent, errors[1], abs(focal), found.way, seconds)
 
 
-def off(own: np.ndarray, true: np.ndarray) -> tuple[float, float]:
-    """RMSE of places and of rotations, degrees, of (N, 4, 4) cameras to world after a similarity; of fewer than three, nothing."""
-    if len(own) < 3:
-        return np.nan, np.nan
-    estimate, reference = PosePath3D(poses_se3=list(own)), PosePath3D(poses_se3=list(true))
-    estimate.align(reference, correct_scale=True)
-    errors = []
-    for relation in (metrics.PoseRelation.translation_part, metrics.PoseRelation.rotation_angle_deg):
-        ape = metrics.APE(relation)
-        ape.process_data((reference, estimate))
-        errors.append(ape.get_statistic(metrics.StatisticsType.rmse))
-    return errors[0], errors[1]
-
-
 def whole_run(truth: Any, mode: BatchMode, store: Path) -> tuple[dict[int, np.ndarray], dict[int, float], str]:
     """Each frame's camera to world (3, 4) and focal length, as the run leaves them, and what gave them."""
     settings = Settings(
@@ -152,46 +136,34 @@ def whole_run(truth: Any, mode: BatchMode, store: Path) -> tuple[dict[int, np.nd
     return cameras, focals, frames.cameras_by
 
 
-def found_once(made: dict[str, SfmResult]) -> Any:
-    """Structure from motion that keeps its results in ``made``, and does not look at the same images twice."""
-
-    def find(images: Any, focals: Any, monitor: Monitor, **more: Any) -> SfmResult:
-        pixels = hashlib.sha256(b"".join(image.tobytes() for image in images)).hexdigest()
-        key = f"{pixels} {focals} {sorted(more.items())}"
-        if key not in made:
-            made[key] = structure_from_motion(images, focals, monitor, **more)
-        return made[key]
-
-    return patch.object(scene, "structure_from_motion", find)
-
-
 def modes(name: str, claims: measuring.Claims) -> None:
     """Whether batches and streaming give cameras as good as all images at once, with one lens."""
     print("| set | mode | cameras | position | rotation | largest focal length over the smallest | way | time |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
-    truth, at_once, made = truths.load(name), np.nan, dict[str, SfmResult]()
+    truth, at_once = truths.load(name), np.nan
     extent = float(np.linalg.norm(np.ptp(truth.camera_to_world[:, :3, 3], axis=0)))
-    for mode in MODES:
-        with tempfile.TemporaryDirectory() as folder, found_once(made):
-            run = partial(whole_run, truth, mode, Path(folder) / "store")
-            (cameras, focals, way), seconds = measuring.timed(run)
-        order = sorted(cameras)
-        own = projection.homogeneous(np.stack([cameras[i] for i in order]))
-        position, rotation = off(own, truth.camera_to_world[order])
-        position, said, label = position / extent, f"{position / extent:.4%}", f"{name}, {mode.label}"
-        if mode is MODES[0]:
-            at_once = position
-            record(f"{label}: position, % of the extent", 100 * position, AT_MOST)
-        else:
-            times = claims.at_most(f"{label}: position error, times all at once", position / at_once, AS_GOOD)
-            said += f", times all at once: {times}"
-        widest = max(focals.values()) / min(focals.values())
-        lens = claims.at_most(f"{label}: largest focal length over the smallest", widest, ONE_LENS, ".7f")
-        print(
-            f"| {name} | {mode.label} | {len(order)} of {len(truth)} | {said} | {rotation:.4f} deg | {lens} | {way} "
-            f"| {seconds:.0f} s |",
-            flush=True,
-        )
+    with sfm_once() as made:
+        for mode in MODES:
+            with tempfile.TemporaryDirectory() as folder:
+                run = partial(whole_run, truth, mode, Path(folder) / "store")
+                (cameras, focals, way), seconds = measuring.timed(run)
+            order = sorted(cameras)
+            own = projection.homogeneous(np.stack([cameras[i] for i in order]))
+            position, rotation = off(own, truth.camera_to_world[order])
+            position, said, label = position / extent, f"{position / extent:.4%}", f"{name}, {mode.label}"
+            if mode is MODES[0]:
+                at_once = position
+                record(f"{label}: position, % of the extent", 100 * position, AT_MOST)
+            else:
+                times = claims.at_most(f"{label}: position error, times all at once", position / at_once, AS_GOOD)
+                said += f", times all at once: {times}"
+            widest = max(focals.values()) / min(focals.values())
+            lens = claims.at_most(f"{label}: largest focal length over the smallest", widest, ONE_LENS, ".7f")
+            print(
+                f"| {name} | {mode.label} | {len(order)} of {len(truth)} | {said} | {rotation:.4f} deg | {lens} | {way} "
+                f"| {seconds:.0f} s |",
+                flush=True,
+            )
     print(f"reconstructions: {claims.at_most(f'{name}: reconstructions for all modes', len(made), 1, '.0f')}")
 
 

@@ -54,12 +54,10 @@ class Figures:
     filled_within_5_percent: float = 0.0
 
 
-def measure(truth: Any, prediction: Any, seconds: float) -> Figures:
-    """Compare a prediction at any processed size with a sample set's truth (``tests/support/truth.py``)."""
-    count, height, width = prediction.depth.shape
-    placed = (prediction.conf > 0).any(axis=(1, 2))
-    own = projection.homogeneous(projection.invert_rigid(prediction.extrinsics))[placed]
-    true = truth.camera_to_world[placed]
+def off(own: np.ndarray, true: np.ndarray) -> tuple[float, float]:
+    """RMSE of places and of rotations, degrees, of (N, 4, 4) cameras to world after a similarity; of fewer than three, nothing."""
+    if len(own) < 3:
+        return np.nan, np.nan
     estimate, reference = PosePath3D(poses_se3=list(own)), PosePath3D(poses_se3=list(true))
     estimate.align(reference, correct_scale=True)
     errors = []
@@ -67,6 +65,16 @@ def measure(truth: Any, prediction: Any, seconds: float) -> Figures:
         ape = metrics.APE(relation)
         ape.process_data((reference, estimate))
         errors.append(ape.get_statistic(metrics.StatisticsType.rmse))
+    return errors[0], errors[1]
+
+
+def measure(truth: Any, prediction: Any, seconds: float) -> Figures:
+    """Compare a prediction at any processed size with a sample set's truth (``tests/support/truth.py``)."""
+    count, height, width = prediction.depth.shape
+    placed = (prediction.conf > 0).any(axis=(1, 2))
+    own = projection.homogeneous(projection.invert_rigid(prediction.extrinsics))[placed]
+    true = truth.camera_to_world[placed]
+    errors = off(own, true)
     centres = truth.camera_to_world[:, :3, 3]
     extent = float(np.linalg.norm(np.ptp(centres, axis=0)))
     scale_x = width / truth.depth.shape[2]

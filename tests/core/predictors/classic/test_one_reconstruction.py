@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import functools
-import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from da3_blender.core import pipeline
 from da3_blender.core.frames.source import FrameSource
 from da3_blender.core.monitor import Monitor
-from da3_blender.core.predictors.classic import ClassicPredictor, scene
+from da3_blender.core.predictors.classic import ClassicPredictor
 from da3_blender.core.predictors.classic.sfm.reconstruction import SfmResult
 from da3_blender.core.settings import BatchMode, Settings
 from da3_blender.streaming import pipeline as streaming
+from sfm_once import sfm_once
 
 FRAMES = 8  # of the courtyard: passes of 4 share frames
 
@@ -27,20 +26,9 @@ def folder() -> Path:
 
 
 @pytest.fixture
-def found_once(monkeypatch: pytest.MonkeyPatch) -> dict[str, SfmResult]:
-    """Structure from motion, done once for the same images: faiss, by which COLMAP matches SIFT, rarely gives another match the
-    second time (COLMAP's pull request 3874), which moves a focal length by 1e-5."""
-    real, made = scene.structure_from_motion, {}
-
-    def find(images: Any, focals: Any, monitor: Monitor, **more: Any) -> SfmResult:
-        pixels = hashlib.sha256(b"".join(image.tobytes() for image in images)).hexdigest()
-        key = f"{pixels} {focals} {sorted(more.items())}"
-        if key not in made:
-            made[key] = real(images, focals, monitor, **more)
-        return made[key]
-
-    monkeypatch.setattr(scene, "structure_from_motion", find)
-    return made
+def found_once() -> Iterator[dict[str, SfmResult]]:
+    with sfm_once() as made:
+        yield made
 
 
 def cameras(mode: BatchMode, folder: Path, way: Callable = pipeline.reconstruct) -> dict[int, tuple]:
