@@ -30,6 +30,7 @@ DOUBLED_UP_TO = (
 )
 ENOUGH_TO_JUDGE = 5  # images that a result must have in common with a larger one to speak against it
 SAME_TURN = 5.0  # degrees between neighbours, in the median
+NEARLY_ALL = 0.9  # of the images of one that is not firm: firm cameras that contradict it are taken from there on
 FIRST_PART = 0.8  # of the progress for the first way; the others share the rest
 
 
@@ -222,9 +223,10 @@ def _is_firm(raw: dict[str, Any]) -> bool:
 
 def _is_better(found: dict[str, Any], before: dict[str, Any]) -> bool:
     """Whether the cameras of other features are taken instead: more of them, that keep what was found, or as many and firm ones."""
+    count, counted = len(found["indices"]), len(before["indices"])
     if (_is_firm(found) and not _is_firm(before)) or (before["torn"] and not found["torn"]):
-        return len(found["indices"]) >= len(before["indices"])
-    return len(found["indices"]) > len(before["indices"]) and _agree(before, found)
+        return count >= counted or (count >= NEARLY_ALL * counted and not _agree(before, found))
+    return count > counted and _agree(before, found)
 
 
 def _agree(before: dict[str, Any], found: dict[str, Any]) -> bool:

@@ -26,6 +26,7 @@ from da3_blender.core.predictors.classic import structure_from_motion
 from da3_blender.core.predictors.classic.predictor import undistort
 from da3_blender.core.predictors.classic.sfm import children, lenses, reconstruction
 from da3_blender.core.settings import FeatureMatching, Lens, Panorama
+from scipy.spatial.transform import Rotation
 
 FOCAL = 280.0
 
@@ -269,12 +270,16 @@ def test_pairs_judged_by_a_guessed_lens_do_not_speak_against_the_cameras():
 @pytest.mark.parametrize(("before", "found", "taken"), [
     ({"at_once": True}, {}, True), ({"at_once": True}, {"count": 5}, False), ({"at_once": True}, {"at_once": True}, False),
     ({}, {}, False), ({}, {"count": 7}, True), ({"torn": True}, {"at_once": True}, True),
+    ({"at_once": True, "count": 10}, {"count": 9}, False), ({"at_once": True, "count": 10, "turn": 20.0}, {"count": 9}, True),
+    ({"at_once": True, "count": 10, "turn": 20.0}, {"count": 8}, False), ({"count": 10, "turn": 20.0}, {"count": 9}, False),
 ])  # fmt: skip
 def test_a_firm_result_of_as_many_images_replaces_one_that_is_not(before, found, taken):
-    """Of the dim walk the global mapper placed as many images as learned features, ten times farther off."""
+    """Of the dim walk the global mapper placed as many images as learned features, ten times farther off; one image fewer is
+    little beside cameras that turn otherwise."""
 
-    def result(count: int = 6, torn: bool = False, at_once: bool = False) -> dict:
-        cameras = np.tile(np.eye(4)[:3], (count, 1, 1))
+    def result(count: int = 6, torn: bool = False, at_once: bool = False, turn: float = 0.0) -> dict:
+        cameras = np.zeros((count, 3, 4))
+        cameras[:, :, :3] = Rotation.from_euler("y", turn * np.arange(count)[:, None], degrees=True).as_matrix()
         return {"indices": np.arange(count), "extrinsics": cameras, "torn": torn, "at_once": at_once}
 
     assert reconstruction._is_better(result(**found), result(**before)) == taken
