@@ -38,6 +38,7 @@ PNG_END = b"IEND\xaeB`\x82"  # the last bytes of a whole PNG
 # Linear. Of middle lightness, so that white walls and dark bronze both stand out.
 SKY, GROUND = (0.15, 0.23, 0.36), (0.30, 0.31, 0.32)
 COVERED = 0.05  # of a frustum's lines may lie before the cloud
+LARGEST = 0.25  # of the picture's width that a frustum may take
 
 
 def render_preview(
@@ -201,7 +202,7 @@ def _add_frustums(
     view: np.ndarray,
     points: np.ndarray,
 ) -> None:
-    """Each camera as the edges of its pyramid, but for those that would be in the way of what there is to see."""
+    """Each camera as the edges of its pyramid, but for those that would be in the way of what there is to see, or too near."""
     seen_from, behind = view[:3, 3], viewpoint.Cover(points, view)
     curve = made.add(bpy.data.curves.new("preview", "CURVE"))
     curve.dimensions = "3D"
@@ -219,7 +220,7 @@ def _add_frustums(
         ]
         rim = [matrix[:3, :3] @ np.multiply(corner, length) + matrix[:3, 3] for corner in corners]
         lines = np.array([*zip(rim, [*rim[1:], rim[0]], strict=True), *((matrix[:3, 3], corner) for corner in rim)])
-        if behind.share(lines) > COVERED:
+        if behind.share(lines) > COVERED or viewpoint.span(lines.reshape(-1, 3), view) > LARGEST:
             continue
         _add_line(curve, [*rim, rim[0]])
         for corner in rim:

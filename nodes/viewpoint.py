@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,8 +17,13 @@ ELEVATIONS = np.radians([18.0, 25.0, 34.0])
 DISTANCES = (0.5, 0.7, 0.9, 1.1, 1.3, 1.6, 2.0)
 # A surface is shown well from where its own camera stood, and up to this far round it.
 COS_WELL_SEEN = np.cos(np.radians(65.0))
-CENTRAL = 0.5  # of a picture's points are its middle
-REACH = 3.0  # median distances from the middle of what was looked at, as far as it goes
+CENTRAL, RIM = 0.5, 0.95  # of a picture's points are its middle, and inside of its rim
+REACH = 1.4  # times the depth of a picture's middle, and the inverse: as far as its subject goes
+RARE = 0.01  # of what was looked at may lie outside, when the picture is aimed
+FRAME = 2  # cells at the picture's edge that are kept free of it
+SHOWN = 16.0  # what all of it inside the picture counts, where a picture full of surfaces counts ``FULL``
+FULL = 1.5
+AROUND = 1  # cells around one that shows the cloud belong to what there is to see
 COS_BEHIND = np.cos(np.radians(85.0))
 
 
@@ -39,22 +44,30 @@ def choose(seen: Seen) -> np.ndarray:
     """
     chosen = np.random.default_rng(0).permutation(len(seen.points))[:JUDGES]
     part = Seen(seen.points[chosen].astype(np.float64), seen.source[chosen], seen.cameras)
-    subject = looked_at(part)
+    weight = attention(part)
     up = upward(seen.cameras)
-    return max(_candidates(part, subject, up), key=lambda candidate: _score(part, subject, *candidate))[0]
+    return max(_candidates(part, weight, up), key=lambda candidate: _score(part, weight, *candidate))[0]
 
 
-def looked_at(seen: Seen) -> np.ndarray:
-    """(P,) bool, the points that the cameras were pointed at: in the middle of their pictures, and not far behind or beside.
+def attention(seen: Seen) -> np.ndarray:
+    """(P,) how much the points were looked at, 1 in all: near the middle of many pictures, and not far before or behind it.
 
-    What a picture shows at its rim, and what lies far behind its subject, is part of the cloud and no reason to step back.
+    A subject is in the middle of all pictures, and what is around it only of some. Where a picture ends is told by its own
+    points. What lies far behind its subject is part of the cloud and no reason to step back.
     """
-    rays = seen.points - seen.cameras[seen.source, :3, 3]
-    cosine = np.einsum("ij,ij->i", _unit(rays), -_unit(seen.cameras[seen.source, :3, 2]))
-    central = cosine >= np.quantile(cosine, 1.0 - CENTRAL)
-    middle = np.median(seen.points[central], axis=0)
-    away = np.linalg.norm(seen.points - middle, axis=1)
-    return away <= REACH * np.median(away[central])
+    total, near = np.zeros(len(seen.points)), np.zeros(len(seen.points), bool)
+    for k, camera in enumerate(seen.cameras):
+        local = (seen.points - camera[:3, 3]) @ camera[:3, :3]
+        depth = -local[:, 2]
+        aside = np.hypot(local[:, 0], local[:, 1]) / np.where(depth > 0.0, depth, np.inf)
+        own = np.flatnonzero((seen.source == k) & (depth > 0.0))
+        if len(own):
+            middle, rim = np.quantile(aside[own], (CENTRAL, RIM))
+            typical = np.median(depth[own[aside[own] <= middle]])
+            near[own] = (depth[own] <= REACH * typical) & (depth[own] >= typical / REACH)
+            total += np.where(depth > 0.0, np.exp(-((aside / (rim + 1e-12)) ** 2)), 0.0)
+    total *= near
+    return total / total.sum() if total.any() else np.full(len(total), 1.0 / len(total))
 
 
 def upward(cameras: np.ndarray) -> np.ndarray:
@@ -81,10 +94,10 @@ def look_at(position: np.ndarray, target: np.ndarray, up: np.ndarray) -> np.ndar
     return out
 
 
-def _candidates(seen: Seen, subject: np.ndarray, up: np.ndarray) -> Iterator[tuple[np.ndarray, float]]:
+def _candidates(seen: Seen, weight: np.ndarray, up: np.ndarray) -> Iterator[tuple[np.ndarray, float]]:
     """Cameras, and how far to the side of the cloud's own cameras they stand, 0 to 1."""
-    points = seen.points[subject]
-    middle = np.median(points, axis=0)
+    points, weight = seen.points[weight > 0.0], weight[weight > 0.0]
+    middle = np.array([_quantiles(points[:, axis], weight, [0.5])[0] for axis in range(3)])
     centre = np.median(seen.cameras[:, :3, 3], axis=0)
     backward = seen.cameras[:, :3, 2].mean(axis=0)
     one_way = np.linalg.norm(backward) > 0.4  # else they look all around, or at something from all sides
@@ -100,34 +113,47 @@ def _candidates(seen: Seen, subject: np.ndarray, up: np.ndarray) -> Iterator[tup
             level = np.cos(yaw) * backward + np.sin(yaw) * aside
             direction = np.cos(elevation) * level + np.sin(elevation) * up
             for distance in DISTANCES:
-                yield _aimed(points, middle + distance * reach * direction, middle, up), abs(np.sin(yaw)) * one_way
+                position = middle + distance * reach * direction
+                yield _aimed(points, weight, position, middle, up), abs(np.sin(yaw)) * one_way
 
 
-def _aimed(points: np.ndarray, position: np.ndarray, middle: np.ndarray, up: np.ndarray) -> np.ndarray:
-    """Looking from ``position``, with as much of the points to the left as to the right, above as below."""
+def _aimed(
+    points: np.ndarray, weight: np.ndarray, position: np.ndarray, middle: np.ndarray, up: np.ndarray
+) -> np.ndarray:
+    """Looking from ``position``, with as much of the points' extent to the left as to the right, above as below."""
     camera = look_at(position, middle, up)
     for _ in range(2):  # turned, it sees other points
         local = (points[::10] - position) @ camera[:3, :3]
-        local = local[local[:, 2] < 0]
-        if len(local) == 0:
+        ahead = local[:, 2] < 0
+        if not ahead.any():
             break
-        low, high = np.percentile(local[:, :2] / -local[:, 2:], (1.0, 99.0), axis=0)
-        aim = np.append(np.clip((low + high) / 2.0, -0.5, 0.5), -1.0)
+        at, own = local[ahead, :2] / -local[ahead, 2:], weight[::10][ahead]
+        middles = [_quantiles(at[:, axis], own, [RARE, 1.0 - RARE]).mean() for axis in range(2)]
+        aim = np.append(np.clip(middles, -0.5, 0.5), -1.0)
         camera = look_at(position, position + camera[:3, :3] @ aim, up)
     return camera
 
 
-def _score(seen: Seen, subject: np.ndarray, camera: np.ndarray, aside: float) -> float:
+def _quantiles(values: np.ndarray, weight: np.ndarray, shares: Sequence[float]) -> np.ndarray:
+    """The values up to which those shares of the weight reach."""
+    order = np.argsort(values)
+    sums = np.cumsum(weight[order])
+    return values[order[np.searchsorted(sums, np.multiply(shares, sums[-1])).clip(0, len(order) - 1)]]
+
+
+def _score(seen: Seen, weight: np.ndarray, camera: np.ndarray, aside: float) -> float:
     """Share of the picture that shows surfaces from the right side, less what it shows from behind or too near.
 
-    Added to that: the share of what the cameras looked at, of the cloud, and of its cameras,
-    inside the picture; and a little for a view from the side, which shows depth.
+    Added to that, and counted most: how much of what the cameras looked at is inside the picture, off its edge; then the shares
+    of the cloud, and of its cameras; and a little for a view from the side, which shows depth.
     """
     cells, depth = _cells(seen.points, camera)
     inside = cells >= 0
     if not inside.any():
         return -np.inf
     half, (width, height) = np.tan(FIELD_OF_VIEW / 2.0), CELLS
+    row, column = np.divmod(cells, width)
+    framed = inside & (column >= FRAME) & (column < width - FRAME) & (row >= FRAME) & (row < height - FRAME)
     cell = cells[inside]
     order = np.lexsort((depth[inside], cell))
     nearest = np.flatnonzero(inside)[order[np.unique(cell[order], return_index=True)[1]]]
@@ -142,8 +168,8 @@ def _score(seen: Seen, subject: np.ndarray, camera: np.ndarray, aside: float) ->
     at = centres[:, :2] / np.maximum(-centres[:, 2:], 1e-9) / half * (1.0, width / height)
     cameras_inside = ((centres[:, 2] < 0) & (np.abs(at) < 0.95).all(axis=1)).mean()
     return (
-        1.5 * well
-        + 3.0 * inside[subject].mean()
+        FULL * well
+        + SHOWN * weight[framed].sum()
         + 0.2 * inside.mean()
         + 0.1 * cameras_inside
         + 0.25 * aside
@@ -156,8 +182,16 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
     return vectors / (np.linalg.norm(vectors, axis=-1, keepdims=True) + 1e-12)
 
 
+def span(points: np.ndarray, camera: np.ndarray) -> float:
+    """How far (P, 3) points lie apart in a picture, of its width; infinite where one lies behind it."""
+    local = (points - camera[:3, 3]) @ camera[:3, :3]
+    if (local[:, 2] >= 0.0).any():
+        return np.inf
+    return float(np.ptp(local[:, :2] / -local[:, 2:], axis=0).max() / (2.0 * np.tan(FIELD_OF_VIEW / 2.0)))
+
+
 class Cover:
-    """Which cells of a picture show a cloud, and at what depth."""
+    """Which cells of a picture show a cloud, or are next to one that does, and at what depth."""
 
     def __init__(self, points: np.ndarray, camera: np.ndarray):
         self._camera = camera
@@ -165,6 +199,9 @@ class Cover:
         cell, depth = _cells(points[chosen], camera)
         self._farthest = np.zeros(CELLS[0] * CELLS[1])
         np.maximum.at(self._farthest, cell[cell >= 0], depth[cell >= 0])
+        around = np.pad(self._farthest.reshape(CELLS[::-1]), AROUND)
+        windows = np.lib.stride_tricks.sliding_window_view(around, (2 * AROUND + 1,) * 2)
+        self._farthest = windows.max(axis=(2, 3)).ravel()
 
     def share(self, lines: np.ndarray) -> float:
         """Of straight lines, (L, 2, 3) in the world, the part that lies before the cloud."""

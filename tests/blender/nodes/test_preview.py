@@ -108,6 +108,27 @@ def test_the_view_is_none_of_the_cameras_but_shows_most_of_the_cloud():
     assert view[2, 1] > 0.7  # upright
 
 
+def test_what_stands_in_the_middle_of_all_pictures_is_whole():
+    """A toy on a table, photographed from all around: the table has ten times its points, and fills a picture well."""
+    random = np.random.default_rng(0)
+    toy = np.column_stack([random.uniform(-0.2, 0.2, (3000, 2)), random.uniform(0.0, 0.4, 3000)])
+    points = np.concatenate([toy, np.column_stack([random.uniform(-1.0, 1.0, (30000, 2)), np.zeros(30000)])])
+    cameras = np.array([
+        viewpoint.look_at(np.array([1.2 * np.sin(a), -1.2 * np.cos(a), 0.7]), np.array([0, 0, 0.13]), np.array([0, 0, 1.0]))
+        for a in np.radians(np.arange(0, 360, 30))
+    ])  # fmt: skip
+    source = np.full(len(points), -1)
+    for k, camera in enumerate(cameras):
+        local = (points - camera[:3, 3]) @ camera[:3, :3]
+        inside = (np.abs(local[:, :2] / local[:, 2:]) < (0.55, 0.4)).all(axis=1)
+        source[inside & (random.random(len(points)) < 0.5)] = k
+    toy_is = np.arange(len(points)) < len(toy)
+    view = viewpoint.choose(viewpoint.Seen(points[source >= 0], source[source >= 0], cameras))
+    local = (points[toy_is] - view[:3, 3]) @ view[:3, :3]
+    at = local[:, :2] / -local[:, 2:] / np.tan(viewpoint.FIELD_OF_VIEW / 2.0) * (1.0, SIZE[0] / SIZE[1])
+    assert (local[:, 2] < 0).all() and np.abs(at).max() < 1.0
+
+
 @pytest.mark.parametrize("tilt", [0.0, 20.0, 45.0])
 def test_up_is_found_however_the_cameras_were_tilted(tilt):
     cameras = [
