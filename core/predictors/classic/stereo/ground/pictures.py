@@ -81,12 +81,14 @@ class Pictures:
             self.places[i] = np.stack([column + 0.5, row + 0.5, np.ones(len(row))])
             self.values[i] = self.shown[i][row, column, :-1]
         self.views = {i: view for i, view in self.views.items() if i in self.places}
+        self.rays = {i: extrinsics[i, :, :3].T @ np.linalg.inv(intrinsics[i]) @ at for i, at in self.places.items()}
+        # Of each pair: (3, P) where a view's places at infinity are in the other, homogeneous, and (3,) how they move as they come near.
+        self.seen = {pair: self._seen(*pair) for pair in self.pairs}
 
     def inverse_depth(self, m: np.ndarray, view: int, most: int = PIXELS) -> np.ndarray:
         """(P,) at a view's places, 0 where they are above the horizon, or too far."""
-        ray = self.extrinsics[view, :, :3].T @ np.linalg.inv(self.intrinsics[view])
         height = m @ (self.centres[view] - self.middle) + 1.0
-        inverse = -(m @ ray / height) @ self.places[view][:, :most]
+        inverse = -(m / height) @ self.rays[view][:, :most]
         return np.where(inverse * BEYOND * self.views[view].farthest > 1.0, inverse, 0.0)
 
     def over_all_cameras(self, m: np.ndarray) -> bool:
@@ -124,24 +126,28 @@ class Pictures:
             ahead = np.flatnonzero(inverse[one][0] > 0.0)
             if len(ahead) < LEAST:
                 continue
-            there = self._there(one, other, self.places[one][:, ahead], inverse[one][0][ahead])
+            there = self._there(one, other, ahead, inverse[one][0])
             both = there[:, -1] > 0.99
             ahead = ahead[both]
             if len(ahead) < LEAST:
                 continue
-            places = self.places[one][:, ahead]
-            others = [self._there(one, other, places, value[ahead])[:, :-1] for value in inverse[one][1:]]
+            others = [self._there(one, other, ahead, value)[:, :-1] for value in inverse[one][1:]]
             all_of_them = np.stack([self.values[one][ahead], there[both, :-1], *others])
             sums += np.einsum("apd,bpd->dab", all_of_them, all_of_them)
             count += len(ahead)
         return sums, count
 
-    def _there(self, one: int, other: int, places: np.ndarray, inverse: np.ndarray) -> np.ndarray:
-        """(P, 4) what another view shows at a view's places."""
+    def _seen(self, one: int, other: int) -> tuple[np.ndarray, np.ndarray]:
         k, e = self.intrinsics, self.extrinsics
         turn = e[other, :, :3] @ e[one, :, :3].T
-        shift = k[other] @ (e[other, :, 3] - turn @ e[one, :, 3])
-        u, v, z = (k[other] @ turn @ np.linalg.inv(k[one])) @ places + shift[:, None] * inverse
+        return k[other] @ turn @ np.linalg.inv(k[one]) @ self.places[one], k[other] @ (
+            e[other, :, 3] - turn @ e[one, :, 3]
+        )
+
+    def _there(self, one: int, other: int, some: np.ndarray, inverse: np.ndarray) -> np.ndarray:
+        """(P, 4) what another view shows at some of a view's places, (P,) int, by the inverse depths of all."""
+        at_infinity, shift = self.seen[one, other]
+        u, v, z = at_infinity[:, some] + shift[:, None] * inverse[some]
         x, y = (np.where(z > 1e-6, p / np.maximum(z, 1e-6) - 0.5, -9.0).astype(np.float32)[None] for p in (u, v))
         return cv2.remap(self.shown[other], x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)[0]
 
@@ -158,8 +164,7 @@ class Pictures:
         """(3, 3), columns: changes of a plane, independent of each other, that move what is on it by a pixel between two views."""
         total, count = np.zeros((3, 3)), 0
         for i in self.views:
-            places = self.places[i][:, self.inverse_depth(m, i) > 0.0]
-            rays = self.extrinsics[i, :, :3].T @ np.linalg.inv(self.intrinsics[i]) @ places
+            rays = self.rays[i][:, self.inverse_depth(m, i) > 0.0]
             total, count = total + rays @ rays.T, count + rays.shape[1]
         spread, axes = np.linalg.eigh(total / max(count, 1))
         step = np.median([np.linalg.norm(self.centres[i] - self.centres[j]) for i, j in self.pairs])
