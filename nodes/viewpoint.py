@@ -19,6 +19,7 @@ DISTANCES = (0.5, 0.7, 0.9, 1.1, 1.3, 1.6, 2.0)
 COS_WELL_SEEN = np.cos(np.radians(65.0))
 CENTRAL, RIM = 0.5, 0.95  # of a picture's points are its middle, and inside of its rim
 REACH = 1.4  # times the depth of a picture's middle, and the inverse: as far as its subject goes
+MOST_CAMERAS = 200  # that are asked where each point lies in their pictures
 RARE = 0.01  # of what was looked at may lie outside, when the picture is aimed
 FRAME = 2  # cells at the picture's edge that are kept free of it
 SHOWN = 16.0  # what all of it inside the picture counts, where a picture full of surfaces counts ``FULL``
@@ -55,19 +56,27 @@ def attention(seen: Seen) -> np.ndarray:
     A subject is in the middle of all pictures, and what is around it only of some. Where a picture ends is told by its own
     points. What lies far behind its subject is part of the cloud and no reason to step back.
     """
-    total, near = np.zeros(len(seen.points)), np.zeros(len(seen.points), bool)
-    for k, camera in enumerate(seen.cameras):
-        local = (seen.points - camera[:3, 3]) @ camera[:3, :3]
-        depth = -local[:, 2]
-        aside = np.hypot(local[:, 0], local[:, 1]) / np.where(depth > 0.0, depth, np.inf)
-        own = np.flatnonzero((seen.source == k) & (depth > 0.0))
+    local = np.einsum("pj,pjk->pk", seen.points - seen.cameras[seen.source, :3, 3], seen.cameras[seen.source, :3, :3])
+    aside, ahead = _aside(local), local[:, 2] < 0.0
+    near, rims = np.zeros(len(local), bool), {}
+    for k in range(len(seen.cameras)):
+        own = np.flatnonzero((seen.source == k) & ahead)
         if len(own):
-            middle, rim = np.quantile(aside[own], (CENTRAL, RIM))
-            typical = np.median(depth[own[aside[own] <= middle]])
-            near[own] = (depth[own] <= REACH * typical) & (depth[own] >= typical / REACH)
-            total += np.where(depth > 0.0, np.exp(-((aside / (rim + 1e-12)) ** 2)), 0.0)
+            middle, rims[k] = np.quantile(aside[own], (CENTRAL, RIM))
+            typical = np.median(-local[own[aside[own] <= middle], 2])
+            near[own] = np.abs(np.log(-local[own, 2] / typical)) <= np.log(REACH)
+    total = np.zeros(len(local))
+    for k in list(rims)[:: 1 + len(rims) // MOST_CAMERAS]:
+        rays = (seen.points - seen.cameras[k, :3, 3]) @ seen.cameras[k, :3, :3]
+        total += np.exp(-((_aside(rays) / (rims[k] + 1e-12)) ** 2))
     total *= near
     return total / total.sum() if total.any() else np.full(len(total), 1.0 / len(total))
+
+
+def _aside(local: np.ndarray) -> np.ndarray:
+    """(P,) how far points, in a camera's own axes, are from the middle of its picture: the tangent; infinite behind it."""
+    ahead = local[:, 2] < 0.0
+    return np.where(ahead, np.hypot(local[:, 0], local[:, 1]) / np.where(ahead, -local[:, 2], 1.0), np.inf)
 
 
 def upward(cameras: np.ndarray) -> np.ndarray:

@@ -83,7 +83,7 @@ class Pictures:
         self.views = {i: view for i, view in self.views.items() if i in self.places}
         self.rays = {i: extrinsics[i, :, :3].T @ np.linalg.inv(intrinsics[i]) @ at for i, at in self.places.items()}
         # Of each pair: (3, P) where a view's places at infinity are in the other, homogeneous, and (3,) how they move as they come near.
-        self.seen = {pair: self._seen(*pair) for pair in self.pairs}
+        self.across = {pair: self._across(*pair) for pair in self.pairs}
 
     def inverse_depth(self, m: np.ndarray, view: int, most: int = PIXELS) -> np.ndarray:
         """(P,) at a view's places, 0 where they are above the horizon, or too far."""
@@ -137,16 +137,15 @@ class Pictures:
             count += len(ahead)
         return sums, count
 
-    def _seen(self, one: int, other: int) -> tuple[np.ndarray, np.ndarray]:
+    def _across(self, one: int, other: int) -> tuple[np.ndarray, np.ndarray]:
         k, e = self.intrinsics, self.extrinsics
         turn = e[other, :, :3] @ e[one, :, :3].T
-        return k[other] @ turn @ np.linalg.inv(k[one]) @ self.places[one], k[other] @ (
-            e[other, :, 3] - turn @ e[one, :, 3]
-        )
+        at_infinity = k[other] @ turn @ np.linalg.inv(k[one]) @ self.places[one]
+        return at_infinity, k[other] @ (e[other, :, 3] - turn @ e[one, :, 3])
 
     def _there(self, one: int, other: int, some: np.ndarray, inverse: np.ndarray) -> np.ndarray:
         """(P, 4) what another view shows at some of a view's places, (P,) int, by the inverse depths of all."""
-        at_infinity, shift = self.seen[one, other]
+        at_infinity, shift = self.across[one, other]
         u, v, z = at_infinity[:, some] + shift[:, None] * inverse[some]
         x, y = (np.where(z > 1e-6, p / np.maximum(z, 1e-6) - 0.5, -9.0).astype(np.float32)[None] for p in (u, v))
         return cv2.remap(self.shown[other], x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)[0]
