@@ -18,6 +18,7 @@ from pathlib import Path
 from ...errors import DA3Error
 from ...files import ownership
 from ...files.file_lock import file_lock, is_held
+from ...files.owned_folder import remove_if_empty
 
 PREFIX = "da3_blender-"
 KIND = "session"  # of folder, for ``ownership``
@@ -52,6 +53,7 @@ class PrivateFolder:
         """Remove it."""
         self._lock.close()  # first: Windows removes no file that is open
         remove(self.path)
+        remove_if_empty(self.path)  # a worker that was killed as it deleted may have left it without its marker
 
 
 def remove(folder: Path) -> None:

@@ -99,12 +99,16 @@ class Server:
         except OSError:
             self._end()  # nobody reads any more
 
-    def _end(self) -> None:
-        """End now, with every child, leaving no file behind; only the first thread that wants to does so."""
+    def _end(self, leaves_files: bool = False) -> None:
+        """End now, with every child; only the first thread that wants to does so.
+
+        No file is left behind. With ``leaves_files`` they are Blender's to delete: it is there, and may still read what was made before.
+        """
         self._ending.acquire()  # never released: a second one would kill the first between two of its deletions
         pulse.take_time()
         os.chdir(self._folder.parent)  # Windows deletes no folder that is somebody's current one
-        private_folder.remove(self._folder)
+        if not leaves_files:
+            private_folder.remove(self._folder)
         if hasattr(os, "getpgrp") and os.getpgrp() == os.getpid():
             os.killpg(os.getpid(), signal.SIGKILL)
         os._exit(0)
@@ -137,7 +141,9 @@ class Server:
                 return
             self._emit(failure(job, error))
             if isinstance(error, EngineDied) or "CUDA error" in str(error):
-                self._end()  # Ray, or the CUDA context, is lost for this process; the next job gets a new one
+                self._end(
+                    leaves_files=True
+                )  # Ray, or the CUDA context, is lost for this process; the next job gets a new one
         finally:
             if job is not None:
                 self._cancelled.discard(job)

@@ -88,11 +88,19 @@ def whole(client, job):
 @pytest.mark.parametrize("name", ["raylet", "gcs_server"])
 def test_a_run_whose_ray_is_killed_ends_with_its_sentence(client, job, name):
     number = client.generate(*job)
-    until(client, protocol.BatchReady)
+    ready = until(client, protocol.BatchReady)
     os.kill(process(client, name), signal.SIGKILL)
-    end = until(client, ENDS)[-1]
+    ready += until(client, ENDS)
+    end = ready[-1]
     assert isinstance(end, protocol.Failed) and (end.job, end.kind) == (number, "EngineDied"), end
     assert end.message.startswith("Ray itself has died") and "\n" not in end.message
+    deadline = time.monotonic() + PATIENCE
+    while client.pid is not None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    for batch in (
+        event for event in ready if isinstance(event, protocol.BatchReady)
+    ):  # what was made is still there to be built
+        assert all(PointArrays.open(client.folder(number), part["files"]) for part in batch.parts)
 
 
 def test_esc_acts_while_ray_answers_nothing_and_the_next_run_is_whole(client, job):

@@ -252,6 +252,14 @@ def test_another_blenders_folder_stays_whatever_its_number(temp):
     assert not alive.path.exists()
 
 
+def test_a_folder_whose_worker_was_killed_between_marker_and_folder_is_removed(temp):
+    mine = private_folder.PrivateFolder()
+    shutil.rmtree(mine.path)
+    mine.path.mkdir()
+    mine.close()
+    assert not mine.path.exists()
+
+
 @pytest.mark.skipif(shutil.which("unshare") is None, reason="needs unshare")
 def test_a_blender_in_another_container_is_not_robbed(temp, tmp_path):
     """Two processes of the same number, in two PID namespaces with one temporary folder."""
