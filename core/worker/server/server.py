@@ -141,9 +141,8 @@ class Server:
                 return
             self._emit(failure(job, error))
             if isinstance(error, EngineDied) or "CUDA error" in str(error):
-                self._end(
-                    leaves_files=True
-                )  # Ray, or the CUDA context, is lost for this process; the next job gets a new one
+                # Ray, or the CUDA context, is lost for this process; the next job gets a new one.
+                self._end(leaves_files=True)
         finally:
             if job is not None:
                 self._cancelled.discard(job)

@@ -97,9 +97,7 @@ def test_a_run_whose_ray_is_killed_ends_with_its_sentence(client, job, name):
     deadline = time.monotonic() + PATIENCE
     while client.pid is not None and time.monotonic() < deadline:
         time.sleep(0.05)
-    for batch in (
-        event for event in ready if isinstance(event, protocol.BatchReady)
-    ):  # what was made is still there to be built
+    for batch in [event for event in ready if isinstance(event, protocol.BatchReady)]:  # they can still be built
         assert all(PointArrays.open(client.folder(number), part["files"]) for part in batch.parts)
 
 
