@@ -13,7 +13,7 @@ from ...frames.source import FrameSource
 from ...monitor import Monitor
 from ...prediction.prediction import Cameras, Prediction
 from ...settings import Lens, Settings
-from . import coverage, scene
+from . import coverage, cutouts, scene
 from .scene import Scene
 from .sfm.overlays import over_all
 from .sfm.reconstruction import SfmResult, structure_from_motion
@@ -111,6 +111,9 @@ class ClassicPredictor:
         over = over_all(canvas)
         if over is not None:
             valid &= ~over
+        background = cutouts.around(canvas, valid)
+        if background is not None:
+            valid &= ~background
         intrinsics = np.stack([p.to_processed(k) for p, k in zip(placements, sfm.intrinsics, strict=True)])
         depth, conf, sky = dense(canvas, valid, intrinsics, sfm, self.monitor)
         little = coverage.of_little(canvas, valid & ~sky, conf, sfm)

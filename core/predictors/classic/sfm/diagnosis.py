@@ -14,6 +14,7 @@ FEW_FEATURES = 150  # in the median image
 OVERLAPPING = 30  # matches of one geometry that say that two images see the same place
 MATCHES_AT_ALL = 100  # that look alike, whether or not they fit one geometry
 MOSTLY = 0.8  # of the pairs that overlap
+PLACES = 3  # pairs that overlap and do not show the same view, at least, that speak for places that differ
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,15 @@ class Evidence:
         return replace(self, pairs=self.pairs[np.isin(self.pairs[:, :2], images).all(axis=1)])
 
     @property
+    def apart(self) -> Evidence:
+        """Of the pairs of images that do not show the same view as an earlier one of them."""
+        same = self.overlapping[self.overlapping[:, 4] == STATIC]
+        kept = np.zeros(len(self.features), bool)
+        for image in range(len(kept)):
+            kept[image] = not kept[same[same[:, 1] == image, 0]].any()
+        return self.among(np.flatnonzero(kept))
+
+    @property
     def overlapping(self) -> np.ndarray:
         """The pairs that see the same place."""
         return self.pairs[self.pairs[:, 3] >= OVERLAPPING]
@@ -45,7 +55,9 @@ class Evidence:
     @property
     def shows_no_motion(self) -> bool:
         """Whether the camera stood still or only turned, or pictures were mirrored: then no place can be measured, whatever COLMAP makes of it."""
-        return self.share(STATIC, TURNED, MIRRORED) >= MOSTLY and self.share(MOVED) < 1.0 - MOSTLY
+        apart = self.apart  # a video that begins with a minute on a tripod has moved all the same
+        seen = [self, apart] if len(apart.overlapping) >= PLACES else [self]
+        return all(one.share(STATIC, TURNED, MIRRORED) >= MOSTLY and one.share(MOVED) < 1.0 - MOSTLY for one in seen)
 
 
 def why_nothing(evidence: Evidence) -> str:
@@ -96,7 +108,7 @@ def _no_motion(evidence: Evidence, count: int) -> str:
     if evidence.share(STATIC) >= evidence.share(TURNED):
         return (
             f"the camera did not move ({evidence.share(STATIC):.0%} of {pairs} shows the same view). "
-            f"Take images from different places, or {DEPTH_HINT}"
+            f"Take images from different places (of a thing on a turntable: cut it out, with one colour around it), or {DEPTH_HINT}"
         )
     return (
         f"the camera only turned, it did not move to another place (so say {evidence.share(TURNED):.0%} of {pairs}"
@@ -118,6 +130,9 @@ def why_not(index: int, evidence: Evidence, placed: np.ndarray) -> str:
     others = np.where(own[:, 0] == index, own[:, 1], own[:, 0])
     to_placed = own[placed[others], 3] if len(own) else np.zeros(0, int)
     best = int(to_placed.max()) if len(to_placed) else 0
+    mirrored = own[own[:, 4] == MIRRORED]
+    if len(mirrored) and mirrored[:, 3].max() >= max(OVERLAPPING, best):
+        return f"mirrored against the others and to be flipped back, {int(mirrored[:, 3].max())} matches"
     if best >= OVERLAPPING:
         return f"overlaps, {best} matches, but fits no place"
     if len(own) and int(own[:, 3].max()) >= OVERLAPPING:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import re
+from pathlib import Path
 
 import classic_room
 import cv2
 import numpy as np
+import pycolmap
 import pytest
 import truth as truths
 from da3_blender.core.errors import BadInput
@@ -14,6 +17,7 @@ from da3_blender.core.monitor import Monitor
 from da3_blender.core.predictors.classic import structure_from_motion
 from da3_blender.core.predictors.classic.sfm.diagnosis import Evidence, why_not, why_nothing
 from da3_blender.core.predictors.classic.sfm.lenses import believable, rungs
+from da3_blender.core.predictors.classic.sfm.processes import pair_motion
 from da3_blender.core.predictors.classic.sfm.processes.pair_motion import (
     MIRRORED,
     MOVED,
@@ -129,9 +133,55 @@ def test_learned_features_do_not_make_a_scene_of_mirror_images():
         structure_from_motion([image, image[:, ::-1].copy()], [None] * 2, Monitor(), matching=FeatureMatching.LEARNED)
 
 
+def test_a_mirrored_picture_among_others_is_left_out_and_named(tmp_path, monkeypatch):
+    """Learned features tied it to the others: of 14 views with one mirrored all cameras were off, by a quarter of the path."""
+    monkeypatch.syspath_prepend(str(Path(pair_motion.__file__).parent))  # where the child process has its files
+    stored, child = importlib.import_module("colmap_database"), importlib.import_module("sfm_process")
+    random = np.random.default_rng(0)
+    points = random.uniform([-2.0, -1.5, 4.0], [2.0, 1.5, 6.0], (300, 3))
+    job = {"rigs": [], "learned": False, "count": 4, "focal_is_known": False}
+    rung = {
+        "name": "",
+        "angle": None,
+        "groups": [{"images": [0, 1, 2, 3], "focal": 500.0, "width": 640, "height": 480}],
+    }
+    database, pairs = tmp_path / "some.db", [(a, b) for a in range(4) for b in range(a + 1, 4)]
+    for i in range(4):
+        cv2.imwrite(str(tmp_path / stored.image_name(i)), np.zeros((480, 640), np.uint8))
+    stored._import_images(database, tmp_path, rung["groups"])
+    with pycolmap.Database.open(database) as db:
+        for i in range(4):
+            seen = 500.0 * (points[:, :2] - [0.6 * i - 0.9, 0.1 * i]) / points[:, 2:] + [320.0, 240.0]
+            db.write_keypoints(i + 1, (seen * [-1.0, 1.0] + [640.0, 0.0] if i == 2 else seen).astype(np.float32))
+        for a, b in pairs:
+            db.write_matches(a + 1, b + 1, np.repeat(np.arange(300, dtype=np.uint32)[:, None], 2, axis=1))
+    stored._verify(tmp_path, database, pairs, stored._verification(rung["groups"]))
+    for found in (
+        child._map(job, rung, tmp_path, database, lambda _: None),
+        child._map_at_once(job, rung, tmp_path, database),
+    ):
+        assert sorted(image.name for image in found.model.images.values() if image.has_pose) == [
+            stored.image_name(i) for i in (0, 1, 3)
+        ]
+    seen = Evidence(np.full(4, 300), stored.matched_pairs(database, {i + 1: i for i in range(4)}))
+    assert why_not(2, seen, np.array([True, True, False, True])).startswith("mirrored")
+    assert not seen.shows_no_motion
+
+
 def test_two_turned_pictures_among_others_are_no_scene():
     seen = evidence(pairs=[(0, 1, 60, 40, MOVED), (1, 2, 300, 250, TURNED), (0, 2, 60, 40, MOVED)])
     assert not seen.shows_no_motion and seen.among(np.array([1, 2])).shows_no_motion
+
+
+def test_a_long_still_beginning_does_not_hide_that_the_camera_moved():
+    """60 frames from a tripod and six steps: the model said that the camera did not move."""
+    still = [(a, b, 300, 250, STATIC) for a in range(12) for b in range(a + 1, 12)]
+    steps = [(a, b, 300, 250, MOVED) for b in (12, 13, 14) for a in (0, 12, 13) if a < b]
+    seen = Evidence(np.full(15, 2000), np.array(still + steps, np.int64))
+    assert seen.share(STATIC) > 0.9 and not seen.shows_no_motion
+    assert Evidence(np.full(12, 2000), np.array(still, np.int64)).shows_no_motion
+    turned = [(a, b, 300, 250, TURNED) for a, b, *_ in steps]
+    assert Evidence(np.full(15, 2000), np.array(still + turned, np.int64)).shows_no_motion
 
 
 def evidence(features: int = 2000, pairs: list[tuple[int, ...]] = (), sizes: tuple[int, ...] = ()) -> Evidence:

@@ -32,14 +32,21 @@ def test_a_logo_is_found_where_it_is(stamped):
     assert over[logo].mean() > 0.95 and over[~logo].mean() < 0.02
 
 
-@pytest.mark.parametrize("change", ["none", "still", "bars", "few"])
+def test_bars_are_found_where_they_are():
+    """Black was continued before and below the yard: the same colour, of which nothing is known, in every view."""
+    images = [image.copy() for image in truths.load("courtyard").images[:6]]
+    for image in images:
+        image[:50], image[-30:], image[:, :20] = 0, 0, 0
+    over = over_all(images)
+    bars = (images[0] == 0).all(axis=2)
+    assert over[bars].all() and over[60:-40, 30:].sum() < 0.01 * over.size
+
+
+@pytest.mark.parametrize("change", ["none", "still", "few"])
 def test_nothing_else_is_taken_for_one(change):
     images = [image.copy() for image in truths.load("courtyard").images[:6]]
     if change == "still":
         images = [images[0]] * 6
-    if change == "bars":
-        for image in images:
-            image[:50], image[-50:] = 0, 0
     assert over_all(images[:3] if change == "few" else images) is None
 
 

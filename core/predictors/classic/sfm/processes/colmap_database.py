@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 import pair_graph
 import pycolmap
 import retrieval
-from pair_motion import kind_of_motion
+from pair_motion import OVER, kind_of_motion, turned_over
 
 SEED = 1
 PAIRS_PER_STEP = 16  # image pairs matched between two reports
@@ -182,7 +182,7 @@ def matched_pairs(database: Path, names: dict[int, int]) -> np.ndarray:
     with pycolmap.Database.open(database) as db:
         cameras = {camera.camera_id: camera for camera in db.read_all_cameras()}
         seen = {image.image_id: cameras[image.camera_id] for image in db.read_all_images()}
-        geometries = {pair: geometry.inlier_matches for pair, geometry in _geometries(db)}
+        geometries = {pair: geometry.inlier_matches for pair, geometry in pair_graph.geometries(db)}
         places = {i: np.asarray(db.read_keypoints(i))[:, :2] for i in names}
         for number, count in zip(*db.read_num_matches(), strict=True):
             a, b = sorted(pycolmap.pair_id_to_image_pair(number))
@@ -195,15 +195,6 @@ def matched_pairs(database: Path, names: dict[int, int]) -> np.ndarray:
                 kind = kind_of_motion(places[a][fitting[:, 0]], places[b][fitting[:, 1]], *sizes)
             rows.append((names[a], names[b], count, len(fitting), kind))
     return np.array(sorted(rows), np.int64).reshape(-1, 5)
-
-
-def _geometries(db: Any) -> list[tuple[tuple[int, int], Any]]:
-    """All verified pairs of images, their numbers in ascending order, and how their matches fit."""
-    found = [
-        (pycolmap.pair_id_to_image_pair(number), geometry)
-        for number, geometry in zip(*db.read_two_view_geometries(), strict=True)
-    ]
-    return sorted(found, key=lambda one: one[0])
 
 
 def _verify(folder: Path, database: Path, pairs: list[tuple[int, int]], options: Any) -> None:
@@ -239,60 +230,22 @@ def _likely_pairs(job: dict[str, Any], database: Path) -> list[tuple[int, int]]:
 
 
 def _settle(database: Path) -> None:
-    """The matched pairs in order, which threads leave to chance and decides how sums are rounded; contradicting ones emptied."""
+    """The matched pairs in order, which threads leave to chance and decides how sums are rounded; contradicting ones emptied,
+    mirrored ones marked as ``NO_SCENE``: they go on to say why an image has no camera."""
     with pycolmap.Database.open(database) as db:
         ids = sorted(image.image_id for image in db.read_all_images())
-        found = _geometries(db)
+        found = pair_graph.geometries(db)
         pairs, geometries = [pair for pair, _ in found], [geometry for _, geometry in found]
-        for k in _contradicting(db, ids, pairs, geometries):
+        places = {i: np.asarray(db.read_keypoints(i))[:, :2] for i in ids}
+        for (a, b), geometry in found:
+            first, second = geometry.inlier_matches.T.reshape(2, -1)
+            if turned_over(places[a][first], places[b][second]) > OVER:
+                geometry.config = pair_graph.NO_SCENE
+        for k in pair_graph.contradicting_pairs(db, ids, pairs, geometries):
             geometries[k] = pycolmap.TwoViewGeometry()
         db.clear_two_view_geometries()
         for (a, b), geometry in zip(pairs, geometries, strict=True):
             db.write_two_view_geometry(a, b, geometry)
-
-
-def _contradicting(db: Any, ids: list[int], pairs: list[tuple[int, int]], geometries: list[Any]) -> list[int]:
-    """Which of the pairs show things that look alike and are not the same (``pair_graph``); notes how each pair is turned."""
-    cameras = {camera.camera_id: camera for camera in db.read_all_cameras()}
-    seen = {i: cameras[db.read_image(i).camera_id] for i in ids}
-    places = {i: np.asarray(db.read_keypoints(i))[:, :2].astype(np.float64) for i in ids}
-    known = [
-        k
-        for k, ((a, b), geometry) in enumerate(zip(pairs, geometries, strict=True))
-        if len(geometry.inlier_matches)
-        and pycolmap.estimate_two_view_geometry_pose(seen[a], places[a], seen[b], places[b], geometry)
-    ]
-    ends, rotations, weights = _turns([pairs[k] for k in known], [geometries[k] for k in known])
-    wrong = pair_graph.contradicting(len(ids), np.searchsorted(ids, ends), rotations, weights)
-    return [k for k, is_wrong in zip(known, wrong, strict=True) if is_wrong]
-
-
-def contradicted(model: Any, database: Path) -> float:
-    """Share of the pairs, by their matches, that are turned otherwise in the model than by themselves."""
-    poses = {i: image.cam_from_world().rotation.matrix() for i, image in model.images.items() if image.has_pose}
-    with pycolmap.Database.open(database) as db:
-        fit = [(pair, geometry) for pair, geometry in _geometries(db) if len(geometry.inlier_matches)]
-        both = [one for one in fit if one[1].cam2_from_cam1 and poses.keys() >= set(one[0])]
-        if not both:
-            return 0.0
-        pairs, rotations, weights = _turns(*zip(*both, strict=True))
-        own = np.array([poses[b] @ poses[a].T for a, b in pairs.tolist()])
-        wrong = pair_graph.angles(own, rotations) > pair_graph.CONTRADICTS
-        for k in np.flatnonzero(wrong).tolist():  # by a guess at the focal length, perhaps: by the model's, then
-            (a, b), geometry = both[k]
-            cameras = [model.images[i].camera for i in (a, b)]
-            places = [np.asarray(db.read_keypoints(i))[:, :2].astype(np.float64) for i in (a, b)]
-            if pycolmap.estimate_two_view_geometry_pose(cameras[0], places[0], cameras[1], places[1], geometry):
-                again = geometry.cam2_from_cam1.rotation.matrix()
-                wrong[k] = pair_graph.angles(own[k, None], again[None])[0] > pair_graph.CONTRADICTS
-    return float(weights[wrong].sum() / weights.sum())
-
-
-def _turns(pairs: Sequence[tuple[int, int]], geometries: Sequence[Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of pairs that fit: (P, 2) the images' numbers, (P, 3, 3) rotations from the first to the second, (P,) matches."""
-    rotations = [geometry.cam2_from_cam1.rotation.matrix() for geometry in geometries]
-    weights = [float(len(geometry.inlier_matches)) for geometry in geometries]
-    return np.array(pairs, np.int64).reshape(-1, 2), np.array(rotations).reshape(-1, 3, 3), np.array(weights)
 
 
 def _slices(items: list[Any], size: int) -> Iterator[list[Any]]:

@@ -19,6 +19,7 @@ import colmap_database as stored
 import lens_checks
 import mounted
 import numpy as np
+import pair_graph
 import pycolmap
 import triangulation
 from child import listen, own_stdout
@@ -151,6 +152,7 @@ def _pipeline_options(job: dict[str, Any], rung: dict[str, Any] | None = None) -
     options.num_threads = options.mapper.num_threads = 1  # sums in one order: the same images, the same cameras
     options.ba_local_function_tolerance = options.ba_global_function_tolerance = lens_checks.CONVERGED
     options.min_model_size = 2
+    options.ignore_watermarks = True
     options.extract_colors = False
     options.ba_refine_sensor_from_rig = False  # how a rig's cameras look is known exactly, and so are their lenses
     refine = rung is None or not _trusts_prior(job, rung)
@@ -196,6 +198,7 @@ def _map_at_once(job: dict[str, Any], rung: dict[str, Any], folder: Path, databa
     came to an end."""
     options = pycolmap.GlobalPipelineOptions()
     options.random_seed, options.num_threads = stored.SEED, 1
+    options.ignore_watermarks = True
     out = folder / "models"
     out.mkdir(exist_ok=True)
     return _best_of(job, rung, pycolmap.global_mapping(database, folder, out, options), database)
@@ -218,7 +221,7 @@ def _outcome(rung: str, model: Any, sizes: tuple[int, ...], database: Path) -> O
     length = sum(point.track.length() for point in model.points3D.values())
     error = sum(point.error * point.track.length() for point in model.points3D.values()) / max(1, length)
     placed = sum(count >= FEWEST_POINTS for count in seen.values())
-    torn = stored.contradicted(model, database) > TORN
+    torn = pair_graph.contradicted(model, database) > TORN
     return Outcome(rung, model, placed, model.num_points3D(), float(error), sizes, torn)
 
 
