@@ -16,7 +16,7 @@ from scipy.spatial import cKDTree
 from ..errors import BadInput
 from ..monitor import Monitor
 from ..settings import Settings
-from .fusion import mesh_cleaning, texture
+from .fusion import frame_kernels, mesh_cleaning, texture
 from .fusion.depth_agreement import Agreement, Noise
 from .fusion.depth_maps import Frame, Pieces, frames
 from .fusion.marching_cubes import extract
@@ -215,8 +215,8 @@ def _corrected(
     for number, frame in enumerate(frames(pieces, settings.min_confidence)):
         monitor.progress(STAGE, begin + (end - begin) * number / found.frames)
         far = _farthest(found, voxel, frame.intrinsics[0, 0])
-        frame.depth[(frame.facing < least) | (frame.depth > far)] = 0.0
-        yield frame, frame.depth * found.agreement.correction(number, frame.depth.shape)
+        factor = found.agreement.correction(number, frame.depth.shape)
+        yield frame, frame_kernels.corrected(frame.depth, frame.facing, factor, least, far)
 
 
 def _farthest(found: _Found, voxel: float, focal: float) -> float:

@@ -17,6 +17,7 @@ from scipy.spatial import cKDTree
 
 from ...monitor import Monitor
 from ...prediction.prediction import Prediction
+from . import frame_kernels
 from .depth_maps import Frame, taken
 
 WIDTH = 56  # pixels of the longer side of the small depth maps
@@ -143,20 +144,8 @@ class Agreement:
         if not len(row) or not len(others):
             return total, weight
         z = own.depth[row, column] * np.exp(own.log_scale[row, column])
-        pixel, reached, inside = together.seen_from(own, row, column, z, others)
-        theirs = together.depth.take(pixel) * inside
-        their_facing, away = together.facing.take(pixel), own.facing[row, column] * z
-        even = np.clip(away / np.maximum(their_facing * theirs, 1e-9), 1.0 / MOST_UNEVEN, MOST_UNEVEN)
-        # What the difference along the other's ray means along the own one, on a surface that both see.
-        difference = theirs - reached
-        along = difference * their_facing / np.maximum(away, 1e-9)
-        near = (theirs > 0) & (np.abs(difference) < gate * theirs) & (np.abs(along) < gate)
-        w = even * even * near
-        weights = w.sum(axis=0)
-        # 32 bits of 1 + along are finer than what is looked for, and log1p takes ten times as long.
-        sums = (w * np.log(np.where(near, np.float32(1) + along, np.float32(1)))).sum(axis=0)
-        total[row, column] = sums / np.maximum(weights, 1e-9)
-        weight[row, column] = weights
+        found = together.differences(own, row, column, z, others, gate)
+        total[row, column], weight[row, column] = found
         return total, weight
 
 
@@ -186,8 +175,9 @@ class _Together:
     """The small depth maps of all frames in one row, so that many are looked at in one step."""
 
     def __init__(self, small: list[Small]) -> None:
-        self._height, self._width = np.array([s.depth.shape for s in small], np.int64).reshape(-1, 2).T
-        self._begin = np.cumsum(self._height * self._width) - self._height * self._width
+        self._sizes = np.array([s.depth.shape for s in small], np.int64).reshape(-1, 2)
+        pixels = self._sizes.prod(axis=1)
+        self._begin = np.cumsum(pixels) - pixels
         self._rotation = np.array([s.intrinsics @ s.extrinsics[:, :3] for s in small]).reshape(-1, 3, 3)
         self._shift = np.array([s.intrinsics @ s.extrinsics[:, 3] for s in small]).reshape(-1, 3)
         self.facing = _row([s.facing for s in small])
@@ -200,29 +190,29 @@ class _Together:
     def project(self, points: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Places (P, 3) in some frames (M,): pixel in the row, depth (float32), and whether the frame has it in view; (M, P)
         each. A pixel is always one of the frame's."""
-        return self._pixels(points.T, self._rotation[others], self._shift[others], others)
-
-    def seen_from(
-        self, own: Small, row: np.ndarray, column: np.ndarray, z: np.ndarray, others: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """``project`` of P pixels of a frame, at depths ``z``; from its own camera on, so that 32 bits are enough anywhere."""
-        k, pose = own.intrinsics, own.extrinsics
-        places = np.stack([(column + 0.5 - k[0, 2]) / k[0, 0], (row + 0.5 - k[1, 2]) / k[1, 1], np.ones(len(z))])
-        turn = self._rotation[others] @ pose[:, :3].T
-        return self._pixels(places.astype(np.float32) * z, turn, self._shift[others] - turn @ pose[:, 3], others)
-
-    def _pixels(
-        self, places: np.ndarray, turn: np.ndarray, shift: np.ndarray, others: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """``project`` of ``places`` (3, P), by what brings them to each frame's image, (M, 3, 3) and (M, 3)."""
-        turned = turn.reshape(-1, 3).astype(places.dtype) @ places
-        x, y, depth = np.swapaxes(turned.reshape(len(others), 3, -1) + shift.astype(places.dtype)[..., None], 0, 1)
+        turned = self._rotation[others].reshape(-1, 3) @ points.T
+        x, y, depth = np.swapaxes(turned.reshape(len(others), 3, -1) + self._shift[others][..., None], 0, 1)
         safe = np.maximum(depth, 1e-9)
         u, v = x / safe, y / safe
-        width, height = self._width[others][:, None], self._height[others][:, None]
-        inside = (depth > 0) & (u >= 0) & (u < width.astype(u.dtype)) & (v >= 0) & (v < height.astype(u.dtype))
+        height, width = self._sizes[others].T[..., None]
+        inside = (depth > 0) & (u >= 0) & (u < width) & (v >= 0) & (v < height)
         column, row = (np.where(inside, at, 0).astype(np.int64) for at in (u, v))
-        return self._begin[others][:, None] + row * width + column, depth.astype(np.float32, copy=False), inside
+        return self._begin[others][:, None] + row * width + column, depth.astype(np.float32), inside
+
+    def differences(
+        self, own: Small, row: np.ndarray, column: np.ndarray, z: np.ndarray, others: np.ndarray, gate: float
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """``frame_kernels.depth_differences`` of P pixels of a frame, at depths ``z``; from its own camera on, so that 32 bits are
+        enough anywhere."""
+        k, pose = own.intrinsics, own.extrinsics
+        rays = np.stack([(column + 0.5 - k[0, 2]) / k[0, 0], (row + 0.5 - k[1, 2]) / k[1, 1], np.ones(len(z))])
+        turn = self._rotation[others] @ pose[:, :3].T
+        shift = self._shift[others] - turn @ pose[:, 3]
+        turn, shift, rays = (values.astype(np.float32) for values in (turn, shift, rays))
+        return frame_kernels.depth_differences(
+            z, own.facing[row, column], rays, turn, shift, self._begin[others], self._sizes[others],
+            self.depth, self.facing, gate, MOST_UNEVEN,
+        )  # fmt: skip
 
 
 def _row(maps: list[np.ndarray]) -> np.ndarray:

@@ -12,6 +12,7 @@ import numpy as np
 
 from ...errors import DA3Error
 from ...prediction.prediction import Prediction
+from . import frame_kernels
 
 Pieces = Callable[[], Iterable[tuple[Sequence[int], Prediction]]]
 
@@ -78,11 +79,9 @@ def _frame(index: int, prediction: Prediction, row: int, least_confidence: float
     assert prediction.extrinsics is not None and prediction.intrinsics is not None
     conf, intrinsics = prediction.conf[row], np.asarray(prediction.intrinsics[row], np.float64)
     depth, facing = taken(prediction, row, least_confidence)
-    weight = np.zeros(depth.shape, np.float32)
-    good = depth > 0
-    if good.any():
-        usual = float(np.median(conf[good][::5]))
-        weight[good] = np.minimum(conf[good] / usual, MOST_TRUSTED) * facing[good] / depth[good] ** 2
+    seen = conf[depth > 0]
+    usual = float(np.median(seen[::5])) if len(seen) else 1.0
+    weight = frame_kernels.weights(depth, facing, conf, usual, MOST_TRUSTED)
     extrinsics = np.asarray(prediction.extrinsics[row], np.float64)
     return Frame(index, depth, weight, facing, intrinsics, extrinsics, prediction.images[row])
 
@@ -107,7 +106,7 @@ def taken(
     smooth = cv2.medianBlur(depth, 5) if min(depth.shape) >= 5 else depth
     facing = facing_of(smooth, np.asarray(prediction.intrinsics[row], np.float64), part)
     depth, smooth = np.ascontiguousarray(depth[part]), smooth[part]
-    depth[(np.abs(depth - smooth) > STRAY * smooth) | (facing < GRAZING)] = 0.0
+    frame_kernels.drop_strays(depth, smooth, facing, STRAY, GRAZING)
     return depth, facing
 
 

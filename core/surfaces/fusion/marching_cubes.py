@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from ...monitor import Monitor
-from . import marching_cubes_table
+from . import field_kernels, marching_cubes_table
 from .tsdf_volume import MOST_THREADS, SIDE, VOXELS, Volume
 
 CHUNK = 512  # blocks at once
@@ -72,31 +72,8 @@ def _chunk(
     """Of each corner of each triangle, three in a row: the id of the voxel edge that it lies on, (3T,) int64, and how far along
     that it lies, (3T,) float32."""
     distance, seen, owners = _with_neighbours(volume, slots, least_weight)
-    inside = distance < 0
-    case = np.zeros((len(slots), SIDE, SIDE, SIDE), np.uint8)
-    whole = np.ones(case.shape, bool)
-    for corner, (x, y, z) in enumerate(marching_cubes_table.CORNERS):
-        part = np.s_[:, x : x + SIDE, y : y + SIDE, z : z + SIDE]
-        case |= inside[part] * np.uint8(1 << corner)
-        whole &= seen[part]
-    block, i, j, k = np.nonzero(whole & (count[case] > 0))
-    kind = case[block, i, j, k]
-    edges = table[kind]  # (C, 5, 3)
-    of_cell, number = np.nonzero(edges[..., 0] >= 0)
-    edge = edges[of_cell, number].reshape(-1)  # (3T,)
-    cell = np.repeat(of_cell, 3)
-    block = block[cell]
-    start = np.stack([i, j, k], axis=-1)[cell] + marching_cubes_table.EDGE_START[edge]
-    axis = marching_cubes_table.EDGE_AXIS[edge]
-    end = start.copy()
-    end[np.arange(len(end)), axis] += 1
-    a, b = (distance[block, p[:, 0], p[:, 1], p[:, 2]].astype(np.float64) for p in (start, end))
-    along = np.clip(a / (a - b), LEAST, 1.0 - LEAST).astype(np.float32)
-    beyond = start == SIDE  # the edge belongs to the block that its first voxel is in
-    owner = owners[block, (beyond @ np.array([4, 2, 1]))]
-    inner = start - SIDE * beyond
-    voxel = (inner[:, 0] * SIDE + inner[:, 1]) * SIDE + inner[:, 2]
-    return (owner * VOXELS + voxel) * 3 + axis, along
+    edges = marching_cubes_table.EDGE_START, marching_cubes_table.EDGE_AXIS
+    return field_kernels.triangles(distance, seen, owners, count, table, *edges, LEAST)
 
 
 def _with_neighbours(

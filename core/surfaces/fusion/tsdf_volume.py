@@ -14,13 +14,14 @@ import numpy as np
 import torch
 
 from ...errors import DA3Error
+from . import field_kernels
 from .depth_maps import turned
 
 SIDE = 8  # voxels along a block's edge
 VOXELS = SIDE**3
 WHOLE = (slice(None),) * 3  # of a block
 PAGE = 2048  # blocks that memory is taken for at once
-CHUNK = 128  # blocks that are worked on at once: what they need stays in the processor's cache
+CHUNK = 512  # blocks that a thread of the processor works on at once
 SPACING = 0.3  # of a block's edge, at most, between the points that say which blocks a surface passes
 MOST_THREADS = 8
 BEHIND = 0.75  # of the band: so far behind a surface its view says nothing any more
@@ -103,23 +104,26 @@ class Volume:
         slots = self._touched(view)
         if not len(slots):
             return
-        pixels = self._pixels(view)
+        pixels = field_kernels.view_pixels(view.depth, view.facing, view.weight, view.band, self.band)
         rotation = view.intrinsics @ view.extrinsics[:, :3]
         corners = self.origin + self.numbers[slots] * (SIDE * self.voxel)
         # Homogeneous pixels (u z, v z, z) of each block's first voxel, in float64, and of the others relative to it.
         first = turned(corners, rotation) + view.intrinsics @ view.extrinsics[:, 3]
-        others = torch.from_numpy(turned(self._cells, rotation).T.astype(np.float32)).to(self.device)
-        base = torch.from_numpy(first.T.astype(np.float32)).to(self.device)
-        size = view.depth.shape
+        cells = turned(self._cells, rotation).T
+        here, (height, width) = self.device.type == "cpu", view.depth.shape
+        base, cells, pixels = (
+            torch.from_numpy(np.ascontiguousarray(part, np.float32)).to(self.device) for part in (first, cells, pixels)
+        )
 
-        def add(rows: np.ndarray) -> None:
-            page = int(slots[rows[0]]) // PAGE
+        def add_part(rows: slice) -> None:
+            page = int(slots[rows.start]) // PAGE
             at = torch.from_numpy(slots[rows] - page * PAGE).to(self.device)
-            part = torch.from_numpy(rows).to(self.device)
-            self._add(page, at, base[:, part], others, pixels, size)
+            add = _add_here if here else _add
+            blocks = self._distance[page], self._weight[page], at
+            add(*blocks, base[rows], cells, pixels, height=height, width=width)
 
         self.finish()  # two frames at once would lose what one of them says
-        self._running = [self._threads.submit(add, rows) for rows in self._pieces(slots)]
+        self._running = [self._threads.submit(add_part, rows) for rows in self._pieces(slots)]
 
     def finish(self) -> None:
         """Wait until all frames are in the field: before anything is taken from it.
@@ -181,59 +185,59 @@ class Volume:
                     pages.append(torch.zeros((PAGE, VOXELS), dtype=torch.float32, device=self.device))
         return np.sort(slots)
 
-    def _pixels(self, view: View) -> list[torch.Tensor]:
-        """Of each pixel, with one of no weight all around the picture, ((H + 2) (W + 2),) float32 each: how far it is to its surface,
-        what of that goes with each unit of z, its weight, and the truncation; distances in truncations."""
-        depth, weight, facing = (np.pad(part, 1) for part in (view.depth, view.weight, view.facing))
-        reach = np.maximum(depth * view.band, self.band)
-        found = depth * facing / reach, facing / reach, np.where(depth > 0, weight, 0), reach
-        return [torch.from_numpy(part.astype(np.float32).reshape(-1)).to(self.device) for part in found]
-
-    def _pieces(self, slots: np.ndarray) -> list[np.ndarray]:
+    def _pieces(self, slots: np.ndarray) -> list[slice]:
         """Rows of ``slots`` (sorted), a chunk of one page at a time."""
         bounds = np.searchsorted(slots, np.arange(0, len(self._distance) + 1) * PAGE)
         chunk = CHUNK if self.device.type == "cpu" else PAGE
         return [
-            np.arange(start, min(start + chunk, end))
+            slice(start, min(start + chunk, end))
             for begin, end in zip(bounds[:-1], bounds[1:], strict=True)
             for start in range(begin, end, chunk)
         ]
 
-    def _add(
-        self,
-        page: int,
-        at: torch.Tensor,
-        base: torch.Tensor,
-        others: torch.Tensor,
-        pixels: list[torch.Tensor],
-        size: tuple[int, ...],
-    ) -> None:
-        """Update the blocks ``at`` of a page; ``base`` (3, B) and ``others`` (3, VOXELS) are homogeneous pixels."""
-        height, width = size
-        z = base[2][:, None] + others[2]
-        inverse = z.clamp(min=1e-9).reciprocal_()  # what is behind the camera falls outside of the picture
-        u = (base[0][:, None] + others[0]).mul_(inverse).clamp_(-1.0, width).add_(1.0)
-        v = (base[1][:, None] + others[1]).mul_(inverse).clamp_(-1.0, height).add_(1.0)
-        pixel = v.to(torch.int32).mul_(width + 2).add_(u.to(torch.int32)).reshape(-1)
-        distance, slope, weight, reach = (part.index_select(0, pixel).reshape(z.shape) for part in pixels)
-        distance.addcmul_(z, slope, value=-1.0)
-        # Behind the surface the view says less the farther it is: there may be another surface.
-        weight.mul_(distance.mul(1.0 / BEHIND).add_(1.0).clamp_(0.0, 1.0))
-        old, total = (pages[page].index_select(0, at) for pages in (self._distance, self._weight))
-        total.add_(weight)
-        change = distance.clamp_(-1.0, 1.0).mul_(reach).sub_(old)
-        old.addcdiv_(change.mul_(weight), total.clamp(min=1e-12))
-        self._distance[page].index_copy_(0, at, old)
-        self._weight[page].index_copy_(0, at, total)
+
+def _add_here(*parts: torch.Tensor, height: int, width: int) -> None:
+    """``field_kernels.add_to_blocks``, of tensors."""
+    distance, total, at, first, cells, pixels = (part.numpy() for part in parts)
+    field_kernels.add_to_blocks(distance, total, at, first, cells, pixels, height, width, BEHIND)
+
+
+def _add(
+    distance: torch.Tensor,
+    total: torch.Tensor,
+    at: torch.Tensor,
+    first: torch.Tensor,
+    cells: torch.Tensor,
+    pixels: torch.Tensor,
+    height: int,
+    width: int,
+) -> None:
+    """``field_kernels.add_to_blocks`` on a graphics card."""
+    z = first[:, 2, None] + cells[2]
+    inverse = z.clamp(min=1e-9).reciprocal_()  # what is behind the camera falls outside of the picture
+    u = (first[:, 0, None] + cells[0]).mul_(inverse).clamp_(-1.0, width).add_(1.0)
+    v = (first[:, 1, None] + cells[1]).mul_(inverse).clamp_(-1.0, height).add_(1.0)
+    pixel = v.to(torch.int32).mul_(width + 2).add_(u.to(torch.int32)).reshape(-1)
+    found, slope, weight, reach = pixels.index_select(0, pixel).T.reshape(4, *z.shape)
+    found.addcmul_(z, slope, value=-1.0)
+    # Behind the surface the view says less the farther it is: there may be another surface.
+    weight.mul_(found.mul(1.0 / BEHIND).add_(1.0).clamp_(0.0, 1.0))
+    old, weights = (page.index_select(0, at) for page in (distance, total))
+    weights.add_(weight)
+    change = found.clamp_(-1.0, 1.0).mul_(reach).sub_(old)
+    old.addcdiv_(change.mul_(weight), weights.clamp(min=1e-12))
+    distance.index_copy_(0, at, old)
+    total.index_copy_(0, at, weights)
 
 
 def surface_blocks(view: View, origin: np.ndarray, voxel: float, band: float) -> np.ndarray:
     """(K,) int64, sorted: keys of the blocks within the band of a frame's surfaces."""
     edge = SIDE * voxel
-    known = view.depth > 0
-    if not known.any():
+    seen = view.depth.reshape(-1)[::7]
+    seen = seen[seen > 0]
+    if not len(seen):
         return np.zeros(0, np.int64)
-    footprint = float(np.median(view.depth[known][::7])) / view.intrinsics[0, 0]
+    footprint = float(np.median(seen)) / view.intrinsics[0, 0]
     stride = int(np.clip(SPACING * edge / footprint, 1, 8))
     depth = view.depth[stride // 2 :: stride, stride // 2 :: stride]
     row, column = np.nonzero(depth)
@@ -249,24 +253,17 @@ def surface_blocks(view: View, origin: np.ndarray, voxel: float, band: float) ->
     facing = view.facing[stride // 2 :: stride, stride // 2 :: stride][row, column]
     reach = reach / np.maximum(facing, 0.5)
     steps = max(2, int(np.ceil(2.0 * float(np.quantile(reach, 0.9)) / (0.6 * edge))) + 1)
-    along = z + np.linspace(-1.0, 1.0, steps)[:, None] * reach
-    numbers = [np.floor(ray * along + begin) for ray, begin in zip(rays, (center - origin) / edge, strict=True)]
-    farthest = max(max(-float(n.min()), float(n.max())) for n in numbers)
-    if farthest >= _HALF:
-        near = np.max(np.abs(numbers), axis=0) < _HALF
-        numbers = [n[near] for n in numbers]
-    return np.unique(_keys(*numbers))
+    return np.unique(
+        field_kernels.passed_blocks(
+            np.stack(rays), (center - origin) / edge, z, reach.astype(np.float64), steps, _HALF, _BITS
+        )
+    )
 
 
 def block_keys(numbers: np.ndarray) -> np.ndarray:
     """(K,) int64, one for each block number (K, 3)."""
-    return _keys(*np.asarray(numbers).T)
-
-
-def _keys(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
-    """``block_keys`` of whole numbers along the axes, of any shape."""
-    x, y, z = (axis.astype(np.int64) + _HALF for axis in (x, y, z))
-    return ((x << 2 * _BITS) | (y << _BITS) | z).reshape(-1)
+    x, y, z = (axis.astype(np.int64) + _HALF for axis in np.asarray(numbers).T)
+    return (x << 2 * _BITS) | (y << _BITS) | z
 
 
 def block_numbers(keys: np.ndarray) -> np.ndarray:

@@ -9,11 +9,13 @@ import cv2
 import numpy as np
 from scipy.spatial import cKDTree
 
+from . import frame_kernels
 from .depth_maps import Frame, turned
 from .tsdf_volume import block_keys
 
 SHARPNESS = 4  # power of a view's weight: the best views count, and none changes abruptly into another
 CELL = 32.0  # voxels along the edge of the cells that vertices are looked for in
+OFF = 2.0  # voxels, at least, that a vertex may lie from what a frame sees there
 THROUGH = 3.0  # voxels, at least, that a frame sees farther than a vertex, to see through it
 AGAINST = 1.0  # frames that see through a vertex, for each that sees it, beyond which it goes
 # Neighbouring frames of a film show the same: every fourth is looked at in full, the others only for vertices that have
@@ -68,53 +70,37 @@ class Coloring:
         depth : (H, W) of the frame, corrected, 0 where unknown
         tolerance : relative to the depth, how far a vertex may lie from it and still be what is seen there
         """
-        rows = self._in_view(frame)
-        if self._frames % EVERY:
-            rows = rows[self._seen[rows] + self._through[rows] < ENOUGH]
+        runs = self._in_view(frame)
+        enough = ENOUGH if self._frames % EVERY else np.iinfo(np.int32).max
         self._frames += 1
         # The nearest around: beside an outline a frame may see past what it does not see through.
         nearest = cv2.erode(depth, np.ones((3, 3), np.uint8))
-        parts = np.array_split(rows, max(1, min(self._workers, len(rows) // PART)))
-        for done in [self._threads.submit(self._add, part, frame, depth, nearest, tolerance) for part in parts]:
-            done.result()
+        # Runs of about as many vertices for each thread.
+        before = np.cumsum(runs[:, 1] - runs[:, 0])
+        count = max(1, min(self._workers, int(before[-1]) // PART if len(runs) else 1))
+        parts = np.split(runs, np.searchsorted(before, before[-1:] * np.arange(1, count) / count))
+        camera = -frame.extrinsics[:, :3].T @ frame.extrinsics[:, 3]
+        views = frame.extrinsics[:, :3].astype(np.float32), frame.intrinsics.astype(np.float32)
+        limits = np.array([self._voxel, OFF, tolerance, THROUGH], np.float32)
+        found = self._seen, self._through, self._total, self._weight
 
-    def _add(self, rows: np.ndarray, frame: Frame, depth: np.ndarray, nearest: np.ndarray, tolerance: float) -> None:
-        """``add`` for some vertices; ``nearest`` (H, W) depth of the pixels around each."""
-        height, width = depth.shape
-        center = frame.extrinsics[:, :3].T @ frame.extrinsics[:, 3]  # the negative of where the camera stands
-        rotation = frame.extrinsics[:, :3].astype(np.float32)
-        # Axis by axis: thin arrays take NumPy several times as long.
-        point = [(self._vertices[a][rows] + center[a]).astype(np.float32) for a in range(3)]
-        x, y, z = (point[0] * r[0] + point[1] * r[1] + point[2] * r[2] for r in rotation)
-        k = frame.intrinsics.astype(np.float32)
-        safe = np.maximum(z, np.float32(1e-9))
-        u = x / safe * k[0, 0] + k[0, 2]
-        v = y / safe * k[1, 1] + k[1, 2]
-        inside = np.flatnonzero((z > 0) & (u >= 0) & (u < width) & (v >= 0) & (v < height))
-        rows, u, v, z = rows[inside], u[inside], v[inside], z[inside]
-        pixel = v.astype(np.int32) * width + u.astype(np.int32)
-        reach = np.maximum(np.float32(2.0 * self._voxel), np.float32(tolerance) * z)
-        behind = nearest.reshape(-1)[pixel] - z
-        self._through[rows[behind > np.maximum(np.float32(THROUGH * self._voxel), np.float32(tolerance) * z)]] += 1.0
-        there = depth.reshape(-1)[pixel]
-        # Those that may be shown, however slanted: few, where much is hidden.
-        near = np.flatnonzero((there > 0) & (np.abs(there - z) < reach * np.float32(5.0)))
-        rows, u, v, z, reach, there = rows[near], u[near], v[near], z[near], reach[near], there[near]
-        point = [p[inside[near]] for p in point]
-        along = sum(p * self._normals[a][rows] for a, p in enumerate(point))
-        facing = -along / np.sqrt(sum(p * p for p in point))
-        shown = np.flatnonzero((np.abs(there - z) < reach / np.maximum(facing, np.float32(0.2))) & (facing > 0.05))
-        if not len(shown):
-            return
-        rows, u, v, z, facing = rows[shown], u[shown], v[shown], z[shown], facing[shown]
-        self._seen[rows] += 1.0
-        # How large the vertex's surroundings are in the picture, to a power.
-        weight = (facing * (np.float32(frame.intrinsics[0, 0] * self._voxel) / z) ** 2) ** (SHARPNESS // 2)
-        picture = frame.image
-        x, y = u * (picture.shape[1] / width) - 0.5, v * (picture.shape[0] / height) - 0.5
-        colors = _sampled(picture, x, y)
-        self._total[rows] += weight[:, None] * colors
-        self._weight[rows] += weight
+        def paint(part: np.ndarray) -> None:
+            frame_kernels.paint(
+                part,
+                enough,
+                self._vertices,
+                self._normals,
+                camera,
+                *views,
+                depth,
+                nearest,
+                frame.image,
+                limits,
+                SHARPNESS // 2,
+                *found,
+            )
+
+        list(self._threads.map(paint, parts))
 
     def result(self) -> np.ndarray:
         """(V, 3) uint8; a vertex that no frame shows gets the nearest one's colour."""
@@ -135,9 +121,7 @@ class Coloring:
         return out
 
     def _in_view(self, frame: Frame) -> np.ndarray:
-        """Rows of the vertices whose cells a frame has in view, or nearly."""
-        if not len(self._centers):
-            return np.zeros(0, int)
+        """(R, 2) int64: first vertex, and first after it, of the cells that a frame has in view, or nearly."""
         camera = turned(self._centers, frame.extrinsics[:, :3]) + frame.extrinsics[:, 3]
         k = frame.intrinsics
         height, width = frame.depth.shape
@@ -148,16 +132,4 @@ class Coloring:
             for sign, edge in ((1.0, c), (-1.0, size - c)):
                 plane = (sign * f * camera[:, axis] + edge * camera[:, 2]) / np.hypot(f, edge)
                 good &= plane > -self._radii
-        runs = np.flatnonzero(good)
-        if not len(runs):
-            return np.zeros(0, int)
-        return np.concatenate([np.arange(self._starts[r], self._starts[r + 1]) for r in runs])
-
-
-def _sampled(picture: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """(P, 3) float32 colours between pixels, (0, 0) being the middle of the first one."""
-    wide = 16384  # cv2.remap takes no more than 32767 of either side
-    pad = -len(x) % wide
-    x, y = (np.pad(a.astype(np.float32), (0, pad)).reshape(-1, wide) for a in (x, y))
-    found = cv2.remap(picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return found.reshape(-1, 3)[: found.size // 3 - pad].astype(np.float32)
+        return np.stack([self._starts[:-1][good], self._starts[1:][good]], axis=-1)
