@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..devices.compiled import compiled
 from ..geometry.projection import invert_rigid
 from ..geometry.similarity import mean_rotation
 from ..prediction.prediction import SAME_SURFACE, Prediction
@@ -54,15 +55,7 @@ def blend_into(target: Prediction, row: int, other: Prediction, other_row: int) 
     """
     assert target.extrinsics is not None and other.extrinsics is not None
     assert target.intrinsics is not None and other.intrinsics is not None
-    depths = np.stack([target.depth[row], other.depth[other_row]])
-    confs = np.stack([target.conf[row], other.conf[other_row]])
-    weights = np.where(depths > 0, confs, 0.0).astype(np.float32)
-    apart = np.abs(depths[0] - depths[1]) > SAME_SURFACE * depths.min(axis=0)
-    weights[:, apart] *= weights[:, apart] >= weights[:, apart].max(axis=0)
-    total = weights.sum(axis=0)
-    some = np.maximum(total, 1e-12)
-    target.depth[row] = np.where(total > 0, (weights * depths).sum(axis=0) / some, target.depth[row])
-    target.conf[row] = (weights * confs).sum(axis=0) / some
+    _blend(target.depth[row], target.conf[row], other.depth[other_row], other.conf[other_row], SAME_SURFACE)
     if target.unfiltered is not None and other.unfiltered is not None:
         target.unfiltered[row] = np.maximum(target.unfiltered[row], other.unfiltered[other_row])
 
@@ -75,3 +68,24 @@ def blend_into(target: Prediction, row: int, other: Prediction, other_row: int) 
     centre = poses[:, :, 3].mean(axis=0)
     target.extrinsics[row] = np.concatenate([rotation.T, -rotation.T @ centre[:, None]], axis=1)
     target.intrinsics[row] = (target.intrinsics[row] + other.intrinsics[other_row]) / 2.0
+
+
+@compiled
+def _blend(depth: np.ndarray, conf: np.ndarray, other_depth: np.ndarray, other_conf: np.ndarray, same: float) -> None:
+    """The depths and confidences (H, W) float32 of ``blend_into``; the first two are changed."""
+    none, least = np.float32(0), np.float32(1e-12)
+    for row in range(depth.shape[0]):
+        for column in range(depth.shape[1]):
+            here, there = depth[row, column], other_depth[row, column]
+            sure, other_sure = conf[row, column], other_conf[row, column]
+            weight = sure if here > none else none
+            other_weight = other_sure if there > none else none
+            if abs(here - there) > np.float32(same) * min(here, there):
+                if weight < other_weight:
+                    weight = none
+                elif other_weight < weight:
+                    other_weight = none
+            total = weight + other_weight
+            if total > none:
+                depth[row, column] = (weight * here + other_weight * there) / max(total, least)
+            conf[row, column] = (weight * sure + other_weight * other_sure) / max(total, least)

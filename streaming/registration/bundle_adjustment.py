@@ -11,14 +11,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import csr_matrix
 from scipy.spatial.transform import Rotation
 
 from ...core.geometry.projection import invert_rigid
-from ...core.geometry.similarity import skew
 from ...core.prediction.prediction import Prediction, Tracks
 from .corner_tracks import as_tracks
 from .feature_tracks import Correspondences, follow, pairs_across, pairs_ahead
+from .normal_equations import normal_equations
 
 PIXELS = 0.3  # error of a corner's place
 DEPTH = 0.03  # relative error of a depth beside that of its frame
@@ -91,41 +90,24 @@ def solve(cameras: np.ndarray, ties: Correspondences, unit: float) -> tuple[np.n
         [UNKNOWNS * ties.source[:, None] + np.arange(UNKNOWNS), UNKNOWNS * ties.target[:, None] + np.arange(UNKNOWNS)],
         axis=1,
     )
-    width = 2 * UNKNOWNS
     # Which place of each corner's row of mixed derivatives each of them goes to: the same in all steps.
     places, place = np.unique((corner[:, None] * size + columns).ravel(), return_inverse=True)
     starts = np.searchsorted(places, size * np.arange(len(names) + 1))
-    pattern = places % size, starts
+    unknowns, of_corner = places % size, places // size
     pair = np.unique(ties.source * count + ties.target, return_inverse=True)[1]
     share = np.minimum(1.0, SURFACES / np.bincount(pair))[pair]
-    parts = _runs(pair)
-    blocks = [columns[part.start] for part in parts]
-    squares = [np.ix_(own, own) for own in blocks]
+    seen = ties.source, ties.target, corner, ties.points, ties.rays, ties.depth.astype(np.float64)
     for step in range(STEPS):
         # How far this model does err is seen by the corrections themselves.
         off = np.array([np.sqrt((part**2).mean()) for part in np.split(corrections, kinds, axis=1)])
         spread = np.tile(np.repeat(np.maximum(least, off) * (3.0 if step == 0 else 1.0), axes), count)
-        rotations, centres = _corrected(cameras, corrections)
-        residual, jacobian, by_depth = _tied(ties, rotations, centres, deeper[corner], corrections[:, 6])
-        # Wide at first, so that a camera far off is not taken for a bad corner.
-        wide = 25.0 if step < 2 else 9.0
-        weight = share / (1.0 + (residual**2).sum(axis=1) / wide)
-        weighted = jacobian * weight[:, None, None]
-        hessian, gradient = np.zeros((size, size)), np.zeros(size)
-        for part, own, square in zip(parts, blocks, squares, strict=True):  # its corners have the same two frames
-            by_own = weighted[part].reshape(-1, width).T
-            hessian[square] += by_own @ jacobian[part].reshape(-1, width)
-            gradient[own] += by_own @ residual[part].ravel()
-        hessian[np.arange(size), np.arange(size)] += 1.0 / spread**2
-        gradient += corrections.ravel() / spread**2
-        of_depth = np.bincount(corner, weight * (by_depth**2).sum(axis=1)) + 1.0 / DEPTH**2
-        slope = np.bincount(corner, weight * (by_depth * residual).sum(axis=1)) + deeper / DEPTH**2
-        of_both = (weighted * by_depth[..., None]).sum(axis=1)
-        of_place = np.bincount(place, of_both.ravel())
-        mixed = csr_matrix((of_place, *pattern), (len(names), size))
-        carried = csr_matrix((of_place * np.repeat(1.0 / of_depth, np.diff(starts)), *pattern), mixed.shape)
-        change = -np.linalg.solve(hessian - (carried.T @ mixed).toarray(), gradient - carried.T @ slope)
-        deeper -= (slope + mixed @ change) / of_depth
+        hessian, gradient, of_depth, slope, mixed = normal_equations(
+            seen, (1.0 / (PIXELS * ties.pixel), 1.0 / DEPTH), *_corrected(cameras, corrections), deeper, corrections[:, 6].copy(),
+            share, 25.0 if step < 2 else 9.0,  # wide at first, so that a camera far off is not taken for a bad corner
+            (1.0 / spread**2, corrections.ravel()), 1.0 / DEPTH**2, place.reshape(-1, 2 * UNKNOWNS), (unknowns, starts),
+        )  # fmt: skip
+        change = -np.linalg.solve(hessian, gradient)
+        deeper = deeper - (slope + np.bincount(of_corner, mixed * change[unknowns], len(names))) / of_depth
         corrections += change.reshape(count, UNKNOWNS)
         turns, shifts, _ = (np.abs(p).max() for p in np.split(change.reshape(count, UNKNOWNS), kinds, axis=1))
         if turns < 1e-5 and shifts < 1e-5 * unit:
@@ -134,45 +116,7 @@ def solve(cameras: np.ndarray, ties: Correspondences, unit: float) -> tuple[np.n
     return np.concatenate([rotations, centres[:, :, None]], axis=2), np.exp(corrections[:, 6]), np.exp(deeper)[corner]
 
 
-def _runs(values: np.ndarray) -> list[slice]:
-    """Where neighbouring values are the same."""
-    edges = np.flatnonzero(np.diff(values)) + 1
-    return [slice(int(a), int(b)) for a, b in zip([0, *edges], [*edges, len(values)], strict=True)]
-
-
 def _corrected(cameras: np.ndarray, corrections: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     rotations = cameras[:, :, :3]
     centres = cameras[:, :, 3] + np.einsum("kij,kj->ki", rotations, corrections[:, 3:6])
     return rotations @ Rotation.from_rotvec(corrections[:, :3]).as_matrix(), centres
-
-
-def _tied(
-    ties: Correspondences, rotations: np.ndarray, centres: np.ndarray, deeper: np.ndarray, larger: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Residuals (M, 3) in standard deviations: place in the image, twice, and depth; and their derivatives by the corrections
-    of both frames, (M, 3, 14), and by ``deeper``, (M, 3). ``larger``: (N,) logarithm of each frame's factor."""
-    x = ties.points * np.exp(deeper + larger[ties.source])[:, None]
-    to_target = np.swapaxes(rotations, 1, 2)[ties.target]
-    turn = to_target @ rotations[ties.source]
-    y = (turn @ x[..., None])[..., 0] + (to_target @ (centres[ties.source] - centres[ties.target])[..., None])[..., 0]
-    z = np.maximum(y[:, 2], 1e-3 * x[:, 2])
-    known = ties.depth > 0
-    image, deep = 1.0 / (PIXELS * ties.pixel), known / DEPTH
-    residual = np.stack(
-        [
-            (y[:, 0] / z - ties.rays[:, 0]) * image,
-            (y[:, 1] / z - ties.rays[:, 1]) * image,
-            (np.log(z / np.where(known, ties.depth, z)) - larger[ties.target]) * deep,
-        ],
-        axis=-1,
-    )
-    by_y = np.zeros((len(x), 3, 3))
-    by_y[:, 0, 0] = by_y[:, 1, 1] = image / z
-    by_y[:, 0, 2], by_y[:, 1, 2] = -image * y[:, 0] / z**2, -image * y[:, 1] / z**2
-    by_y[:, 2, 2] = deep / z
-    by_x = by_y @ turn
-    by_depth = by_x @ x[..., None]
-    by_larger = np.zeros((len(x), 3, 1))
-    by_larger[:, 2, 0] = -deep
-    jacobian = np.concatenate([-by_x @ skew(x), by_x, by_depth, by_y @ skew(y), -by_y, by_larger], axis=2)
-    return residual, jacobian, by_depth[..., 0]
