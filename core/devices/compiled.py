@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import os
+import pickle
 import sys
 from collections.abc import Callable
 from importlib import import_module
@@ -33,13 +34,16 @@ def compiled(function: Callable[P, R]) -> Callable[P, R]:
     """
 
     @functools.cache
-    def machine_code() -> Callable[P, R]:
-        code: Callable[P, R] = _numba().njit(nogil=True, fastmath={"contract", "nsz"}, cache=_kept())(function)
+    def machine_code(kept: bool) -> Callable[P, R]:
+        code: Callable[P, R] = _numba().njit(nogil=True, fastmath={"contract", "nsz"}, cache=kept)(function)
         return code
 
     @functools.wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
-        return machine_code()(*args, **kwargs)
+        try:
+            return machine_code(_kept())(*args, **kwargs)
+        except (OSError, EOFError, pickle.UnpicklingError):  # a full disk, a damaged file: then it is not kept
+            return machine_code(False)(*args, **kwargs)
 
     return run
 
@@ -47,9 +51,11 @@ def compiled(function: Callable[P, R]) -> Callable[P, R]:
 def _numba() -> Any:
     os.environ["NUMBA_CACHE_DIR"] = str(_folder())
     try:
-        return import_module("numba")
+        numba = import_module("numba")
     except ImportError as error:
         raise MissingEnvironment(f"This step needs {error.name}: install the dependencies again") from error
+    numba.config.CACHE_DIR = str(_folder())  # where another package has imported it before
+    return numba
 
 
 def _folder() -> Path:

@@ -43,7 +43,7 @@ HERE = Path(__file__).resolve().parent
 WIDTH, HEIGHT, FRAMES = 504, 280, 200
 LARGER = 11  # times the 48 x 36 pixels of tests/support/long_walk.py; the middle 504 x 280 are taken
 PIECE = 10  # frames that are in memory at once
-ROUNDS = 3  # of the comparison, in turns; the medians count
+ROUNDS = 5  # of the comparison, in turns; the medians count
 
 
 def quality(claims: measuring.Claims, seeds: int, classic: bool) -> None:
