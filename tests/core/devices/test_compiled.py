@@ -10,9 +10,9 @@ import pytest
 
 caching = pytest.importorskip("numba.core.caching")
 
-from da3_blender.core.devices import compiled as module
-from da3_blender.core.devices.compiled import compiled
-from da3_blender.core.errors import MissingEnvironment
+from da3_blender.core.devices import compiled as module  # noqa: E402
+from da3_blender.core.devices.compiled import compiled  # noqa: E402
+from da3_blender.core.errors import MissingEnvironment  # noqa: E402
 
 
 def running_sum(values):
