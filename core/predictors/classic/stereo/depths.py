@@ -176,10 +176,7 @@ def seen_from(depth: np.ndarray, k: np.ndarray, e: np.ndarray, view: int, others
         seen = (z > 0.0) & (u >= 0.0) & (u < width) & (v >= 0.0) & (v < height)
         index = v[seen].astype(np.int64) * width + u[seen].astype(np.int64)
         near = (1.0 / z[seen]).astype(np.float32)
-        order = np.argsort(near)
-        one = np.zeros(height * width, np.float32)
-        one[index[order]] = near[order]  # the nearest comes last and stays
-        np.maximum(out, one.reshape(height, width), out=out)
+        np.maximum.at(out.reshape(-1), index, near)
     closed = cv2.morphologyEx(out, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
     return np.where(out > 0.0, out, closed)
 
