@@ -15,6 +15,8 @@ from ...prediction.conditioning import fixed_focal, longest_side
 from ...settings import Settings
 from .sfm.reconstruction import SfmResult, structure_from_motion
 
+ASKEW = 0.02  # of the long side; a middle that is farther off is told
+
 
 @dataclass(frozen=True)
 class Scene:
@@ -61,6 +63,11 @@ def find(
         warnings.append(
             "Mounted Together had no effect: the images do not fit cameras that keep to each other; did these start together, "
             "and are there as many images of each?"
+        )
+    if found.off_centre > ASKEW:
+        warnings.append(
+            f"Bars along the edges put the images' middle {found.off_centre:.0%} away from the lens's, so that the cameras look "
+            "askew: cut the bars off"
         )
     return Scene(placed, found.of(rows), warnings)
 

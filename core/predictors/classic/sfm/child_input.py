@@ -16,7 +16,7 @@ from ....monitor import Monitor
 from ....prediction.prediction import Cameras
 from ....settings import Lens
 from .lenses import believable, camera_groups, rungs
-from .overlays import Overlays
+from .overlays import Overlays, off_centre
 
 LONG_SIDE = 1600  # pixels; beyond it features get slower, not better
 LEARNED_SIDE = 1024  # pixels; what ALIKED and LightGlue were trained for
@@ -26,13 +26,13 @@ EXHAUSTIVE_UP_TO = 40  # images; beyond, only neighbours and images that look al
 
 def write_images(
     images: Sequence[np.ndarray], folder: Path, monitor: Monitor
-) -> tuple[list[tuple[int, int]], list[tuple[float, float]]]:
-    """Files for the child; returns their (width, height), and their pixels per original pixel, (x, y).
+) -> tuple[list[tuple[int, int]], list[tuple[float, float]], float]:
+    """Files for the child; returns their (width, height), their pixels per original pixel, (x, y), and ``off_centre`` of the worst size.
 
     As PGM, twice the bytes of PNG: packing and unpacking took a thirtieth of the whole.
     Where something lies over all images of a size, a mask of it lies beside them, ``overlay WIDTHxHEIGHT.png``, 0 there.
     """
-    sizes, scales, overlays = [], [], Overlays()
+    sizes, scales, overlays, away = [], [], Overlays(), 0.0
     for i, image in enumerate(images):
         monitor.check()
         gray = _resized(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), LONG_SIDE, 1.0)
@@ -41,8 +41,9 @@ def write_images(
         sizes.append((gray.shape[1], gray.shape[0]))
         scales.append((gray.shape[1] / image.shape[1], gray.shape[0] / image.shape[0]))
     for (width, height), over in overlays.found().items():
+        away = max(away, off_centre(over))
         _write(folder / f"overlay {width}x{height}.png", np.where(over, 0, 255).astype(np.uint8))
-    return sizes, scales
+    return sizes, scales, away
 
 
 def write_colour(images: Sequence[np.ndarray], folder: Path, monitor: Monitor) -> None:

@@ -56,6 +56,16 @@ class Overlays:
         return found
 
 
+def off_centre(over: np.ndarray) -> float:
+    """How far bars along the edges of ``over``, (h, w) bool, put the middle of what they leave from the picture's, of its long side."""
+    away = 0.0
+    for axis in (0, 1):
+        left = np.flatnonzero(~over.all(axis=1 - axis))
+        if len(left):
+            away = max(away, abs(left[0] + left[-1] + 1 - over.shape[axis]) / 2 / max(over.shape))
+    return away
+
+
 def _bars(still: np.ndarray) -> np.ndarray:
     """(h, w) uint8, the bars along the edges of what stands still, (h, w) uint8."""
     bars = np.zeros_like(still)

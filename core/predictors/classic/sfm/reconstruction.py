@@ -10,7 +10,7 @@ import importlib.util
 import json
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +59,7 @@ class SfmResult:
     # Of all images, where these are some of them: (P,) int64 the row of each point, and how many images see it.
     numbers: np.ndarray | None = None
     lengths: np.ndarray | None = None
+    off_centre: float = 0.0  # of the long side, that bars along the edges put the picture's middle away from the lens's
 
     def of(self, images: Sequence[int]) -> SfmResult:
         """The same world for some of the images, and the points that these see."""
@@ -139,7 +140,7 @@ def structure_from_motion(
         )
     with tempfile.TemporaryDirectory(prefix="da3_sfm_") as name:
         folder = Path(name)
-        sizes, scales = child_input.write_images(images, folder, monitor)
+        sizes, scales, away = child_input.write_images(images, folder, monitor)
         job = child_input.job(sizes, scales, focals, cameras, lens, views, mounts)
         ways = _ways(matching, device, job["long_side"], cameras is not None or bool(job["rigs"]))
         best: dict[str, Any] = {}
@@ -161,7 +162,7 @@ def structure_from_motion(
     )  # among images that share nothing with them, two may be one that was turned
     if cameras is None and (len(best["indices"]) < 2 or evidence.shows_no_motion or placed.shows_no_motion):
         raise BadInput(why_nothing(placed if placed.shows_no_motion else evidence))
-    return _collect(best, scales, count, cameras)
+    return replace(_collect(best, scales, count, cameras), off_centre=away)
 
 
 def _ways(matching: FeatureMatching, device: str, long_side: int, triangulates: bool) -> list[str]:

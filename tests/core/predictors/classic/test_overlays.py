@@ -8,7 +8,7 @@ import pytest
 import truth as truths
 from da3_blender.core.monitor import Monitor
 from da3_blender.core.predictors.classic import structure_from_motion
-from da3_blender.core.predictors.classic.sfm.overlays import over_all
+from da3_blender.core.predictors.classic.sfm.overlays import off_centre, over_all
 from da3_blender.core.settings import FeatureMatching
 
 
@@ -39,6 +39,7 @@ def test_bars_are_found_where_they_are():
         image[:50], image[-30:], image[:, :20] = 0, 0, 0
     over = over_all(images)
     bars = (images[0] == 0).all(axis=2)
+    assert off_centre(over) == pytest.approx(10 / 640, abs=0.008)
     assert over[bars].all() and over[60:-40, 30:].sum() < 0.01 * over.size
 
 
