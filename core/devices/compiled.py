@@ -35,7 +35,9 @@ def compiled(function: Callable[P, R]) -> Callable[P, R]:
 
     @functools.cache
     def machine_code(kept: bool) -> Callable[P, R]:
-        code: Callable[P, R] = _numba().njit(nogil=True, fastmath={"contract", "nsz"}, cache=kept)(function)
+        # Divided as NumPy does, without a look at the divisor: loops with a way out are not vectorized.
+        options = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz"}}
+        code: Callable[P, R] = _numba().njit(cache=kept, **options)(function)
         return code
 
     @functools.wraps(function)
