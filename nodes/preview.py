@@ -202,7 +202,7 @@ def _add_frustums(
     view: np.ndarray,
     points: np.ndarray,
 ) -> None:
-    """Each camera as the edges of its pyramid, but for those that would be in the way of what there is to see, or too near."""
+    """Each camera as the edges of its pyramid, but for those that would be in the way of what there is to see, too near, or cut off."""
     seen_from, behind = view[:3, 3], viewpoint.Cover(points, view)
     curve = made.add(bpy.data.curves.new("preview", "CURVE"))
     curve.dimensions = "3D"

@@ -192,11 +192,13 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
 
 
 def span(points: np.ndarray, camera: np.ndarray) -> float:
-    """How far (P, 3) points lie apart in a picture, of its width; infinite where one lies behind it."""
+    """How far (P, 3) points lie apart in a picture, of its width; infinite where one lies behind it or outside."""
     local = (points - camera[:3, 3]) @ camera[:3, :3]
     if (local[:, 2] >= 0.0).any():
         return np.inf
-    return float(np.ptp(local[:, :2] / -local[:, 2:], axis=0).max() / (2.0 * np.tan(FIELD_OF_VIEW / 2.0)))
+    places = local[:, :2] / -local[:, 2:] / (2.0 * np.tan(FIELD_OF_VIEW / 2.0))
+    outside = (np.abs(places) > (0.5, 0.5 * CELLS[1] / CELLS[0])).any()
+    return np.inf if outside else float(np.ptp(places, axis=0).max())
 
 
 class Cover:

@@ -152,3 +152,12 @@ def test_a_picture_that_cannot_be_written_is_an_error_that_says_why(scene, tmp_p
     with pytest.raises(OSError, match="Not a directory"):
         preview.render_preview(clouds, cameras, tmp_path / "file" / "a.png", size=(16, 16), samples=1)
     assert [s.name for s in bpy.data.scenes] == ["Scene"]
+
+
+def test_a_frustum_that_the_pictures_edge_would_cut_is_left_out():
+    view = viewpoint.look_at(np.zeros(3), np.array([0.0, 1.0, 0.0]), np.array([0.0, 0.0, 1.0]))
+    edge = 4.0 * np.tan(viewpoint.FIELD_OF_VIEW / 2)  # of the picture, at this depth
+    for side, height in ((1.0, 0.0), (-1.0, 0.0), (0.0, 0.5625), (0.0, -0.5625)):
+        at_the_edge = edge * np.array([side, 0.0, height]) + [0.0, 4.0, 0.0]
+        assert viewpoint.span(np.stack([0.9 * at_the_edge, [0.0, 4.0, 0.0]]) * [1, 0, 1] + [0, 4, 0], view) < 0.5
+        assert viewpoint.span(np.stack([1.1 * at_the_edge, [0.0, 4.0, 0.0]]) * [1, 0, 1] + [0, 4, 0], view) == np.inf
