@@ -233,11 +233,10 @@ def _add(
 def surface_blocks(view: View, origin: np.ndarray, voxel: float, band: float) -> np.ndarray:
     """(K,) int64, sorted: keys of the blocks within the band of a frame's surfaces."""
     edge = SIDE * voxel
-    seen = view.depth.reshape(-1)[::7]
-    seen = seen[seen > 0]
-    if not len(seen):
+    known = view.depth > 0
+    if not known.any():
         return np.zeros(0, np.int64)
-    footprint = float(np.median(seen)) / view.intrinsics[0, 0]
+    footprint = float(np.median(view.depth[known][::7])) / view.intrinsics[0, 0]
     stride = int(np.clip(SPACING * edge / footprint, 1, 8))
     depth = view.depth[stride // 2 :: stride, stride // 2 :: stride]
     row, column = np.nonzero(depth)
