@@ -15,6 +15,7 @@ from ...prediction.prediction import Cameras, Prediction
 from ...settings import Lens, Settings
 from . import coverage, cutouts, scene
 from .scene import Scene
+from .sfm import borders
 from .sfm.overlays import over_all
 from .sfm.reconstruction import SfmResult, structure_from_motion
 from .stereo.depths import dense
@@ -148,9 +149,11 @@ def undistort(image: np.ndarray, sfm: SfmResult, index: int) -> np.ndarray:
 
 
 def covered(sfm: SfmResult, index: int, at: Placement) -> np.ndarray:
-    """(h, w) bool of the processed image, where a straightened image shows what the original saw."""
-    if np.abs(sfm.distortion[index]).max() < STRAIGHT:
+    """(h, w) bool of the processed image, where a straightened image shows what the original saw, but for a frame around it."""
+    rect = (0, 0, at.original_width, at.original_height) if sfm.insides is None else tuple(sfm.insides[index].tolist())
+    if np.abs(sfm.distortion[index]).max() < STRAIGHT and rect == (0, 0, at.original_width, at.original_height):
         return np.ones((at.height, at.width), bool)
-    whole = np.full((at.original_height, at.original_width), 255, np.uint8)
+    whole = np.zeros((at.original_height, at.original_width), np.uint8)
+    borders.cut(whole, rect)[:] = 255
     straight = cv2.resize(undistort(whole, sfm, index), (at.width, at.height), interpolation=cv2.INTER_AREA)
     return straight == 255

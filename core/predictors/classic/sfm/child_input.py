@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from ....frames.frame import Mount, View
 from ....monitor import Monitor
 from ....prediction.prediction import Cameras
 from ....settings import Lens
-from .lenses import believable, camera_groups, rungs
+from . import borders
+from .lenses import Size, believable, camera_groups, rungs
 from .overlays import Overlays, off_centre
 
 LONG_SIDE = 1600  # pixels; beyond it features get slower, not better
@@ -24,32 +26,66 @@ FEATURES = 6000  # per image
 EXHAUSTIVE_UP_TO = 40  # images; beyond, only neighbours and images that look alike are matched
 
 
-def write_images(
-    images: Sequence[np.ndarray], folder: Path, monitor: Monitor
-) -> tuple[list[tuple[int, int]], list[tuple[float, float]], float]:
-    """Files for the child; returns their (width, height), their pixels per original pixel, (x, y), and ``off_centre`` of the worst size.
+@dataclass
+class Written:
+    """What was written, of each image."""
+
+    originals: list[Size] = field(default_factory=list)  # width and height
+    insides: list[borders.Rect] = field(default_factory=list)  # the part of the original that was
+    off_centre: float = 0.0  # of the long side, how far bars put the middle away; of the worst size
+
+    @property
+    def sizes(self) -> list[Size]:
+        """(width, height) of the files."""
+        return [_size((right - left, bottom - top), LONG_SIDE, 1.0) for left, top, right, bottom in self.insides]
+
+    @property
+    def scales(self) -> list[tuple[float, float]]:
+        """Their pixels per original pixel, (x, y)."""
+        return [
+            (width / (right - left), height / (bottom - top))
+            for (width, height), (left, top, right, bottom) in zip(self.sizes, self.insides, strict=True)
+        ]
+
+    @property
+    def unframed(self) -> list[float]:
+        """Of the diagonal of each original, that which was written: EXIF's focal length is that of the photograph in the frame."""
+        return [
+            float(np.hypot(right - left, bottom - top) / np.hypot(*size))
+            for size, (left, top, right, bottom) in zip(self.originals, self.insides, strict=True)
+        ]
+
+
+def write_images(images: Sequence[np.ndarray], folder: Path, monitor: Monitor, unframed: bool = True) -> Written:
+    """Files for the child.
 
     As PGM, twice the bytes of PNG: packing and unpacking took a thirtieth of the whole.
     Where something lies over all images of a size, a mask of it lies beside them, ``overlay WIDTHxHEIGHT.png``, 0 there.
+    ``unframed``: without what was put around a photograph.
     """
-    sizes, scales, overlays, away = [], [], Overlays(), 0.0
+    found, overlays, plain = Written(), Overlays(), []
     for i, image in enumerate(images):
         monitor.check()
-        gray = _resized(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), LONG_SIDE, 1.0)
-        _write(folder / f"{i:06d}.pgm", gray)
-        overlays.look(gray)
-        sizes.append((gray.shape[1], gray.shape[0]))
-        scales.append((gray.shape[1] / image.shape[1], gray.shape[0] / image.shape[0]))
+        found.originals.append((image.shape[1], image.shape[0]))
+        found.insides.append(borders.inside(image) if unframed else borders.whole(image))
+        plain.append(borders.plain_edges(image))
+        overlays.look(_write_gray(image, found.insides[i], folder, i))
+    agreed = borders.agreed(found.insides, found.originals, plain)
+    for i in (i for i in range(len(agreed)) if agreed[i] != found.insides[i]):
+        monitor.check()
+        _write_gray(images[i], agreed[i], folder, i)
+    found.insides = agreed
     for (width, height), over in overlays.found().items():
-        away = max(away, off_centre(over))
+        found.off_centre = max(found.off_centre, off_centre(over))
         _write(folder / f"overlay {width}x{height}.png", np.where(over, 0, 255).astype(np.uint8))
-    return sizes, scales, away
+    return found
 
 
-def write_colour(images: Sequence[np.ndarray], folder: Path, monitor: Monitor) -> None:
+def write_colour(images: Sequence[np.ndarray], insides: Sequence[borders.Rect], folder: Path, monitor: Monitor) -> None:
     for i, image in enumerate(images):
         monitor.check()
-        _write(folder / f"{i:06d}.color.png", cv2.cvtColor(_resized(image, LEARNED_SIDE, 2.0), cv2.COLOR_RGB2BGR))
+        part = _resized(borders.cut(image, insides[i]), LEARNED_SIDE, 2.0)
+        _write(folder / f"{i:06d}.color.png", cv2.cvtColor(part, cv2.COLOR_RGB2BGR))
 
 
 def job(
@@ -157,14 +193,24 @@ def rigs(
     return found
 
 
-def _resized(image: np.ndarray, side: int, most: float) -> np.ndarray:
+def _size(size: Size, side: int, most: float) -> Size:
     """With ``side`` pixels on the long side, but never enlarged by more than ``most``."""
-    height, width = image.shape[:2]
-    factor = min(most, side / max(height, width))
-    if factor == 1.0:
+    factor = min(most, side / max(size))
+    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
+
+
+def _resized(image: np.ndarray, side: int, most: float) -> np.ndarray:
+    before = image.shape[1], image.shape[0]
+    size = _size(before, side, most)
+    if size == before:
         return image
-    size = max(1, round(width * factor)), max(1, round(height * factor))
-    return cv2.resize(image, size, interpolation=cv2.INTER_AREA if factor < 1.0 else cv2.INTER_CUBIC)
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA if size < before else cv2.INTER_CUBIC)
+
+
+def _write_gray(image: np.ndarray, inside: borders.Rect, folder: Path, number: int) -> np.ndarray:
+    gray = _resized(cv2.cvtColor(borders.cut(image, inside), cv2.COLOR_RGB2GRAY), LONG_SIDE, 1.0)
+    _write(folder / f"{number:06d}.pgm", gray)
+    return gray
 
 
 def _write(path: Path, image: np.ndarray) -> None:

@@ -59,6 +59,9 @@ class SfmResult:
     # Of all images, where these are some of them: (P,) int64 the row of each point, and how many images see it.
     numbers: np.ndarray | None = None
     lengths: np.ndarray | None = None
+    insides: np.ndarray | None = (
+        None  # (N, 4) int64, left, top, right, bottom of the photograph in a frame, pixels of the original
+    )
     off_centre: float = 0.0  # of the long side, that bars along the edges put the picture's middle away from the lens's
 
     def of(self, images: Sequence[int]) -> SfmResult:
@@ -73,6 +76,7 @@ class SfmResult:
             self.points[points], self.errors[points], np.stack([own, numbers.reshape(-1)], axis=1), self.way,
             away=None if self.away is None else self.away[rows], holds_mounts=self.holds_mounts,
             pixels=None if self.pixels is None else self.pixels[seen],
+            insides=None if self.insides is None else self.insides[rows],
             numbers=points if self.numbers is None else self.numbers[points], lengths=self._lengths()[points],
         )  # fmt: skip
 
@@ -140,8 +144,10 @@ def structure_from_motion(
         )
     with tempfile.TemporaryDirectory(prefix="da3_sfm_") as name:
         folder = Path(name)
-        sizes, scales, away = child_input.write_images(images, folder, monitor)
-        job = child_input.job(sizes, scales, focals, cameras, lens, views, mounts)
+        written = child_input.write_images(images, folder, monitor, unframed=cameras is None and not any(views))
+        if lens is not Lens.FIXED:
+            focals = [f and f * share for f, share in zip(focals, written.unframed, strict=True)]
+        job = child_input.job(written.sizes, written.scales, focals, cameras, lens, views, mounts)
         ways = _ways(matching, device, job["long_side"], cameras is not None or bool(job["rigs"]))
         best: dict[str, Any] = {}
         for number, way in enumerate(ways):
@@ -150,19 +156,17 @@ def structure_from_motion(
                 start = 1.0 - (1.0 - FIRST_PART) ** number
                 monitor.progress("cameras", start + (1.0 - start) * FIRST_PART * fraction)
 
-            found = _try(way, job, images, folder, monitor, told, device)
+            found = _try(way, job, images, written, folder, monitor, told, device)
             if not best or _is_better(found, best):
                 best = {**found, "way": way}
             if (len(best["indices"]) == count and _is_firm(best)) or _evidence(found).shows_no_motion:
                 break
     monitor.progress("cameras", 1.0)
     evidence = _evidence(best)
-    placed = evidence.among(
-        best["indices"]
-    )  # among images that share nothing with them, two may be one that was turned
+    placed = evidence.among(best["indices"])  # of those that share nothing with them, two may be one that was turned
     if cameras is None and (len(best["indices"]) < 2 or evidence.shows_no_motion or placed.shows_no_motion):
         raise BadInput(why_nothing(placed if placed.shows_no_motion else evidence))
-    return replace(_collect(best, scales, count, cameras), off_centre=away)
+    return replace(_collect(best, written, cameras), off_centre=written.off_centre)
 
 
 def _ways(matching: FeatureMatching, device: str, long_side: int, triangulates: bool) -> list[str]:
@@ -193,6 +197,7 @@ def _try(
     way: str,
     job: dict[str, Any],
     images: Sequence[np.ndarray],
+    written: child_input.Written,
     folder: Path,
     monitor: Monitor,
     told: Callable[[float], None],
@@ -202,7 +207,7 @@ def _try(
     learned, start = way == "learned", 0.0
     if learned:
         start = 0.8
-        child_input.write_colour(images, folder, monitor)
+        child_input.write_colour(images, written.insides, folder, monitor)
         known = {"sizes": job["sizes"], "threads": job["threads"], "device": device}
         (folder / "features.json").write_text(json.dumps(known))
         children.run(
@@ -245,9 +250,10 @@ def _evidence(raw: dict[str, Any]) -> Evidence:
     return Evidence(raw["features"], raw["pairs"], tuple(raw["sizes"].tolist()))
 
 
-def _collect(raw: dict[str, Any], scales: list[tuple[float, float]], count: int, cameras: Cameras | None) -> SfmResult:
+def _collect(raw: dict[str, Any], written: child_input.Written, cameras: Cameras | None) -> SfmResult:
     """From the child's images to the originals, and into the normalised frame."""
-    indices = raw["indices"]
+    indices, scales, count = raw["indices"], written.scales, len(written.insides)
+    corners = np.array(written.insides, np.float64)[:, :2]
     registered = np.zeros(count, bool)
     registered[indices] = True
     nearest = indices[np.abs(indices[None, :] - np.arange(count)[:, None]).argmin(axis=1)]
@@ -256,6 +262,7 @@ def _collect(raw: dict[str, Any], scales: list[tuple[float, float]], count: int,
     extrinsics, distortion = raw["extrinsics"][rows], raw["distortion"][rows]
     unscale = np.array([np.diag([1.0 / scales[i][0], 1.0 / scales[i][1], 1.0]) for i in nearest])
     intrinsics = unscale @ raw["intrinsics"][rows]
+    intrinsics[:, :2, 2] += corners[nearest]
     way = f"{raw['way']}, {raw['rung']}"
     evidence = _evidence(raw)
     reasons = {i: why_not(i, evidence, registered) for i in np.flatnonzero(~registered).tolist()}
@@ -265,7 +272,8 @@ def _collect(raw: dict[str, Any], scales: list[tuple[float, float]], count: int,
     errors = raw["errors"] * np.bincount(point, per_pixel[seeing, 0], len(raw["points"])) / seen
     result = SfmResult(
         registered, extrinsics, intrinsics, distortion, raw["points"], errors, raw["observations"], way, reasons,
-        raw["away"][rows] * unscale[:, 0, 0], bool(raw["holds_mounts"]), evidence.sizes[1:], raw["pixels"] * per_pixel[seeing],
+        raw["away"][rows] * unscale[:, 0, 0], bool(raw["holds_mounts"]), evidence.sizes[1:], raw["pixels"] * per_pixel[seeing] + corners[seeing],
+        insides=np.array(written.insides, np.int64),
     )  # fmt: skip
     if cameras is None:
         _normalise(result)
