@@ -59,9 +59,7 @@ class SfmResult:
     # Of all images, where these are some of them: (P,) int64 the row of each point, and how many images see it.
     numbers: np.ndarray | None = None
     lengths: np.ndarray | None = None
-    insides: np.ndarray | None = (
-        None  # (N, 4) int64, left, top, right, bottom of the photograph in a frame, pixels of the original
-    )
+    insides: np.ndarray | None = None  # (N, 4) int64, the part of each original that is in its frame (borders.Rect)
     off_centre: float = 0.0  # of the long side, that bars along the edges put the picture's middle away from the lens's
 
     def of(self, images: Sequence[int]) -> SfmResult:
