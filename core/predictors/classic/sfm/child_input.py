@@ -11,7 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ....errors import DA3Error
+from ....errors import BadInput, DA3Error
 from ....frames.frame import Mount, View
 from ....monitor import Monitor
 from ....prediction.prediction import Cameras
@@ -19,10 +19,12 @@ from ....settings import Lens
 from . import borders
 from .lenses import Size, believable, camera_groups, rungs
 from .overlays import Overlays, off_centre
+from .side_by_side import MOSTLY, stereo
 
 LONG_SIDE = 1600  # pixels; beyond it features get slower, not better
 LEARNED_SIDE = 1024  # pixels; what ALIKED and LightGlue were trained for
 FEATURES = 6000  # per image
+ASKED = 12  # images that are asked whether they are stereo pictures
 EXHAUSTIVE_UP_TO = 40  # images; beyond, only neighbours and images that look alike are matched
 
 
@@ -62,14 +64,27 @@ def write_images(images: Sequence[np.ndarray], folder: Path, monitor: Monitor, u
     As PGM, twice the bytes of PNG: packing and unpacking took a thirtieth of the whole.
     Where something lies over all images of a size, a mask of it lies beside them, ``overlay WIDTHxHEIGHT.png``, 0 there.
     ``unframed``: without what was put around a photograph.
+
+    Raises
+    ------
+    BadInput
+        Each image holds two pictures, for two eyes.
     """
-    found, overlays, plain = Written(), Overlays(), []
+    found, overlays, plain, twofold = Written(), Overlays(), [], []
     for i, image in enumerate(images):
         monitor.check()
         found.originals.append((image.shape[1], image.shape[0]))
         found.insides.append(borders.inside(image) if unframed else borders.whole(image))
         plain.append(borders.plain_edges(image))
-        overlays.look(_write_gray(image, found.insides[i], folder, i))
+        gray = _write_gray(image, found.insides[i], folder, i)
+        overlays.look(gray)
+        if i < ASKED:
+            twofold.append(stereo(gray))
+    if np.mean(twofold) >= MOSTLY:
+        raise BadInput(
+            "Each image holds two pictures, side by side or one over the other (stereo 3D), which no one camera took: cut the images in the "
+            "middle and give one half of each"
+        )
     agreed = borders.agreed(found.insides, found.originals, plain)
     for i in (i for i in range(len(agreed)) if agreed[i] != found.insides[i]):
         monitor.check()

@@ -149,8 +149,16 @@ def copy_features(source: Path, database: Path, folder: Path, groups: list[dict[
     with pycolmap.Database.open(source) as old, pycolmap.Database.open(database) as new:
         before = {image.name: image.image_id for image in old.read_all_images()}
         images = sorted(new.read_all_images(), key=lambda image: image.name)
+        stretched = {image_name(i): g["stretch"] for g in groups if "stretch" in g for i in g["images"]}
         for image in images:
-            new.write_keypoints(image.image_id, old.read_keypoints(before[image.name]))
+            places = np.array(old.read_keypoints(before[image.name]))
+            if image.name in stretched:  # its pixels are square again
+                places[:, 1] *= stretched[image.name]
+                camera = new.read_camera(image.camera_id)
+                camera.height = round(camera.height * stretched[image.name])
+                camera.params = [camera.params[0], camera.width / 2.0, camera.height / 2.0, 0.0]
+                new.update_camera(camera)
+            new.write_keypoints(image.image_id, places)
         for k, a in enumerate(images):
             for b in images[k + 1 :]:
                 if old.exists_matches(before[a.name], before[b.name]):

@@ -18,12 +18,15 @@ MOST_COMPARED = 40  # images for which it is looked at whether their lenses diff
 LENSES_DIFFER = 1.05  # ratio of focal lengths, found one by one, that says that images do not share a camera
 BETTER_APART = 0.9  # and of the reprojection errors, apart over shared
 ODD = 1.4  # times the median image's reprojection error: such an image may be a part of another
-MOST_ODD = 0.34  # of the images; more say nothing of the others
+MOST_ODD = 0.5  # of the images; more say nothing of the others
+ASKED = 100  # points an image, and twenty times as many at least, of which it is asked what happened to the images
 CAUCHY, EXACT = 0.5, 0.01  # of the mean reprojection error, from there on a match counts less; and pixels, at least
 CONVERGED = (
     1e-6  # relative change of the cost that ends a bundle adjustment (Ceres's default; COLMAP goes on for 100 rounds)
 )
-OFF_CENTRE = 0.02  # of the long side, that a cropped picture's centre is away from the lens's
+OFF_CENTRE = 0.005  # of the long side, that a cropped picture's centre is away from the lens's
+OFF_SQUARE = 0.03  # that a squeezed picture's pixels are not square
+CROPPED, BENT, SQUEEZED = "cropped images", "bent images", "squeezed images"
 
 
 def lenses_differ(model: Any) -> bool:
@@ -101,36 +104,71 @@ def _options(refine_focal: bool, refine_bending: bool) -> Any:
     return options
 
 
-def cropped(model: Any, groups: list[dict[str, Any]]) -> list[dict[str, Any]] | None:
-    """Groups of images that share a camera, with those that were cropped by themselves, each with its ``centre``; or None.
+def explained(model: Any, groups: list[dict[str, Any]]) -> tuple[str, list[dict[str, Any]]] | None:
+    """What happened to images that fit badly, and the groups of images that share a camera with those by themselves; or None.
 
-    The centre of a cropped picture is not where the lens looked, and one such image bends all cameras. It stands out by its
-    error, and fits as well as the others once its centre is free.
+    A picture that was cropped has its lens's middle elsewhere (its group has a ``centre``), one that was squeezed has pixels that
+    are not square (``stretch``, of its height), and one by another lens is bent otherwise. Each such image bends all cameras. What is
+    taken lowers all errors, and more than what is simpler: a few images that stand out before all.
     """
     errors = frame_errors(model)
+    if len(errors) <= FEW:
+        return None
     odd = {i for i, error in errors.items() if error > ODD * float(np.median(list(errors.values())))}
-    if len(errors) <= FEW or not 0 < len(odd) <= MOST_ODD * len(errors):
+    few = odd if len(odd) <= MOST_ODD * len(errors) else set()
+    every = set(errors) if len(errors) <= MOST_COMPARED else set()
+    some = _apart(model, set(), max(20, len(errors)) * ASKED)
+    best, least = None, some.compute_mean_reprojection_error()
+    for name, images in ((CROPPED, few), (BENT, few), (SQUEEZED, few), (CROPPED, every), (SQUEEZED, every)):
+        free = _freed(some, images, name) if images else None
+        if free is not None and free.compute_mean_reprojection_error() < BETTER_APART * least:
+            best, least = (name, images, free), free.compute_mean_reprojection_error()
+    if best is None:
         return None
-    free = _apart(model, odd)
-    for camera in free.cameras.values():
-        camera.params = [*camera.params[:3], *[0.0] * (len(camera.params) - 3)]
-    own = {free.images[i].camera_id for i in odd}
-    _adjust_with_centres(free, set(free.cameras) - own, _options(refine_focal=True, refine_bending=False))
-    if free.compute_mean_reprojection_error() > BETTER_APART * model.compute_mean_reprojection_error():
-        return None
-    apart = []
-    for i in sorted(odd):
-        camera = free.images[i].camera
-        away = np.hypot(*np.subtract(camera.params[1:3], [camera.width / 2.0, camera.height / 2.0]))
-        if away > OFF_CENTRE * max(camera.width, camera.height):
-            number = int(Path(free.images[i].name).stem)
-            focal, *centre = (float(value) for value in camera.params[:3])
-            apart.append(
-                {"images": [number], "focal": focal, "centre": centre, "width": camera.width, "height": camera.height}
-            )
+    name, images, free = best
+    apart = [group for i in sorted(images) if (group := _by_itself(free.images[i], name))]
     alone = {group["images"][0] for group in apart}
     rest = [{**group, "images": [i for i in group["images"] if i not in alone]} for group in groups]
-    return [group for group in rest if group["images"]] + apart if apart else None
+    return (name, [group for group in rest if group["images"]] + apart) if apart else None
+
+
+def _freed(model: Any, images: set[int], name: str) -> Any:
+    """The model with what may have happened to these images found by a bundle adjustment."""
+    free = _apart(model, images)
+    own = {free.images[i].camera_id for i in images}
+    if name == BENT:
+        adjust(free, refine_focal=True, refine_bending=True)
+        return free
+    for number, camera in free.cameras.items():
+        focal, x, y, *bent = camera.params
+        if name == SQUEEZED and number in own:
+            camera.model, camera.params = pycolmap.CameraModelId.PINHOLE, [focal, focal, x, y]
+        else:
+            camera.params = [focal, x, y, *[0.0] * len(bent)]
+    if name == SQUEEZED:
+        adjust(free, refine_focal=True, refine_bending=False)
+    else:
+        _adjust_with_centres(free, set(free.cameras) - own, _options(refine_focal=True, refine_bending=False))
+    return free
+
+
+def _by_itself(image: Any, name: str) -> dict[str, Any] | None:
+    """The group of an image alone, with what happened to it; None where next to nothing did."""
+    camera, size = image.camera, (image.camera.width, image.camera.height)
+    group = {
+        "images": [int(Path(image.name).stem)],
+        "focal": float(camera.params[0]),
+        "width": size[0],
+        "height": size[1],
+    }
+    if name == SQUEEZED:
+        stretch = round(size[1] * camera.params[0] / camera.params[1]) / size[1]  # so that the new height is whole
+        return {**group, "stretch": stretch} if abs(stretch - 1.0) > OFF_SQUARE else None
+    if name == CROPPED:
+        centre = [float(value) for value in camera.params[1:3]]
+        away = np.hypot(*np.subtract(centre, np.divide(size, 2.0)))
+        return {**group, "centre": centre} if away > OFF_CENTRE * max(size) else None
+    return group
 
 
 def adjust_centres(model: Any) -> None:
@@ -175,8 +213,8 @@ def frame_errors(model: Any) -> dict[int, float]:
     return found
 
 
-def _apart(model: Any, alone: set[int]) -> Any:
-    """The model with a camera of their own for these images."""
+def _apart(model: Any, alone: set[int], most: int | None = None) -> Any:
+    """The model with a camera of their own for these images, and with so many of its points at most."""
     out, next_camera = pycolmap.Reconstruction(), max(model.cameras) + 1
     for image in sorted((i for i in model.images.values() if i.has_pose), key=lambda i: i.name):
         camera = copy.deepcopy(image.camera)
@@ -187,6 +225,8 @@ def _apart(model: Any, alone: set[int]) -> Any:
         own = pycolmap.Image(name=image.name, camera_id=camera.camera_id, image_id=image.image_id)
         own.points2D = pycolmap.Point2DList([pycolmap.Point2D(point.xy) for point in image.points2D])
         out.add_image_with_trivial_frame(own, image.cam_from_world())
-    for _, point in sorted(model.points3D.items()):
+    every = sorted(model.points3D.items())
+    for _, point in every[:: -(-len(every) // (most or len(every) or 1)) or 1]:
         out.add_point3D(point.xyz, point.track, point.color)
+    out.update_point_3d_errors()
     return out

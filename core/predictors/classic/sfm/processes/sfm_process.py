@@ -49,6 +49,7 @@ class Outcome:
     at_once: bool = (
         False  # whether only all pairs at once placed them, which few matches are enough for, and less exactly
     )
+    groups: tuple[Any, ...] = ()  # of images, where some were cropped, squeezed or bent
 
     def beats(self, other: Outcome) -> bool:
         """Not torn, unless that costs half of the images; more images; of as many, more points, unless they fit worse."""
@@ -79,7 +80,7 @@ def main(folder: Path) -> None:
     if job["cameras"] is None:
         best, groups = _climb(job, folder, database, report)
         if best.model is not None and not job["rigs"]:
-            another = _as_rig if job["moments"] else _uncropped
+            another = _as_rig if job["moments"] else _by_themselves
             best = another(job, best, groups, folder, database, report)
             lens_checks.polish(best.model, job["focal_is_known"])
     else:
@@ -124,7 +125,7 @@ def _as_rig(
     return found if fits and found.placed >= best.placed else best
 
 
-def _uncropped(
+def _by_themselves(
     job: dict[str, Any],
     best: Outcome,
     groups: list[dict[str, Any]],
@@ -132,17 +133,18 @@ def _uncropped(
     database: Path,
     report: Callable[[float], None],
 ) -> Outcome:
-    """The best outcome, with a camera and a centre of their own for images that are parts of others, if that fits better."""
-    apart = None if job["one_lens"] else lens_checks.cropped(best.model, groups)
-    if apart is None:
+    """The best outcome, with a camera of their own for images that were cropped, squeezed or bent, if that fits better."""
+    changed = None if job["one_lens"] else lens_checks.explained(best.model, groups)
+    if changed is None:
         return best
-    own = database.with_name(f"{database.stem} cropped.db")
+    name, apart = changed
+    own = database.with_name(f"{database.stem} apart.db")
     stored.copy_features(database, own, folder, apart, job["learned"])
-    found = _map(job, {"name": f"{best.rung}, cropped images", "groups": apart, "angle": None}, folder, own, report)
+    found = _map(job, {"name": f"{best.rung}, {name}", "groups": apart, "angle": None}, folder, own, report)
     if found.model is None or found.placed < best.placed or found.torn > best.torn:
         return best
     lens_checks.adjust_centres(found.model)
-    found = _outcome(found.rung, found.model, found.sizes, own)
+    found = replace(_outcome(found.rung, found.model, found.sizes, own), groups=tuple(apart))
     return found if found.error < lens_checks.BETTER_APART * best.error else best
 
 
@@ -253,13 +255,14 @@ def _save(folder: Path, best: Outcome, database: Path, job: dict[str, Any]) -> N
         rigged = {image for rig in job["rigs"] for frame in rig["frames"] for image in frame}
         if best.rung.endswith(mounted.RUNG):
             rigged = {i for i, moment in enumerate(job["moments"]) if moment >= 0}
+        high = {i: group.get("stretch", 1.0) for group in best.groups for i in group["images"]}
         for image in sorted(model.images.values(), key=lambda i: i.name):
             if not image.has_pose or (seen[image.image_id] < needed and int(Path(image.name).stem) not in rigged):
                 continue
             camera = image.camera
             indices.append(int(Path(image.name).stem))
             extrinsics.append(image.cam_from_world().matrix())
-            intrinsics.append(camera.calibration_matrix())
+            intrinsics.append(np.diag([1.0, 1.0 / high.get(indices[-1], 1.0), 1.0]) @ camera.calibration_matrix())
             away.append(errors_of.get(image.image_id, 0.0))
             distortion.append([*(camera.params[3:] if "RADIAL" in camera.model_name else ()), 0.0, 0.0][:2])
         kept = set(indices)
@@ -271,7 +274,7 @@ def _save(folder: Path, best: Outcome, database: Path, job: dict[str, Any]) -> N
             seeing = {names[e.image_id]: e.point2D_idx for e in point.track.elements}
             for image in sorted(seeing.keys() & kept):
                 observations.append((image, k))
-                pixels.append(places[image][seeing[image]])
+                pixels.append(places[image][seeing[image]] / [1.0, high.get(image, 1.0)])
     with pycolmap.Database.open(database) as db:
         names = {image.image_id: int(Path(image.name).stem) for image in db.read_all_images()}
         features = [0] * job["count"]
