@@ -103,7 +103,15 @@ def edges(depth: np.ndarray) -> np.ndarray:
     -------
     (N, H, W) bool
     """
-    return np.stack([normalised_gradient(image) >= EDGE_THRESHOLD for image in depth])
+    return np.stack([_is_steep(image) for image in depth])
+
+
+def _is_steep(depth: np.ndarray) -> np.ndarray:
+    gradient, known, low, high = _gradient(depth)
+    if high <= low:
+        return np.zeros(depth.shape, bool)
+    steep = cv2.compare(gradient, low + EDGE_THRESHOLD * (high - low), cv2.CMP_GE)
+    return np.asarray(cv2.bitwise_and(steep, known), bool)
 
 
 def normalised_gradient(depth: np.ndarray) -> np.ndarray:
@@ -117,9 +125,15 @@ def normalised_gradient(depth: np.ndarray) -> np.ndarray:
     -------
     (H, W) float32
     """
-    known = cv2.erode((depth > 0).astype(np.uint8), np.ones((3, 3), np.uint8), borderValue=1)
-    gradient = cv2.magnitude(cv2.Sobel(depth, cv2.CV_32F, 1, 0, ksize=3), cv2.Sobel(depth, cv2.CV_32F, 0, 1, ksize=3))
-    low, high, _, _ = cv2.minMaxLoc(gradient, known)  # 0 and 0 where nothing is known
+    gradient, known, low, high = _gradient(depth)
     if high <= low:
         return np.zeros(depth.shape, np.float32)
     return np.where(known, (gradient - np.float32(low)) / np.float32(high - low), np.float32(0.0))
+
+
+def _gradient(depth: np.ndarray) -> tuple[np.ndarray, np.ndarray, float, float]:
+    """(H, W) Sobel magnitude and whether it is known, uint8, and its least and greatest value; 0 and 0 where nothing is known."""
+    known = cv2.erode((depth > 0).view(np.uint8), np.ones((3, 3), np.uint8), borderValue=1)
+    gradient = cv2.magnitude(cv2.Sobel(depth, cv2.CV_32F, 1, 0, ksize=3), cv2.Sobel(depth, cv2.CV_32F, 0, 1, ksize=3))
+    low, high, _, _ = cv2.minMaxLoc(gradient, known)
+    return gradient, known, low, high

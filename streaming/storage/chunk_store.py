@@ -18,11 +18,10 @@ import json
 import shutil
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
-import cv2
 import numpy as np
 
 from ...core.alignment.blending import select
@@ -30,6 +29,8 @@ from ...core.errors import BadInput, DA3Error
 from ...core.files import manifests, ownership
 from ...core.prediction.compression import packed, unpacked
 from ...core.prediction.prediction import Prediction
+from . import npz_files
+from .latest_chunk import Latest, decoded, encoded
 
 VERSION = 3
 KIND = "streaming"  # of folder, for ``ownership``
@@ -43,7 +44,6 @@ SCHEMA: dict[str, Any] = {
     "version": int, "fingerprint": str, "chunks": [_CHUNK], "loops": [({"frames": [int]}, _LOOP)],
     "batch_size?": int, "warnings?": [str], "names?": {"#": str}, "metric_scale?": manifests.NUMBER,
 }  # fmt: skip
-QUALITY = 95  # of JPEG; every run sees the images as they come back from disk, so that all runs see the same
 CHUNK_BYTES = 4.1  # per pixel of a chunk's frame: depth and confidence
 IMAGE_BYTES = 1.0  # per pixel of an image, on the safe side
 KEPT = 0.8  # of the pixels, that become points; walk has 0.74. Each is in its chunk's cloud and in the one of all
@@ -73,6 +73,7 @@ class Store:
         self.warnings: list[str] = []
         self.failure = ""
         self._held: dict[int, Prediction] = {}  # chunks that could not be written
+        self._latest = Latest()
         self._manifest: dict[str, Any] = {}
         with self._writing():
             self._own = ownership.claim_beside(folder, KIND, PARTS, private=True)
@@ -147,13 +148,17 @@ class Store:
         manifest = {**self._manifest, **notes, "chunks": [*self._manifest["chunks"], about]}
 
         def write() -> None:
-            for index, image in zip(frames, prediction.images, strict=True):
-                if index not in known:
-                    images[str(int(index))] = self._own.write(f"images/{index:06d}.jpg", _jpeg(image))
-            arrays = io.BytesIO()
-            np.savez(arrays, **packed(prediction))
-            about["arrays"] = self._own.write(f"chunks/{number:05d}.npz", arrays.getvalue(), sync=True)
+            arrays, seen = packed(prediction), {}
+            for index, image in zip(map(int, frames), prediction.images, strict=True):
+                if index in known:
+                    seen[index] = self.image(index)
+                else:
+                    data = encoded(image)
+                    images[str(index)] = self._own.write(f"images/{index:06d}.jpg", data)
+                    seen[index] = decoded(data, index)
+            about["arrays"] = self._own.write(f"chunks/{number:05d}.npz", npz_files.file_of(arrays), sync=True)
             self._commit(manifest)
+            self._latest = Latest(number, arrays, seen)
 
         if self.failure or not self._try(write):
             self._held[number], self._manifest = copy.deepcopy(prediction), manifest
@@ -165,8 +170,8 @@ class Store:
         if number in self._held:
             return copy.deepcopy(self._held[number] if frames is None else select(self._held[number], rows))
         try:
-            with np.load(io.BytesIO(self._whole_file(about["arrays"]))) as arrays:
-                images = None if frames is not None else np.stack([self.image(index) for index in about["frames"]])
+            images = None if frames is not None else np.stack([self.image(index) for index in about["frames"]])
+            with self._arrays(number) as arrays:
                 prediction = unpacked(arrays, images, slice(None) if frames is None else rows)
         except (OSError, ValueError, KeyError, EOFError, zlib.error, zipfile.BadZipFile) as error:
             raise DA3Error(
@@ -177,13 +182,21 @@ class Store:
         return prediction
 
     def image(self, index: int) -> np.ndarray:
-        """(H, W, 3) uint8 RGB. Raises OSError."""
+        """(H, W, 3) uint8 RGB, not to be changed. Raises OSError."""
+        if index in self._latest.images:
+            return self._latest.images[index]
         names = [chunk["images"].get(str(index)) for chunk in self._manifest["chunks"]]
         name = next(filter(None, names), f"images/{index:06d}.jpg")
-        image = cv2.imdecode(np.frombuffer(self._whole_file(name), np.uint8), cv2.IMREAD_COLOR)
-        if image is None:
-            raise OSError(f"{PurePath(name).name} is broken")
-        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+        return decoded(self._whole_file(name), PurePath(name).name)
+
+    @contextlib.contextmanager
+    def _arrays(self, number: int) -> Iterator[Mapping[str, np.ndarray]]:
+        """A chunk's arrays as they are packed, which who reads them may change."""
+        if number == self._latest.number:
+            yield {name: array.copy() for name, array in self._latest.arrays.items()}
+        else:
+            with np.load(io.BytesIO(self._whole_file(self._manifest["chunks"][number]["arrays"]))) as arrays:
+                yield arrays
 
     def remove(self) -> None:
         """Take away what this add-on wrote; what others put into the folder stays."""
@@ -277,10 +290,3 @@ def _is_square(rows: list[list[float]] | None, size: int) -> bool:
 
 def _files(chunk: dict[str, Any]) -> list[str]:
     return [chunk["arrays"], *chunk["images"].values()]
-
-
-def _jpeg(image: np.ndarray) -> bytes:
-    done, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
-    if not done:
-        raise OSError("an image could not be packed as JPEG")
-    return data.tobytes()

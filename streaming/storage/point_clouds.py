@@ -10,10 +10,10 @@ import numpy as np
 from ...core.files import ownership
 from ...core.files.ply import HEADER_BYTES, VERTEX, PlyWriter
 from ...core.geometry import local_origin
-from ...core.geometry.projection import homogeneous, unproject
+from ...core.geometry.projection import homogeneous, invert_rigid
 from ...core.output import output_folder
 from ...core.prediction.prediction import Prediction
-from . import frame_files
+from . import cloud_kernels, frame_files
 
 PART = 1 << 18  # points in memory at a time, where a cloud is moved
 COMMENT = "DA3 for Blender, OpenCV axes, as camera_poses.txt"
@@ -69,12 +69,13 @@ class StreamingFiles:
         path = self._folder / "pcd" / f"{len(self._clouds)}_pcd.ply"
         with PlyWriter(path, self._comment) as ply:
             assert prediction.extrinsics is not None and prediction.intrinsics is not None
-            for i, conf in enumerate(prediction.conf):
-                one = slice(i, i + 1)
-                world = unproject(prediction.depth[one], prediction.intrinsics[one], prediction.extrinsics[one])
-                rows = np.flatnonzero((prediction.depth[i] > 0) & (conf > 0) & (conf >= self._min_confidence))
-                position, color = (a.reshape(-1, 3).take(rows, axis=0) for a in (world, prediction.images[i]))
-                ply.add(position, color, conf.ravel().take(rows))
+            cameras = invert_rigid(np.asarray(prediction.extrinsics, np.float64))
+            room = np.empty(prediction.depth[0].size, cloud_kernels.FLAT)
+            for i, (camera, intrinsics) in enumerate(zip(cameras, prediction.intrinsics, strict=True)):
+                to_world, centre = camera[:, :3] @ np.linalg.inv(intrinsics), camera[:, 3].copy()
+                pixels = prediction.depth[i], prediction.conf[i], prediction.images[i]
+                count = cloud_kernels.fill(room, *pixels, self._min_confidence, to_world, centre)
+                ply.add_vertices(room[:count].view(VERTEX))
             self._clouds.append(self._told(path, ply.finish()))
 
     def finish(
@@ -129,7 +130,7 @@ class StreamingFiles:
                 with PlyWriter(path, self._comment) as cloud:
                     for part in _parts(path):
                         if not still:
-                            _move(part, move)
+                            cloud_kernels.move(part.view(cloud_kernels.FLAT), move)
                             cloud.add_vertices(part)
                         combined.add_vertices(part)
                     if not still:
@@ -163,13 +164,6 @@ def _parts(path: Path) -> Iterator[np.ndarray]:
         file.seek(HEADER_BYTES)
         while len(part := np.fromfile(file, VERTEX, PART)):
             yield part
-
-
-def _move(part: np.ndarray, move: np.ndarray) -> None:
-    """Put vertices, in place, where a (4, 4) similarity brings them; axis by axis, for thin products take longer."""
-    x, y, z = (part["position"][:, n].astype(np.float64) for n in range(3))
-    for axis, (a, b, c, d) in enumerate(move[:3]):
-        part["position"][:, axis] = a * x + b * y + c * z + d
 
 
 def _rows(rows: np.ndarray) -> bytes:

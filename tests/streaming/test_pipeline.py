@@ -14,7 +14,7 @@ import truth
 from da3_blender.core.errors import BadInput, Cancelled
 from da3_blender.core.files.ply import HEADER_BYTES, VERTEX
 from da3_blender.core.frames.source import FrameSource
-from da3_blender.core.geometry.projection import invert_rigid
+from da3_blender.core.geometry.projection import invert_rigid, unproject
 from da3_blender.core.settings import BatchMode, Settings
 from da3_blender.streaming.chunk_plan import ChunkPlanner
 from da3_blender.streaming.pipeline import Settled, reconstruct
@@ -224,7 +224,7 @@ def test_the_files_hold_every_frame_and_every_point(walk, tmp_path):
     for index in range(60):  # each frame's depth at the scale of its final camera: its points are those of the cloud
         with np.load(out / "results_output" / f"frame_{index}.npz") as frame:
             assert frame["image"].shape == (height, width, 3)
-            world = point_clouds.unproject(
+            world = unproject(
                 frame["depth"][None], frame["intrinsics"][None], invert_rigid(written[[index], :3])
             )
             whole.append(world[0][frame["conf"] > 0])

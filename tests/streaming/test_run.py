@@ -208,8 +208,8 @@ def test_a_disk_that_is_full_while_storing_ends_the_run_early_with_all_that_was_
     scene, frames, tmp_path, monkeypatch, place
 ):
     writes = {
-        "chunk": (chunk_store.np, "savez"),
-        "image": (chunk_store, "_jpeg"),
+        "chunk": (chunk_store.npz_files, "file_of"),
+        "image": (chunk_store, "encoded"),
         "manifest": (chunk_store.Store, "_commit"),
     }
     model, given = Model(scene), []
