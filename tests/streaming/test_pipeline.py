@@ -224,9 +224,7 @@ def test_the_files_hold_every_frame_and_every_point(walk, tmp_path):
     for index in range(60):  # each frame's depth at the scale of its final camera: its points are those of the cloud
         with np.load(out / "results_output" / f"frame_{index}.npz") as frame:
             assert frame["image"].shape == (height, width, 3)
-            world = unproject(
-                frame["depth"][None], frame["intrinsics"][None], invert_rigid(written[[index], :3])
-            )
+            world = unproject(frame["depth"][None], frame["intrinsics"][None], invert_rigid(written[[index], :3]))
             whole.append(world[0][frame["conf"] > 0])
     cloud = np.concatenate(parts)["position"]
     off = np.linalg.norm(np.concatenate(whole) - cloud, axis=1)
