@@ -13,6 +13,7 @@ from ...frames.source import FrameSource
 from ...monitor import Monitor
 from ...prediction.conditioning import fixed_focal, longest_side
 from ...settings import Settings
+from .sfm import joints
 from .sfm.reconstruction import SfmResult, structure_from_motion
 
 ASKEW = 0.02  # of the long side; a middle that is farther off is told
@@ -69,7 +70,24 @@ def find(
             f"Bars along the edges put the images' middle {found.off_centre:.0%} away from the lens's, so that the cameras look "
             "askew: cut the bars off"
         )
-    return Scene(placed, found.of(rows), warnings)
+    placed_only = found.of(rows)
+    if not frames.views and not frames.mounted:
+        warnings += _joined(frames, placed, placed_only)
+    return Scene(placed, placed_only, warnings)
+
+
+def _joined(frames: FrameSource, placed: Sequence[int], found: SfmResult) -> list[str]:
+    """What is to be said of parts that one image holds together, and probably wrongly; ``found``: of the placed frames."""
+    sizes = np.array([(frames.headers[i].width, frames.headers[i].height) for i in placed])
+    joint = joints.doubtful(found.extrinsics, found.intrinsics, sizes, found.points, found.observations)
+    if joint is None:
+        return []
+    image, part = joint
+    return [
+        f"Only {frames.names[placed[image]]} holds {listed([frames.names[placed[i]] for i in part])} and the other images together, and it shows "
+        "little of what it should see there: they may be two places that have one thing in common, and then lie wrongly to each other. "
+        "If so, reconstruct them one by one; else add images in between"
+    ]
 
 
 def _warnings(frames: FrameSource, usable: Sequence[int], found: SfmResult) -> list[str]:

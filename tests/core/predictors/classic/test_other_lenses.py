@@ -17,6 +17,7 @@ from da3_blender.core.geometry.projection import invert_rigid
 from da3_blender.core.geometry.similarity import umeyama
 from da3_blender.core.monitor import Monitor
 from da3_blender.core.predictors.classic import structure_from_motion
+from da3_blender.core.predictors.classic.sfm.joints import doubtful
 from da3_blender.core.predictors.classic.sfm.lenses import rungs
 from da3_blender.core.predictors.classic.sfm.processes import pair_motion
 from da3_blender.core.predictors.classic.sfm.side_by_side import stereo
@@ -108,3 +109,23 @@ def test_stereo_pictures_are_told():
         with pytest.raises(BadInput, match="stereo 3D"):
             structure_from_motion([stack(pair) for pair in both], [None] * 3, Monitor())
     assert not any(stereo(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)) for image in truth.images)
+
+
+def two_places(shared: int) -> tuple[np.ndarray, ...]:
+    """Six cameras side by side, three at each of two places that lie in one another; ``shared`` points of the first are seen by the fourth, too."""
+    random = np.random.default_rng(0)
+    points = random.uniform([-2.0, -1.5, 4.0], [2.0, 1.5, 6.0], (800, 3))
+    extrinsics = np.stack([np.eye(4)[:3]] * 6)
+    extrinsics[:, 0, 3] = np.linspace(-0.5, 0.5, 6)
+    order = np.argsort(np.linalg.norm(points[:400] - [1.0, 0.5, 5.0], axis=1))  # a thing: what is next to each other
+    seen = [(i, p) for i in range(6) for p in range(400 * (i // 3), 400 * (i // 3) + 400)]
+    seen += [(3, p) for p in order[:shared].tolist()]
+    intrinsics = np.stack([[[500.0, 0.0, 320.0], [0.0, 500.0, 240.0], [0.0, 0.0, 1.0]]] * 6)
+    return extrinsics, intrinsics, np.array([(640, 480)] * 6), points, np.array(seen)
+
+
+def test_two_places_with_one_thing_in_common_are_told():
+    """A patch of one picture that was in another joined the courtyard and a castle, without a word."""
+    assert doubtful(*two_places(40)) == (3, [0, 1, 2])
+    assert doubtful(*two_places(380)) is None, "one place"
+    assert doubtful(*two_places(0)) is None, "nothing joins them"
