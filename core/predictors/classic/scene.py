@@ -77,16 +77,15 @@ def find(
 
 
 def _joined(frames: FrameSource, placed: Sequence[int], found: SfmResult) -> list[str]:
-    """What is to be said of parts that one image holds together, and probably wrongly; ``found``: of the placed frames."""
+    """What is to be said of parts that hang together by little, and probably wrongly; ``found``: of the placed frames."""
     sizes = np.array([(frames.headers[i].width, frames.headers[i].height) for i in placed])
-    joint = joints.doubtful(found.extrinsics, found.intrinsics, sizes, found.points, found.observations)
-    if joint is None:
+    part = joints.doubtful(found.extrinsics, found.intrinsics, sizes, found.points, found.observations)
+    if part is None:
         return []
-    image, part = joint
     return [
-        f"Only {frames.names[placed[image]]} holds {listed([frames.names[placed[i]] for i in part])} and the other images together, and it shows "
-        "little of what it should see there: they may be two places that have one thing in common, and then lie wrongly to each other. "
-        "If so, reconstruct them one by one; else add images in between"
+        f"{listed([frames.names[placed[i]] for i in part])} and the other images hang together by little, and show next to nothing of what "
+        "they should see of each other: they may be two places, or two sides of one, that look alike in part, and then lie wrongly to each "
+        "other. Add images in between, or reconstruct them one by one"
     ]
 
 

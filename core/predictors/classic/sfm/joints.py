@@ -1,4 +1,4 @@
-"""Parts of a reconstruction that hang together by one image which shows little of what it should see of the other part.
+"""Parts of a reconstruction that hang together by one image or less, and show little of what they should see of each other.
 
 A thing that is there twice, a poster or a chair, joins two places that are not one. Of a true neighbour's points that lie in an image's
 frame, seen from about there, some are found everywhere in it; of a false one's only those of that thing (Zach, Irschara and
@@ -11,9 +11,9 @@ import numpy as np
 
 from ....geometry.projection import invert_rigid
 
-MOST = 300  # images that are asked about
+MOST, MOST_SPLITS = 300, 20  # images that are asked about, and ways to part them
 SHARED = 12  # points that two images have in common, to count as connected
-PART = 2  # images on each side, at least, beside the one between them
+PART = 2  # images on each side, at least, beside one between them
 BESIDE, FARTHER = (
     20.0,
     1.5,
@@ -25,8 +25,8 @@ FOUND = 0.6  # of the squares; true neighbours 0.8 to 1, two places with a patch
 
 def doubtful(
     extrinsics: np.ndarray, intrinsics: np.ndarray, sizes: np.ndarray, points: np.ndarray, observations: np.ndarray
-) -> tuple[int, list[int]] | None:
-    """An image, and the part of the others that it alone connects with the rest, probably falsely; None where there is none.
+) -> list[int] | None:
+    """Images that at most one other connects with the rest, and probably falsely; None where there are none.
 
     Parameters
     ----------
@@ -42,18 +42,25 @@ def doubtful(
     sees[observations[:, 0], observations[:, 1]] = 1.0
     shared = sees @ sees.T
     centres = invert_rigid(extrinsics)[:, :, 3]
+    splits: dict[tuple[int, ...], None] = {}
     for image in range(count):
-        parts = [p for p in _parts(shared >= SHARED, image) if len(p) >= PART and shared[image, p].max() >= SHARED]
-        home = max(parts, key=lambda part: float(shared[image, part].sum()), default=[])
-        for part in (part for part in parts if part is not home):
+        parts = [part for part in _parts(shared >= SHARED, image) if len(part) >= PART]
+        for part in sorted(parts, key=len)[:-1]:
+            splits[tuple(part)] = splits[tuple(sorted([*part, image]))] = None
+    worst, told = 0.0, None
+    for split in list(splits)[:MOST_SPLITS]:
+        part, rest, should, does = list(split), [i for i in range(count) if i not in split], 0, 0
+        for image in range(count):
+            other = rest if image in split else part
             at = _projected(points, extrinsics[image], intrinsics[image])
-            inside = (at >= 0.0).all(axis=1) & (at < sizes[image]).all(axis=1) & (sees[part].sum(axis=0) >= PART)
-            there = np.flatnonzero(inside & _alike(points, centres, sees, image, part))
+            inside = (at >= 0.0).all(axis=1) & (at < sizes[image]).all(axis=1) & (sees[other].sum(axis=0) >= PART)
+            there = np.flatnonzero(inside & _alike(points, centres, sees, image, other))
             square = np.floor(at[there] / (sizes[image].max() / CELLS)).astype(np.int64) @ [1, CELLS]
-            should, does = (np.bincount(square, w, CELLS**2) for w in (None, sees[image, there]))
-            if (should >= FULL).sum() >= ENOUGH and (does[should >= FULL] > 0).mean() < FOUND:
-                return image, part
-    return None
+            full, found = (np.bincount(square, w, CELLS**2) for w in (None, sees[image, there]))
+            should, does = should + int((full >= FULL).sum()), does + int((found[full >= FULL] > 0).sum())
+        if should >= ENOUGH and FOUND * should - does > worst:
+            worst, told = FOUND * should - does, part
+    return told
 
 
 def _parts(connected: np.ndarray, without: int) -> list[list[int]]:
