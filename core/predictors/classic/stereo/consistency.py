@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -37,6 +37,7 @@ def check(
     view: int,
     others: Sequence[int],
     own: np.ndarray | None = None,
+    heard: Mapping[int, float] | None = None,
 ) -> Agreement:
     """Compare a view's depths with those of other views.
 
@@ -45,6 +46,7 @@ def check(
     depth : (N, H, W) float32, z-depth of all views, 0 where unknown
     intrinsics, extrinsics : (N, 3, 3) and (N, 3, 4) float64
     own : (H, W), the view's depths, where others than ``depth``'s are meant
+    heard : by view, up to which depth of its own it contradicts others; by default up to any
     """
     size = depth.shape[1:]
     own = depth[view] if own is None else own
@@ -72,7 +74,8 @@ def check(
         count += agree
         quality += np.where(agree, 1.0 - error / tolerance, np.float32(0.0))
         total += np.where(agree, returned, np.float32(0.0))
-        against += usable & (seen > z * own * (1.0 + SEE_THROUGH))
+        limit = np.inf if heard is None else heard.get(other, np.inf)
+        against += usable & (seen > z * own * (1.0 + SEE_THROUGH)) & (seen <= limit)
     return Agreement(count, quality, against, total / (count + 1.0))
 
 

@@ -28,7 +28,7 @@ from .parallel import run_all
 from .plane_sweep import Matcher, Ray, relative
 from .regions import planes, regions
 from .view_depth import Stereo
-from .view_selection import CHECKED, MATCHED, View, inverse_depths, plan
+from .view_selection import BEYOND, CHECKED, MATCHED, View, inverse_depths, plan
 
 SWEPT, ADOPTED, CONFIRMED, COMPLETED, CUT = 0.6, 0.74, 0.82, 0.91, 0.98  # of the time for depth, where each stage ends
 TOP_CONFIDENCE = 10.0  # DA3's confidences go about as far
@@ -65,8 +65,9 @@ class Scene:
         return self.canvas[view.index].astype(np.float32) / 255.0
 
     def agreement(self, depth: np.ndarray, view: View, asked: int, own: np.ndarray | None = None) -> Agreement:
-        """What a view's best neighbours say to its depths."""
-        return check(depth, self.intrinsics, self.extrinsics, view.index, view.neighbours[:asked], own)
+        """What a view's best neighbours say to its depths; beyond what is known of theirs they say nothing against, unless to ``own``."""
+        heard = {one.index: one.farthest for one in self.views} if own is None else None
+        return check(depth, self.intrinsics, self.extrinsics, view.index, view.neighbours[:asked], own, heard)
 
 
 def dense(
@@ -114,7 +115,7 @@ def finish(scene: Scene, swept: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.
 
 
 def sweep_all(scene: Scene) -> np.ndarray:
-    """Depth of every view by itself, right or wrong; 0 where it is farther than anything known."""
+    """Depth of every view by itself, right or wrong; 0 where it is much farther than anything known."""
     depth = np.zeros(scene.valid.shape, np.float32)
     stereo = Stereo(scene.gray, scene.intrinsics, scene.extrinsics)
     height, width = scene.valid.shape[1:]
@@ -123,7 +124,7 @@ def sweep_all(scene: Scene) -> np.ndarray:
     def sweep(view: View, inner: Monitor) -> None:
         planes = inverse_depths(view, ratio @ scene.intrinsics, scene.extrinsics, stereo.swept_size)
         surface = stereo.inverse_depth(view.index, view.neighbours[:MATCHED], planes, inner)
-        near_enough = (surface > 1.0 / view.farthest) & scene.valid[view.index]
+        near_enough = (surface > 1.0 / (BEYOND * view.farthest)) & scene.valid[view.index]
         depth[view.index] = np.where(near_enough, inverse(surface), 0.0)
 
     scene.each(sweep, 0.0, SWEPT)
@@ -182,7 +183,7 @@ def seen_from(depth: np.ndarray, k: np.ndarray, e: np.ndarray, view: int, others
 
 
 def confirm(scene: Scene, swept: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Depth averaged over the views that agree, and confidence; both 0 where none does."""
+    """Depth averaged over the views that agree, and confidence; both 0 where none does, and beyond what is known where one does."""
     depth, conf = np.zeros_like(swept), np.zeros_like(swept)
 
     def compare(view: View, _watch: Monitor) -> None:
@@ -190,6 +191,7 @@ def confirm(scene: Scene, swept: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         kept = trim(is_kept(found, 1), scene.colour(view))
         sure = kept & (found.count >= min(2, len(view.neighbours)))
         keep = without_islands(sure, ISLAND) | without_islands(kept, ISLAND_OF_ONE)
+        keep &= sure | (found.depth <= view.farthest)
         depth[view.index] = np.where(keep, found.depth, 0.0)
         conf[view.index] = np.where(keep, confidence(found, sure), 0.0)
 

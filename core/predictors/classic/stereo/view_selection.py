@@ -16,6 +16,7 @@ ONE_PLACE = 0.05  # degrees: views from one centre, as those into a panorama, se
 MATCHED = 5  # neighbours that a view is swept over
 CHECKED = 10  # views that its depth is compared with
 NEARER, FARTHER = 0.7, 1.4  # how far beyond the sparse points surfaces are looked for
+BEYOND = 3.0  # times the farthest of these, as far as what two others see there, too, is kept
 QUANTILES = (0.005, 0.995)  # of the sparse depths; the rest may be wrong matches
 PIXELS_PER_PLANE = 1.0  # how far a pixel moves in the neighbour where it moves most
 PLANES = (48, 192)  # least and most

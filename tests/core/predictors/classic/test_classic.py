@@ -15,11 +15,13 @@ from da3_blender.core.errors import Cancelled
 from da3_blender.core.monitor import Monitor
 from da3_blender.core.prediction.prediction import Cameras, Prediction
 from da3_blender.core.predictors.classic import ClassicPredictor
-from da3_blender.core.predictors.classic.stereo.depths import GUESSED, OF_A_REGION
+from da3_blender.core.predictors.classic.stereo.consistency import check
+from da3_blender.core.predictors.classic.stereo.depths import GUESSED, OF_A_REGION, Scene, adopt, confirm, sweep_all
 from da3_blender.core.predictors.classic.stereo.filling import SPREAD, fill
 from da3_blender.core.predictors.classic.stereo.plane_sweep import FEW, mean_of_better_half
 from da3_blender.core.predictors.classic.stereo.semi_global import aggregate, best_plane
 from da3_blender.core.predictors.classic.stereo.smoothing import smooth
+from da3_blender.core.predictors.classic.stereo.view_selection import View
 from da3_blender.core.settings import Settings
 
 FOCAL = 280.0
@@ -222,3 +224,31 @@ def test_what_the_own_sweep_contradicts_is_not_filled():
     assert not value[sure == 0].any()
     value, _ = fill(flat * sure, sure, np.where(sure > 0, flat, 0.7).astype(np.float32), sure == 0, colour, nothing)
     assert (value[sure == 0] > 0).all()  # where no match means anything, what is around decides
+
+
+def test_a_wall_beyond_all_sparse_points_is_found_where_the_views_agree():
+    """A table has the points, the room behind it has none: three views of a wall at twice the farthest depth that is known."""
+    size, wall, noise = (60, 80), 2.0, np.random.default_rng(0).normal(0.0, 1.0, (60, 140)).astype(np.float32)
+    texture = np.clip(0.5 + 0.4 * cv2.GaussianBlur(noise, (0, 0), 1.5) / 0.2, 0.0, 1.0)
+    gray = np.stack([texture[:, 20 + 10 * i : 100 + 10 * i] for i in range(3)])
+    intrinsics = np.stack([np.array([[100.0, 0.0, 40.0], [0.0, 100.0, 30.0], [0.0, 0.0, 1.0]])] * 3)
+    extrinsics = np.stack([np.concatenate([np.eye(3), [[-0.2 * i], [0.0], [0.0]]], axis=1) for i in range(3)])
+    views = [View(i, [j for j in (1, 0, 2) if j != i], 0.5, 1.0) for i in range(3)]
+    canvas = np.repeat((255.0 * gray)[..., None], 3, axis=-1).astype(np.uint8)
+    scene = Scene(canvas, np.ones((3, *size), bool), gray, intrinsics, extrinsics, views, Monitor())
+    depth, conf = confirm(scene, adopt(scene, sweep_all(scene))[0])
+    kept = conf[1] > 0.0
+    assert kept[:, 15:65].mean() > 0.9
+    assert not conf[1][:, :5].any()  # the right-hand view shows it no more: one alone may agree by chance
+    assert np.median(np.abs(depth[1][kept] / wall - 1.0)) < 0.01  # a tenth of a pixel
+
+
+def test_what_lies_beyond_the_known_depths_contradicts_nothing_nearer():
+    intrinsics, extrinsics = (
+        np.stack([np.array([[9.0, 0, 4], [0, 9.0, 4], [0, 0, 1]])] * 2),
+        np.stack([np.eye(4)[:3]] * 2),
+    )
+    extrinsics[1, 0, 3] = -0.1
+    depth = np.stack([np.full((8, 8), z, np.float32) for z in (1.0, 3.0)])  # the other view looks through
+    assert check(depth, intrinsics, extrinsics, 0, [1]).against[2:6, 2:6].all()
+    assert not check(depth, intrinsics, extrinsics, 0, [1], heard={1: 2.0}).against.any()
