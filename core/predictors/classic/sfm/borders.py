@@ -16,6 +16,7 @@ Rect = tuple[int, int, int, int]  # left, top, right, bottom in pixels, the last
 Edges = frozenset[int]  # some of them, by their place in that order
 
 EVEN = 24  # grey values of 255, most that a pixel of a bar differs from its colour, JPEG's ringing and all
+OUTERMOST = 6  # of its first line, to which ringing does not reach: the dark has noise
 PLAIN = 0.98  # of a line has that colour: of its first, and
 NEARLY = 0.9  # before its last, mixed with the photograph
 WRITTEN = (
@@ -89,8 +90,8 @@ def _bars(image: np.ndarray) -> tuple[int, int]:
 
 
 def _plain(line: np.ndarray) -> bool:
-    """Whether a line of pixels, (w,) or (w, 3), has one colour."""
-    return bool(np.mean(np.abs(line - np.median(line, axis=0)) <= EVEN) >= PLAIN)
+    """Whether an outermost line of pixels, (w,) or (w, 3), has one colour."""
+    return bool(np.mean(np.abs(line - np.median(line, axis=0)) <= OUTERMOST) >= PLAIN)
 
 
 def _bar(lines: np.ndarray) -> int:
