@@ -13,6 +13,7 @@ from ...frames.source import FrameSource
 from ...monitor import Monitor
 from ...prediction.conditioning import fixed_focal, longest_side
 from ...settings import Settings
+from . import fades
 from .sfm import joints
 from .sfm.reconstruction import SfmResult, structure_from_motion
 
@@ -51,6 +52,8 @@ def find(
     Cancelled, DA3Error
     """
     usable, fixed = frames.usable(indices, monitor), fixed_focal(settings, frames)
+    faded = [usable[row] for row in fades.blended(frames.images(usable))] if frames.is_video else []
+    usable = [i for i in usable if i not in set(faded)]
     own = frames.focals  # exact, of the views into panoramas
     focals = [fixed * longest_side(frames, i) if fixed and i not in frames.views else own[i] for i in usable]
     found = structure_from_motion(
@@ -60,6 +63,12 @@ def find(
     rows = np.flatnonzero(found.registered).tolist()
     placed = [usable[row] for row in rows]
     warnings = _warnings(frames, usable, found)
+    if faded:
+        one = len(faded) == 1
+        warnings.append(
+            f"{len(faded)} frame{' is' if one else 's are'} left out in which one scene is faded into another, which would join two places: "
+            f"{listed([frames.names[i] for i in faded])}"
+        )
     if frames.mounted and not found.holds_mounts:
         warnings.append(
             "Mounted Together had no effect: the images do not fit cameras that keep to each other; did these start together, "
