@@ -11,6 +11,8 @@ from collections.abc import Iterable
 import cv2
 import numpy as np
 
+from ...monitor import Monitor
+
 SIDE = (
     32  # pixels, of the long side, at which frames are compared: a moving camera changes little of that during a fade
 )
@@ -22,16 +24,25 @@ PLAIN = 5.0  # grey values, deviation within: such a frame, black or white, show
 MIXED = 0.04  # share of the other scene, from which on a frame is a mixture
 
 
-def blended(frames: Iterable[np.ndarray]) -> list[int]:
+def blended(frames: Iterable[np.ndarray], monitor: Monitor) -> list[int]:
     """Which frames are mixtures of two scenes, by their place.
 
     Parameters
     ----------
     frames : N arrays (h, w, 3) uint8, RGB, of one size, one after another
+
+    Raises
+    ------
+    Cancelled
     """
-    small = np.array([_small(frame) for frame in frames])
+    looked = []
+    for frame in frames:
+        monitor.check()
+        looked.append(_small(frame))
+    small = np.array(looked)
     found: set[int] = set()
     for first in range(len(small) - 2):
+        monitor.check()
         for last in range(first + 2, min(len(small), first + REACH + 1)):
             if {first, last} & found:
                 continue

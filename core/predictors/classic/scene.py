@@ -52,7 +52,7 @@ def find(
     Cancelled, DA3Error
     """
     usable, fixed = frames.usable(indices, monitor), fixed_focal(settings, frames)
-    faded = [usable[row] for row in fades.blended(frames.images(usable))] if frames.is_video else []
+    faded = [usable[row] for row in fades.blended(frames.images(usable), monitor)] if frames.is_video else []
     usable = [i for i in usable if i not in set(faded)]
     own = frames.focals  # exact, of the views into panoramas
     focals = [fixed * longest_side(frames, i) if fixed and i not in frames.views else own[i] for i in usable]

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 import truth as truths
+from da3_blender.core.monitor import Monitor
 from da3_blender.core.predictors.classic import fades
 
 
@@ -21,7 +22,7 @@ def test_frames_that_show_two_scenes_are_found_while_the_camera_moves():
         [np.roll(image, 3 * i, axis=1) for i in range(5)] for image in (before[-1], after[0])
     ]  # pixels of 360 a frame
     mixed = [cv2.addWeighted(moves[0][i], 1.0 - s, moves[1][i], s, 0.0) for i, s in enumerate(shares)]
-    assert fades.blended([*before, *mixed, moves[1][4], *after]) == [6, 7, 8, 9]
+    assert fades.blended([*before, *mixed, moves[1][4], *after], Monitor()) == [6, 7, 8, 9]
 
 
 @pytest.mark.parametrize(
@@ -37,4 +38,4 @@ def test_nothing_else_is_taken_for_one(what):
         "a cloud before the sun": lambda: [(yard[0] * s).astype(np.uint8) for s in np.linspace(1.0, 0.3, 9)],
         "a pan": lambda: [np.roll(yard[0], 20 * i, axis=1) for i in range(18)],
     }
-    assert fades.blended(frames[what]()) == []
+    assert fades.blended(frames[what](), Monitor()) == []
