@@ -81,14 +81,14 @@ def find(
         )
     placed_only = found.of(rows)
     if not frames.views and not frames.mounted:
-        warnings += _joined(frames, placed, placed_only)
+        warnings += _joined(frames, placed, placed_only, monitor)
     return Scene(placed, placed_only, warnings)
 
 
-def _joined(frames: FrameSource, placed: Sequence[int], found: SfmResult) -> list[str]:
+def _joined(frames: FrameSource, placed: Sequence[int], found: SfmResult, monitor: Monitor) -> list[str]:
     """What is to be said of parts that hang together by little, and probably wrongly; ``found``: of the placed frames."""
     sizes = np.array([(frames.headers[i].width, frames.headers[i].height) for i in placed])
-    part = joints.doubtful(found.extrinsics, found.intrinsics, sizes, found.points, found.observations)
+    part = joints.doubtful(found.extrinsics, found.intrinsics, sizes, found.points, found.observations, monitor.check)
     if part is None:
         return []
     return [
