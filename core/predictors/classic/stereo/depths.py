@@ -191,7 +191,7 @@ def confirm(scene: Scene, swept: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         kept = trim(is_kept(found, 1), scene.colour(view))
         sure = kept & (found.count >= min(2, len(view.neighbours)))
         keep = without_islands(sure, ISLAND) | without_islands(kept, ISLAND_OF_ONE)
-        keep &= sure | (found.depth <= view.farthest)
+        keep &= (found.count >= 2) | (found.depth <= view.farthest)
         depth[view.index] = np.where(keep, found.depth, 0.0)
         conf[view.index] = np.where(keep, confidence(found, sure), 0.0)
 
