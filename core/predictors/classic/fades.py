@@ -13,9 +13,8 @@ import numpy as np
 
 from ...monitor import Monitor
 
-SIDE = (
-    32  # pixels, of the long side, at which frames are compared: a moving camera changes little of that during a fade
-)
+# Pixels, of the long side, at which frames are compared: a moving camera changes little of that during a fade.
+SIDE = 32
 REACH = 40  # frames, at most, from the last of one scene to the first of the next
 OTHERWISE = 20.0  # grey values of 255, deviation between the two scenes, at least
 UNLIKE = 0.6  # their correlation, at most: the same view in another light has more

@@ -1,10 +1,6 @@
 """Compiled loops give what NumPy gives."""
 
 import numpy as np
-import pytest
-
-pytest.importorskip("numba")
-
 from da3_blender.core.files.ply import VERTEX
 from da3_blender.core.geometry.projection import invert_rigid, unproject
 from da3_blender.streaming.storage import cloud_kernels

@@ -19,9 +19,8 @@ EVEN = 24  # grey values of 255, most that a pixel of a bar differs from its col
 OUTERMOST = 6  # of its first line, to which ringing does not reach: the dark has noise
 PLAIN = 0.98  # of a line has that colour: of its first, and
 NEARLY = 0.9  # before its last, mixed with the photograph
-WRITTEN = (
-    0.5  # of every line in between, and of none of the photograph's first: no roof under a white sky is that level
-)
+# Of every line in between, and of none of the photograph's first: no roof under a white sky is that level.
+WRITTEN = 0.5
 MIXED = 2  # lines, at most, that are both
 MOST = 0.45  # of the picture's side
 SMALLEST = 3  # lines; fewer are the edge of a decoder

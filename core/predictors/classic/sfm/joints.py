@@ -11,15 +11,13 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ....geometry.projection import invert_rigid
+from ....geometry.projection import invert_rigid, project
 
 MOST, ASKED = 300, 2000  # images that are asked about, and times that one is asked what it sees of another part
 SHARED = 12  # points that two images have in common, to count as connected
 PART = 2  # images on each side, at least, beside one between them
-BESIDE, FARTHER = (
-    20.0,
-    1.5,
-)  # degrees between two looks at a point, and ratio of their distances, at most: else it looks otherwise
+# Degrees between two looks at a point, and ratio of their distances, at most: else it looks otherwise.
+BESIDE, FARTHER = 20.0, 1.5
 CELLS, FULL = 8, 5  # parts of the long side, and points that should be seen in such a square to count it
 COMPARED = 40  # images of each side, the nearest to the other
 ENOUGH = 8  # squares, to judge
@@ -64,8 +62,8 @@ def doubtful(
             else:
                 other, seen, away = part, known, between[:, rest.index(image)]
             other = [other[i] for i in np.argsort(away, kind="stable")[:COMPARED]]
-            at = _projected(points[seen], extrinsics[image], intrinsics[image])
-            inside = (at >= 0.0).all(axis=1) & (at < sizes[image]).all(axis=1)
+            at, depth = project(points[seen], intrinsics[image], extrinsics[image])
+            inside = (depth > 0.0) & (at >= 0.0).all(axis=1) & (at < sizes[image]).all(axis=1)
             seen, at = seen[inside], at[inside]
             alike = _alike(points[seen], centres, sees[:, seen], image, other)
             square = np.floor(at[alike] / (sizes[image].max() / CELLS)).astype(np.int64) @ [1, CELLS]
@@ -99,13 +97,6 @@ def _parts(connected: np.ndarray, without: int) -> list[list[int]]:
             ends = {j for i in ends for j in np.flatnonzero(connected[i]).tolist()} & left
         parts.append(sorted(part))
     return parts
-
-
-def _projected(points: np.ndarray, extrinsics: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:
-    """(P, 2) pixels; -1 behind the camera."""
-    there = points @ extrinsics[:, :3].T + extrinsics[:, 3]
-    ahead = there[:, 2:] > 1e-9
-    return np.where(ahead, (there @ intrinsics.T)[:, :2] / np.where(ahead, there[:, 2:], 1.0), -1.0)
 
 
 def _alike(points: np.ndarray, centres: np.ndarray, sees: np.ndarray, image: int, part: list[int]) -> np.ndarray:

@@ -183,7 +183,7 @@ def seen_from(depth: np.ndarray, k: np.ndarray, e: np.ndarray, view: int, others
 
 
 def confirm(scene: Scene, swept: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Depth averaged over the views that agree, and confidence; both 0 where none does, and beyond what is known where one does."""
+    """Depth averaged over the views that agree, and confidence; both 0 where none does, and beyond what is known where only one does."""
     depth, conf = np.zeros_like(swept), np.zeros_like(swept)
 
     def compare(view: View, _watch: Monitor) -> None:
